@@ -1,0 +1,1 @@
+"""Text tensor dumps and output-control files, byte-exact."""

@@ -1,0 +1,1 @@
+"""Statistics of activations and the limits derived from them."""

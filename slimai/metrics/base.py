@@ -1,0 +1,68 @@
+"""The contract of a metric: measure one image into a record, combine records into a result.
+
+Records are plain arrays, so the search can journal them, bootstrap over them and score any subset
+of the images without running the network again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.data.sample import ImageGeometry, Sample
+
+Array = NDArray[Any]
+Record = Mapping[str, Array]
+
+__all__ = ["Array", "ImageGeometry", "Metric", "MetricContext", "Record", "Result", "Sample"]
+
+
+@dataclass(frozen=True)
+class MetricContext:
+    """What a metric may know of the job: output names and shapes (batch 1), folders, network class."""
+
+    outputs: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    image_dir: Path
+    base_dir: Path
+    network_class: str = "Other"
+    input_layout: str = "NCHW"
+    input_size: tuple[int, int] | None = None
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A score over a set of images.
+
+    value: the raw number (dB, mAP ...). score: in [0, 1], larger is better, None when there is none.
+    values: every number that the metric reports, by name. per_image: one score an image where the
+    metric is a mean over images, else None.
+    """
+
+    value: float
+    score: float | None
+    values: Mapping[str, float] = field(default_factory=dict)
+    per_image: NDArray[np.float64] | None = None
+
+
+class Metric(Protocol):
+    """A metric. `uses_float` tells whether `measure` needs the float network's outputs."""
+
+    name: str
+    uses_float: bool
+    higher_is_better: bool
+    value_range: tuple[float, float]
+
+    def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None) -> Record:
+        """Return the record of one image; arrays have no batch axis removed (axis 0 is 1)."""
+        ...
+
+    def combine(self, records: Sequence[Record]) -> Result:
+        """Return the result over these images; the order of records does not matter."""
+        ...

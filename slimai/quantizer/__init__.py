@@ -1,0 +1,1 @@
+"""From float graph and limits to an integer network."""

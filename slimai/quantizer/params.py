@@ -1,0 +1,66 @@
+"""Integer types and affine parameters: real = scale * (integer - zero_point)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class IntType:
+    """A two's complement or unsigned integer type of `bits` bits."""
+
+    name: str
+    bits: int
+    signed: bool
+
+    @property
+    def low(self) -> int:
+        """Smallest value."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest value."""
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The NumPy dtype that holds it."""
+        return np.dtype(f"{'int' if self.signed else 'uint'}{self.bits}")
+
+
+S8, U8 = IntType("s8", 8, True), IntType("u8", 8, False)
+S16, U16 = IntType("s16", 16, True), IntType("u16", 16, False)
+S32, S64 = IntType("s32", 32, True), IntType("s64", 64, True)
+INT_TYPES = {kind.name: kind for kind in (S8, U8, S16, U16, S32, S64)}
+
+
+@dataclass(frozen=True)
+class QParams:
+    """Parameters of one activation tensor: one scale and zero point.
+
+    `scale` is a double that is exactly a float32 (so QDQ files and every oracle hold the same number).
+    """
+
+    dtype: IntType
+    scale: float
+    zero_point: int = 0
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the zero point is 0."""
+        return self.zero_point == 0
+
+    def quantize(self, real: NDArray[Any]) -> NDArray[Any]:
+        """Return integers: round half to even of real / scale in float64, plus zero point, saturated."""
+        scaled = np.rint(np.asarray(real, np.float64) / self.scale) + self.zero_point
+        integers: NDArray[Any] = np.clip(scaled, self.dtype.low, self.dtype.high).astype(self.dtype.numpy)
+        return integers
+
+    def dequantize(self, integers: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the real values as float32."""
+        return ((integers.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)

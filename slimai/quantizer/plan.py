@@ -1,0 +1,89 @@
+"""The quantization plan: everything that the simulator, the exporter and the report need, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.graph.ir import Graph, Node
+from slimai.quantizer.params import IntType, QParams
+
+
+@dataclass(frozen=True, eq=False)
+class QWeight:
+    """An integer weight tensor in its ONNX shape.
+
+    values: integers of `dtype`. scale: [O] float64 (per channel along `axis`) or [1] (per tensor).
+    zero_point: 0 except for stored asymmetric TFLite weights.
+    """
+
+    values: NDArray[Any]
+    dtype: IntType
+    scale: NDArray[np.float64]
+    axis: int = 0
+    zero_point: int = 0
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each output channel has its own scale."""
+        return self.scale.size > 1
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One step of the integer network: a main operator with the activation folded into its clamp.
+
+    name: profile name ``<Kind>_<node>__<k>``. kind: `op` or DepthwiseConv / Requantize.
+    inputs: activation tensors read (constants left out), outputs: tensors written.
+    operands: constant inputs of elementwise operators, quantized, by input position.
+    activation: the folded Relu / Clip node, or None; its output is then the layer's output.
+    mode: 'integer', or 'host' (float, ONNX Runtime) with the reason in `note`.
+    """
+
+    name: str
+    kind: str
+    node: Node
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    mode: Literal["integer", "host"] = "integer"
+    note: str = ""
+    weight: QWeight | None = None
+    bias: NDArray[np.int64] | None = None
+    operands: Mapping[int, tuple[NDArray[Any], QParams]] = field(default_factory=dict)
+    activation: Node | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something the quantizer chose or refused, for the report: where, what, why."""
+
+    where: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class QuantPlan:
+    """An integer network.
+
+    graph: the float graph that the layers implement. tensors: parameters of each quantized
+    activation; an activation that is absent stays float32 (between host layers, host outputs).
+    level: accuracy level. profile_names: activation tensor -> ``<Kind>_<node>__<k>:<i>``.
+    """
+
+    graph: Graph
+    layers: tuple[Layer, ...]
+    tensors: Mapping[str, QParams]
+    level: int
+    profile_names: Mapping[str, str]
+    decisions: tuple[Decision, ...] = ()
+
+    @cached_property
+    def producer(self) -> Mapping[str, Layer]:
+        """Tensor name -> the layer that writes it."""
+        return {name: layer for layer in self.layers for name in layer.outputs}

@@ -1,0 +1,1 @@
+"""Pydantic models of every configuration section: the one source of truth."""

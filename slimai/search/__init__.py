@@ -1,0 +1,1 @@
+"""Candidates, their evaluation and ranking."""

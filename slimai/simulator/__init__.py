@@ -1,0 +1,1 @@
+"""The integer target: arithmetic, kernels, programs, cycles."""
