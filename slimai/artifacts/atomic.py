@@ -12,7 +12,7 @@ from typing import IO
 
 @contextmanager
 def atomic_file(path: Path, mode: str = "w") -> Iterator[IO[str] | IO[bytes]]:
-    """Yield a file that takes the place of `path` when the block ends without an error.
+    r"""Yield a file that takes the place of `path` when the block ends without an error.
 
     Text is UTF-8 with ``\\n`` line ends. On an error the earlier file stays and the partial one is removed.
     """

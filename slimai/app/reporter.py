@@ -1,0 +1,94 @@
+"""Progress for people: a live bar on a terminal, plain lines elsewhere, silence on request."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from slimai.search.events import Stage
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PLAIN_INTERVAL_S = 10.0
+
+
+class _BarStage:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, steps: int = 1) -> None:
+        self._progress.advance(self._task, steps)
+
+    def note(self, text: str) -> None:
+        self._progress.update(self._task, note=text)
+
+
+class _PlainStage:
+    """Says how far the work is every PLAIN_INTERVAL_S seconds."""
+
+    def __init__(self, title: str, total: int, say: Any) -> None:
+        self._title, self._total, self._say = title, total, say
+        self._done, self._note, self._last = 0, "", time.monotonic()
+
+    def advance(self, steps: int = 1) -> None:
+        self._done += steps
+        if time.monotonic() - self._last >= PLAIN_INTERVAL_S:
+            self._last = time.monotonic()
+            self._say(f"{self._title}: {self._done}/{self._total} {self._note}".rstrip())
+
+    def note(self, text: str) -> None:
+        self._note = text
+
+
+class ConsoleReporter:
+    """Writes progress to standard error and results to standard output."""
+
+    def __init__(self, *, quiet: bool = False, live: bool | None = None) -> None:
+        from rich.console import Console
+
+        self._quiet = quiet
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live = self._console.is_terminal if live is None else live
+
+    @contextmanager
+    def stage(self, title: str, total: int) -> Iterator[Stage]:
+        """Yield a stage shown as a bar with time left, or as plain lines."""
+        if self._quiet or not self._live:
+            started = time.monotonic()
+            yield _PlainStage(title, total, self.line)
+            self.line(f"{title}: done in {time.monotonic() - started:.1f} s")
+            return
+        with _bar(self._console) as progress:
+            yield _BarStage(progress, progress.add_task(title, total=total, note=""))
+
+    def line(self, text: str) -> None:
+        """Say one line unless quiet."""
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Say one warning, even when quiet."""
+        self._console.print(f"warning: {text}", markup=False, style="yellow" if self._live else None)
+
+    def table(self, text: str) -> None:
+        """Print the result table to standard output."""
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+
+
+def _bar(console: Any) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description:<24}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+    )

@@ -1,0 +1,117 @@
+"""What a search chooses between, and the order of the outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+Status = Literal["full", "partial", "failed"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One point of the space: accuracy level, and either a range in percent or a single-shot method."""
+
+    level: int
+    percent: Decimal | None = None
+    method: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the last part of the profile's name: ``96``, ``99.99`` or ``ImprovedMSE``."""
+        return self.method or "" if self.percent is None else format_percent(self.percent)
+
+    def profile(self, network: str) -> str:
+        """Return the profile's name without suffix, ``<network>_<label>``."""
+        return f"{network}_{self.label}"
+
+
+def format_percent(percent: Decimal) -> str:
+    """Return the shortest plain decimal: ``96`` for 96.0, ``99.99`` for 99.990."""
+    return format(percent.normalize(), "f")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a candidate.
+
+    value and score are None unless measured; `images` counts those that were scored; a `partial`
+    outcome was dropped by racing or by the time limit and never ranks against full ones.
+    """
+
+    candidate: Candidate
+    status: Status
+    value: float | None = None
+    score: float | None = None
+    latency_ms: float | None = None
+    images: int = 0
+    key: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    note: str = ""
+
+    def to_json(self, network: str) -> dict[str, Any]:
+        """Return the mapping that run.json holds for a candidate."""
+        percent = self.candidate.percent
+        return {
+            "profile": f"{self.candidate.profile(network)}.yaml",
+            "accuracy_level": self.candidate.level,
+            "range": None if percent is None else float(percent),
+            "calibration": self.candidate.method,
+            "value": self.value,
+            "score": self.score,
+            "latency_ms": self.latency_ms,
+            "images": self.images,
+            "status": self.status,
+            "interval": None if self.interval is None else list(self.interval),
+            "values": dict(self.values),
+            "key": self.key,
+            "note": self.note,
+        }
+
+
+def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
+    """Return the outcome that `Outcome.to_json` wrote."""
+    percent = data["range"]
+    low_high = data["interval"]
+    return Outcome(
+        candidate=Candidate(
+            data["accuracy_level"], None if percent is None else Decimal(str(percent)), data["calibration"]
+        ),
+        status=data["status"],
+        value=data["value"],
+        score=data["score"],
+        latency_ms=data["latency_ms"],
+        images=data["images"],
+        key=data["key"],
+        values=data["values"],
+        interval=None if low_high is None else (low_high[0], low_high[1]),
+        note=data["note"],
+    )
+
+
+def rank_key(outcome: Outcome) -> tuple[float, ...]:
+    """Return a sort key, best first.
+
+    Highest score; ties go to the cheaper on the target, then the higher range, then the lower level.
+    Partial outcomes come after full ones, failed ones last: a candidate that was not measured is never best.
+    """
+    group = {"full": 0, "partial": 1, "failed": 2}[outcome.status]
+    score = -math.inf if outcome.score is None or math.isnan(outcome.score) else outcome.score
+    latency = math.inf if outcome.latency_ms is None else outcome.latency_ms
+    percent = outcome.candidate.percent
+    return (group, -score, latency, -float(percent if percent is not None else 0), outcome.candidate.level)
+
+
+def ranked(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Return the outcomes, best first; equal keys keep their order."""
+    return sorted(outcomes, key=rank_key)
+
+
+def best(outcomes: Iterable[Outcome]) -> Outcome | None:
+    """Return the best fully measured outcome, or None."""
+    order = [item for item in ranked(outcomes) if item.status == "full"]
+    return order[0] if order else None

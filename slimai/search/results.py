@@ -1,0 +1,74 @@
+"""The result files of a run (SPEC 12): rewritten whole after every improvement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slimai.artifacts.atomic import write_text
+from slimai.search.candidate import Outcome, best
+
+HEADER = "# profile\taccuracy_level\trange\tvalue\tscore\testimated_ms\timages"
+
+
+def write_results(
+    output_dir: Path,
+    network: str,
+    outcomes: Sequence[Outcome],
+    *,
+    facts: Mapping[str, Any],
+    cut_short: str = "",
+) -> None:
+    """Write ProfileList.txt, FixedPoint_Results.txt, BestProfile.txt and run.json.
+
+    `facts` joins run.json as it is (float score, network, versions ...). `cut_short` is the reason why the
+    search ended early, or empty. BestProfile.txt is written only when a candidate was fully measured.
+    """
+    write_text(output_dir / "ProfileList.txt", profile_list(network, outcomes))
+    write_text(output_dir / "FixedPoint_Results.txt", results_text(network, outcomes, cut_short))
+    winner = best(outcomes)
+    if winner is not None:
+        write_text(output_dir / "BestProfile.txt", f"{winner.candidate.profile(network)}.yaml\n")
+    document = {
+        **facts,
+        "best": None if winner is None else winner.to_json(network),
+        "candidates": [item.to_json(network) for item in outcomes],
+        "cut_short": bool(cut_short),
+        "cut_short_reason": cut_short,
+    }
+    write_text(output_dir / "run.json", json.dumps(document, indent=1, allow_nan=False, sort_keys=False) + "\n")
+
+
+def profile_list(network: str, outcomes: Sequence[Outcome]) -> str:
+    """Return one profile file name a line, each once."""
+    names = dict.fromkeys(f"{item.candidate.profile(network)}.yaml" for item in outcomes)
+    return "".join(f"{name}\n" for name in names)
+
+
+def results_text(network: str, outcomes: Sequence[Outcome], cut_short: str = "") -> str:
+    """Return the table of FixedPoint_Results.txt: a ``#`` header, then tab-separated rows."""
+    lines = [HEADER]
+    if cut_short:
+        lines.append(f"# cut short: {cut_short}")
+    lines.extend(_row(network, item) for item in outcomes)
+    return "\n".join(lines) + "\n"
+
+
+def _row(network: str, item: Outcome) -> str:
+    percent = item.candidate.percent
+    cells = (
+        f"{item.candidate.profile(network)}.yaml",
+        str(item.candidate.level),
+        "-" if percent is None else item.candidate.label,
+        _number(item.value),
+        item.status if item.status == "failed" else _number(item.score),
+        _number(item.latency_ms, digits=3),
+        str(item.images) if item.status != "partial" else f"partial, {item.images} images",
+    )
+    return "\t".join(cells)
+
+
+def _number(value: float | None, digits: int = 6) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
