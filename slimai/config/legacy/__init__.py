@@ -1,0 +1,1 @@
+"""Legacy ``.cfg`` files in and out."""
