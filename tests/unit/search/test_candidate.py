@@ -1,0 +1,54 @@
+"""The order of outcomes, and the names of candidates."""
+
+from decimal import Decimal
+
+import pytest
+
+from slimai.search.candidate import Candidate, Outcome, best, outcome_from_json, ranked
+
+
+def outcome(level=1, percent="98", score=0.5, status="full", latency=1.0):
+    return Outcome(Candidate(level, Decimal(percent)), status, value=score, score=score, latency_ms=latency, images=4)
+
+
+def test_highest_score_wins():
+    assert best([outcome(score=0.4), outcome(level=2, score=0.6)]).candidate.level == 2
+
+
+def test_ties_go_to_the_cheaper_then_higher_range_then_lower_level():
+    cheap, dear = outcome(level=3, latency=1.0), outcome(level=1, latency=2.0)
+    assert best([dear, cheap]) is cheap
+    low, high = outcome(percent="96"), outcome(percent="99.5")
+    assert best([low, high]) is high
+    first, second = outcome(level=0), outcome(level=1)
+    assert best([second, first]) is first
+
+
+@pytest.mark.parametrize("status", ["partial", "failed"])
+def test_an_unmeasured_candidate_is_never_best(status):
+    loser = outcome(score=0.99, status=status)
+    winner = outcome(level=2, score=0.01)
+    assert best([loser, winner]) is winner
+    assert best([loser]) is None
+    assert ranked([loser, winner]) == [winner, loser]
+
+
+def test_a_full_outcome_without_a_score_ranks_below_every_scored_one():
+    blank = Outcome(Candidate(0, Decimal(100)), "full")
+    assert ranked([blank, outcome(score=0.0)])[0].score == 0.0
+
+
+@pytest.mark.parametrize(
+    ("percent", "label"), [("96", "96"), ("99.990", "99.99"), ("100", "100"), ("1E+2", "100"), ("0.5", "0.5")]
+)
+def test_profile_names(percent, label):
+    assert Candidate(1, Decimal(percent)).profile("net") == f"net_{label}"
+
+
+def test_single_shot_profile_is_named_by_its_method():
+    assert Candidate(1, method="ImprovedMSE").profile("net") == "net_ImprovedMSE"
+
+
+def test_json_round_trip():
+    item = Outcome(Candidate(2, Decimal("99.99")), "full", 0.5, 0.5, 3.25, 7, "abc", {"mAP": 0.5}, (0.4, 0.6), "a note")
+    assert outcome_from_json(item.to_json("net")) == item
