@@ -1,0 +1,106 @@
+"""Section `quantization`: levels, ranges, calibration method, mixed precision, accuracy aids."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from slimai.schema.base import Int, Real, Section, legacy
+from slimai.schema.percent import PercentileRange, PercentRange
+from slimai.schema.values import AbsPath, Auto, Flag, Levels, Switch, distinct, listed, one_or_list
+
+Method = Literal["ImprovedMSE", "ImprovedKL"]
+Methods = Annotated[
+    tuple[Method, ...],
+    BeforeValidator(listed),
+    AfterValidator(distinct("calibration methods")),
+    WithJsonSchema(one_or_list({"type": "string", "enum": ["ImprovedMSE", "ImprovedKL"]})),
+]
+
+
+class MixGoal(Section):
+    """What `mix: auto` has to reach; exactly one of the three."""
+
+    max_drop: Annotated[Real, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Largest loss of score against the float network."
+    )
+    score: Annotated[Real, Field(ge=0, le=1)] | None = Field(default=None, description="Smallest score.")
+    latency_ms: Annotated[Real, Field(gt=0)] | None = Field(
+        default=None, description="Largest estimated time of a frame, in ms."
+    )
+
+
+class QuantizationSection(Section):
+    """How the network becomes integers, and which settings are tried."""
+
+    accuracy_level: Levels = Field(
+        default=(1,),
+        description="0: s8 per tensor; 1: + per-channel convolution weights; 2: + u8 where not negative; "
+        "3: asymmetric u8; 4: s16. A list searches over several.",
+        json_schema_extra=legacy("quantization.accuracy_level"),
+    )
+    range: PercentRange = Field(
+        default=PercentileRange(Decimal(100), Decimal(100)),
+        description="Percent of the float range that is kept: the quoted string 'lo:hi:step' (stop included), "
+        "'lo:hi' or one number; above 0, at most 100. Ignored with `histogram_bins`.",
+        json_schema_extra=legacy("quantization.range"),
+    )
+    range_mode: Literal["scale", "percentile"] = Field(
+        default="scale",
+        description="scale: the calibrated limits times range/100; percentile: the central part of the histogram.",
+    )
+    histogram_bins: Annotated[Int, Field(ge=16, le=1_048_576)] | None = Field(
+        default=None,
+        description="Bins of each tensor's histogram; set = single-shot calibration (10240 advised), no range sweep.",
+        json_schema_extra=legacy("quantization.histogram_bins"),
+    )
+    calibration: Methods = Field(
+        default=("ImprovedMSE",),
+        description="What single-shot calibration minimizes; a list tries both.",
+        json_schema_extra=legacy("quantization.calibration"),
+    )
+    mix: Auto = Field(
+        default=False,
+        description="Mixed 8/16-bit precision: true applies the rules files, auto finds the rules for `mix_goal`.",
+        json_schema_extra=legacy("quantization.Mix"),
+    )
+    mix_goal: MixGoal | None = Field(default=None, description="Goal of `mix: auto`.")
+    nodename_datatypes: AbsPath | None = Field(
+        default=None,
+        description="Rules file by node name (names beat kinds).",
+        json_schema_extra=legacy("quantization.nodename_datatypes", "quantization.nodename_datatype"),
+    )
+    nodekind_datatypes: AbsPath | None = Field(
+        default=None,
+        description="Rules file by node kind.",
+        json_schema_extra=legacy("quantization.nodekind_datatypes", "quantization.nodekind_datatype"),
+    )
+    level4_weights: Literal["s16", "s8"] = Field(
+        default="s16", description="Weights of level 4: s16, or s8 for 16x8 (half the memory, faster)."
+    )
+    bias_correction: Annotated[Literal[False, "auto", "analytic", "empirical"], Switch] = Field(
+        default="auto",
+        description="Correct biases for the mean error of quantized weights; empirical is run for the winner only; "
+        "auto = the measured default of the level.",
+    )
+    equalization: Auto = Field(
+        default="auto", description="Cross-layer equalization of weight ranges; auto = the level's measured default."
+    )
+    weight_clipping: Auto = Field(
+        default="auto", description="Clip weights by squared error; auto = the level's measured default."
+    )
+    keep_asymmetric_weights: Flag = Field(
+        default=False, description="Run asymmetric TFLite weights as stored instead of making them symmetric."
+    )
+
+    @property
+    def single_shot(self) -> bool:
+        """Whether each tensor's limits are solved from its histogram, without a range sweep."""
+        return self.histogram_bins is not None
+
+    @property
+    def candidates(self) -> int:
+        """Return the number of settings that this section spans."""
+        return len(self.accuracy_level) * (len(self.calibration) if self.single_shot else len(self.range.values()))
