@@ -1,0 +1,38 @@
+"""From ONNX operator forms (opset 17 and later) to the canonical ones of `slimai.graph.ops`.
+
+A rule is a function ``rule(context, node) -> nodes``. It returns the nodes that replace `node`, or None
+when the operator has no canonical form here; the node then keeps its ONNX form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from slimai.graph.canonical import matrix, move, pointwise, spatial
+from slimai.graph.canonical.context import Context
+from slimai.graph.ir import Graph, Node
+from slimai.graph.ops import ONNX_FORM, TRAITS
+
+__all__ = ["canonicalize"]
+
+Rule = Callable[[Context, Node], Sequence[Node] | None]
+
+RULES: dict[str, Rule] = {**matrix.RULES, **spatial.RULES, **pointwise.RULES, **move.RULES}
+
+
+def canonicalize(graph: Graph) -> Graph:
+    """Return the graph with canonical operators; constants that only steered an operator are gone."""
+    context = Context(graph)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        nodes.extend(_rewrite(context, node))
+    return graph.edited(nodes, constants=context.constants, tensors=context.tensors.values())
+
+
+def _rewrite(context: Context, node: Node) -> Sequence[Node]:
+    rule = RULES.get(node.op) if node.domain == "" else None
+    found = rule(context, node) if rule else None
+    if found is not None:
+        return found
+    return (replace(node, op=ONNX_FORM + node.op),) if rule or node.op in TRAITS else (node,)

@@ -1,0 +1,101 @@
+"""Operators that work element by element, Softmax and ArgMax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from slimai.graph.canonical.context import Context, computed_input, only, positive_axis, same_as_reshape
+from slimai.graph.ir import Node
+
+Rule = Callable[[Context, Node], tuple[Node, ...] | None]
+
+
+def _plain(count: int) -> Rule:
+    def rule(context: Context, node: Node) -> tuple[Node, ...]:
+        del context
+        return (only(node, count),)
+
+    return rule
+
+
+def clip(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return Clip with constant limits, or Relu for limits 0 and infinity."""
+    if computed_input(context, node, 1) or computed_input(context, node, 2):
+        return None
+    lo, hi = context.constant(node, 1), context.constant(node, 2)
+    low = float(lo.reshape(-1)[0]) if lo is not None and lo.size else -inf
+    high = float(hi.reshape(-1)[0]) if hi is not None and hi.size else inf
+    limit = float(np.finfo(np.float32).max)
+    low, high = (-inf if low <= -limit else low), (inf if high >= limit else high)
+    if (low, high) == (0.0, inf):
+        return (only(node, 1, "Relu"),)
+    return (only(node, 1, lo=low, hi=high),)
+
+
+def leaky_relu(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the LeakyRelu with its slope."""
+    del context
+    return (only(node, 1, alpha=float(node.attrs.get("alpha", 0.01))),)
+
+
+def prelu(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return PRelu with a constant slope; one slope for all elements makes it a LeakyRelu."""
+    slope = context.constant(node, 1)
+    if slope is None or slope.dtype != np.float32:
+        return None
+    if slope.size == 1:
+        return (only(node, 1, "LeakyRelu", alpha=float(slope.reshape(-1)[0])),)
+    return (only(node, 2),)
+
+
+def hard_sigmoid(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the HardSigmoid with alpha and beta."""
+    del context
+    return (only(node, 1, alpha=float(node.attrs.get("alpha", 0.2)), beta=float(node.attrs.get("beta", 0.5))),)
+
+
+def softmax(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the Softmax along one axis."""
+    rank = len(context.shape(node.inputs[0]))
+    return (only(node, 1, axis=positive_axis(node.attrs.get("axis", -1), rank)),)
+
+
+def swish(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return SiLU for Swish with alpha 1."""
+    del context
+    return (only(node, 1, "SiLU"),) if float(node.attrs.get("alpha", 1.0)) == 1.0 else None
+
+
+def arg_max(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the ArgMax with all its attributes."""
+    rank = len(context.shape(node.inputs[0]))
+    attrs: dict[str, Any] = {
+        "axis": positive_axis(node.attrs.get("axis", 0), rank),
+        "keepdims": int(node.attrs.get("keepdims", 1)),
+        "select_last_index": int(node.attrs.get("select_last_index", 0)),
+    }
+    return (only(node, 1, **attrs),)
+
+
+def cast(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return a no-op for a Cast to the type that the tensor already has."""
+    source, target = context.graph.tensors[node.inputs[0]], context.graph.tensors[node.outputs[0]]
+    return same_as_reshape(context, node) if source.dtype == target.dtype else (node,)
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _plain(2)),
+    **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Exp", "Abs", "Neg", "Sqrt"), _plain(1)),
+    "Clip": clip,
+    "LeakyRelu": leaky_relu,
+    "PRelu": prelu,
+    "HardSigmoid": hard_sigmoid,
+    "Swish": swish,
+    "Softmax": softmax,
+    "ArgMax": arg_max,
+    "Cast": cast,
+}

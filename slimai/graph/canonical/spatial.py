@@ -1,0 +1,114 @@
+"""Pooling, Resize, DepthToSpace and SpaceToDepth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from slimai.graph.canonical.context import Context, computed_input, has_input, integers, only, positive_axis
+from slimai.graph.canonical.matrix import window
+from slimai.graph.ir import Node
+
+_COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"}
+
+
+def _pool(context: Context, node: Node, **more: Any) -> tuple[Node, ...]:
+    kernel = integers(node.attrs["kernel_shape"])
+    ceil_mode = int(node.attrs.get("ceil_mode", 0))
+    return (only(node, 1, kernel_shape=kernel, **window(context, node, kernel), ceil_mode=ceil_mode, **more),)
+
+
+def max_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the MaxPool; one that also gives indices stays in its ONNX form."""
+    return _pool(context, node) if not any(node.outputs[1:]) else None
+
+
+def average_pool(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the AveragePool with explicit pads."""
+    return _pool(context, node, count_include_pad=int(node.attrs.get("count_include_pad", 0)))
+
+
+def global_average_pool(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the GlobalAveragePool."""
+    del context
+    return (only(node, 1),)
+
+
+def global_max_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the MaxPool whose window is the whole picture."""
+    size = context.shape(node.inputs[0])[2:]
+    one, zero = (1,) * len(size), (0,) * (2 * len(size))
+    if not size:
+        return None
+    return (only(node, 1, "MaxPool", kernel_shape=size, strides=one, dilations=one, pads=zero, ceil_mode=0),)
+
+
+def reduce_mean(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the ReduceMean with its axes as an attribute (opset 18 made them an input)."""
+    if computed_input(context, node, 1):
+        return None
+    axes = context.constant(node, 1) if has_input(node, 1) else node.attrs.get("axes", ())
+    rank = len(context.shape(node.inputs[0]))
+    found = tuple(sorted({positive_axis(axis, rank) for axis in integers(axes if axes is not None else ())}))
+    if not found and node.attrs.get("noop_with_empty_axes", 0):
+        return (only(node, 1, "Reshape", shape=context.shape(node.outputs[0])),)
+    return (only(node, 1, axes=found or tuple(range(rank)), keepdims=int(node.attrs.get("keepdims", 1))),)
+
+
+def resize(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the Resize with sizes and scales; cubic, antialiased and cropping ones keep their ONNX form."""
+    attrs = node.attrs
+    mode = attrs.get("mode", "nearest")
+    coordinates = attrs.get("coordinate_transformation_mode", "half_pixel")
+    stretch = attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+    plain = mode in {"nearest", "linear"} and coordinates in _COORDINATES and stretch and not attrs.get("antialias", 0)
+    if not plain or computed_input(context, node, 2) or computed_input(context, node, 3):
+        return None
+    source, target = context.shape(node.inputs[0]), context.shape(node.outputs[0])
+    return (
+        only(
+            node,
+            1,
+            mode=mode,
+            sizes=target,
+            scales=_scales(context, node, source, target),
+            coordinate_transformation_mode=coordinates,
+            nearest_mode=attrs.get("nearest_mode", "round_prefer_floor"),
+        ),
+    )
+
+
+def _scales(context: Context, node: Node, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[float, ...]:
+    """Return output/input ratios as float32 values: the given ones, else those that the sizes imply."""
+    given = context.constant(node, 2)
+    scales = [float(np.float32(t) / np.float32(s)) if s else 1.0 for s, t in zip(source, target, strict=True)]
+    if given is not None and given.size:
+        axes = node.attrs.get("axes", range(len(source)))
+        for axis, value in zip(axes, given.reshape(-1), strict=True):
+            scales[positive_axis(axis, len(source))] = float(value)
+    return tuple(scales)
+
+
+def depth_to_space(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the DepthToSpace with its mode."""
+    del context
+    return (only(node, 1, blocksize=int(node.attrs["blocksize"]), mode=node.attrs.get("mode", "DCR")),)
+
+
+def space_to_depth(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the SpaceToDepth."""
+    del context
+    return (only(node, 1, blocksize=int(node.attrs["blocksize"])),)
+
+
+RULES = {
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "GlobalMaxPool": global_max_pool,
+    "ReduceMean": reduce_mean,
+    "Resize": resize,
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
+}

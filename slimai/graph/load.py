@@ -1,0 +1,331 @@
+"""The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
+
+With `slimai.graph.save` the only door to the onnx package in this floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+from onnx import checker, external_data_helper, helper, numpy_helper, shape_inference, version_converter
+from onnx.inliner import inline_local_functions
+
+from slimai.errors import Diagnostic, InputError, UnsupportedError
+from slimai.graph.batch import with_batch
+from slimai.graph.canonical import canonicalize
+from slimai.graph.ir import Array, Graph, Node, TensorInfo
+from slimai.graph.optimize import first_line, optimize_offline
+from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
+from slimai.registry import suggest
+
+OLDEST_OPSET = 7
+COMMON_OPSET = 17
+SIZE_LIMIT = 2**31 - 1
+_LIBRARY_ERRORS = (
+    checker.ValidationError,
+    shape_inference.InferenceError,
+    version_converter.ConvertError,
+    DecodeError,
+    EncodeError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    MemoryError,
+)
+
+
+def load_onnx(
+    path: str | Path,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    name: str | None = None,
+    optimize: bool = True,
+) -> Graph:
+    """Return the network in the file as a canonical graph with static shapes at batch 1.
+
+    Args:
+        path: ONNX model, opset 7 or later, below 2 GB in memory; external data must lie in its folder.
+        input_shapes: input name -> whole shape, for inputs whose dimensions the file leaves open.
+        name: name of the graph; default the file's stem.
+        optimize: False takes an already quantized model as it is: nothing is fused, inputs may be integers.
+
+    Raises:
+        InputError: the file cannot be read, is no valid model, or leaves a dimension open.
+        UnsupportedError: the model uses something that slimai does not run; every instance is named.
+    """
+    where = str(path)
+    model = _read(Path(path), where)
+    _fix_input_shapes(model, input_shapes or {}, where)
+    model = _upgrade(model, where)
+    optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
+    graph = _to_graph(_infer_shapes(onnx.load_model_from_string(optimized), where), name or Path(path).stem, where)
+    if optimize:
+        _require_float_inputs(graph, where)
+    graph, _ = run_passes(canonicalize(graph), PASSES if optimize else BASIC_PASSES)
+    return with_batch(graph)
+
+
+def _read(path: Path, where: str) -> onnx.ModelProto:
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        raise InputError.at(where, f"the model file cannot be read: {first_line(error)}") from error
+    if not path.is_file():
+        raise InputError.at(where, "this is not a file", cure="name an ONNX file")
+    if size > SIZE_LIMIT:
+        raise InputError.at(where, "the model file is 2 GB or larger", size, cure="store its weights as external data")
+    try:
+        model = onnx.load_model(path, format="protobuf", load_external_data=False)
+        if not model.ir_version or not model.HasField("graph") or not model.graph.node:
+            raise InputError.at(where, "this is no ONNX model, or only a part of one", cure="export the model again")
+        _load_external_data(model, path.resolve().parent, where)
+        _check_opsets(model, where)
+        checker.check_model(model)
+        return inline_local_functions(model) if model.functions else model
+    except OSError as error:
+        raise InputError.at(where, f"the model file cannot be read: {first_line(error)}") from error
+    except _LIBRARY_ERRORS as error:
+        cure = "export the model again, or copy the whole file"
+        raise InputError.at(where, f"this is no valid ONNX model: {first_line(error)}", cure=cure) from error
+
+
+def _load_external_data(model: onnx.ModelProto, folder: Path, where: str) -> None:
+    outside, missing = [], []
+    total = model.ByteSize()
+    for tensor in model.graph.initializer:
+        if not external_data_helper.uses_external_data(tensor):
+            continue
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        target = folder / location
+        if not location or PurePosixPath(location).is_absolute() or not target.resolve().is_relative_to(folder):
+            outside.append((tensor.name, location))
+        elif not target.is_file():
+            missing.append((tensor.name, location))
+        else:
+            total += int(np.prod(tensor.dims, dtype=np.int64)) * 4
+    problems = [
+        Diagnostic("external data outside the model's folder is refused", name, location, "move the file", where)
+        for name, location in outside
+    ] + [Diagnostic("the external data file is missing", name, location, "", where) for name, location in missing]
+    if problems:
+        raise InputError(problems)
+    if total > SIZE_LIMIT:
+        raise InputError.at(where, "the model and its external data are 2 GB or larger", total)
+    external_data_helper.load_external_data_for_model(model, str(folder))
+
+
+def _check_opsets(model: onnx.ModelProto, where: str) -> None:
+    version = _opset(model)
+    if version < OLDEST_OPSET:
+        raise InputError.at(
+            where,
+            f"operator set {OLDEST_OPSET} or later is needed",
+            version,
+            cure="export the model again",
+            key="opset",
+        )
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next((item.version for item in model.opset_import if item.domain in {"", "ai.onnx"}), COMMON_OPSET)
+
+
+def _fix_input_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]], where: str) -> None:
+    """Set every input dimension: the given ones, then batch 1; what is still open is an error."""
+    constants = {item.name for item in model.graph.initializer}
+    inputs = {item.name: item for item in model.graph.input if item.name not in constants}
+    problems = [
+        Diagnostic(
+            "the model has no such input" + suggest(name, list(inputs)), f"network.input_shapes.{name}", file=where
+        )
+        for name in given
+        if name not in inputs
+    ]
+    for name, item in inputs.items():
+        if not item.type.HasField("tensor_type"):
+            problems.append(Diagnostic("only tensors can be inputs", name, item.type.WhichOneof("value"), "", where))
+            continue
+        found = _dims(item)
+        wanted = given.get(name)
+        shape, problem = _static_shape(name, found, wanted, where)
+        problems.extend(problem)
+        del item.type.tensor_type.shape.dim[:]
+        for size in shape:
+            item.type.tensor_type.shape.dim.add().dim_value = size
+    if problems:
+        raise InputError(problems)
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
+
+
+def _dims(item: onnx.ValueInfoProto) -> list[int | str] | None:
+    """Return sizes, a name or '?' for an open dimension; None when the model gives no shape at all."""
+    tensor = item.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim]
+
+
+def _static_shape(
+    name: str, found: list[int | str] | None, wanted: Sequence[int] | None, where: str
+) -> tuple[list[int], list[Diagnostic]]:
+    key = f"network.input_shapes.{name}"
+    if wanted is not None:
+        shape = [int(size) for size in wanted]
+        if min(shape, default=1) < 1:
+            return shape, [Diagnostic("every size must be at least 1", key, shape)]
+        if found is not None and len(found) != len(shape):
+            return shape, [Diagnostic(f"the model's input has {len(found)} axes {found}", key, shape)]
+        return shape, []
+    if found is None:
+        cure = f"give its shape: network.input_shapes: {{{name}: [1, 3, 224, 224]}}"
+        return [], [Diagnostic("the model gives no shape for this input", name, suggestion=cure, file=where)]
+    shape, problems = [], []
+    for axis, size in enumerate(found):
+        if isinstance(size, int) and size > 0:
+            shape.append(size)
+        elif axis == 0 and len(found) > 1:
+            shape.append(1)
+        else:
+            example = [
+                item if isinstance(item, int) and item > 0 else 1 if place == 0 else "SIZE"
+                for place, item in enumerate(found)
+            ]
+            cure = f"give its shape: network.input_shapes: {{{name}: [{', '.join(map(str, example))}]}}"
+            problems.append(Diagnostic(f"axis {axis} of this input has no fixed size", name, size, cure, where))
+            shape.append(1)
+    return shape, problems
+
+
+def _upgrade(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    if _opset(model) >= COMMON_OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, COMMON_OPSET)
+    except _LIBRARY_ERRORS as error:
+        message = f"operator set {_opset(model)} cannot be brought to {COMMON_OPSET}: {first_line(error)}"
+        raise InputError.at(where, message, cure=f"export the model with operator set {COMMON_OPSET}") from error
+
+
+def _serialized(model: onnx.ModelProto, where: str) -> bytes:
+    try:
+        data: bytes = model.SerializeToString()
+    except _LIBRARY_ERRORS as error:
+        raise InputError.at(where, f"the model cannot be held in memory: {first_line(error)}") from error
+    return data
+
+
+def _infer_shapes(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    try:
+        return shape_inference.infer_shapes(model, data_prop=True)
+    except _LIBRARY_ERRORS as error:
+        raise InputError.at(where, f"shapes do not fit: {first_line(error)}") from error
+
+
+def _to_graph(model: onnx.ModelProto, name: str, where: str) -> Graph:
+    """Return the ONNX graph as values; operators still in their ONNX form."""
+    graph = model.graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    constants |= {node.output[0]: _constant_value(node, where) for node in graph.node if node.op_type == "Constant"}
+    nodes = tuple(_nodes(graph, where))
+    tensors = {item.name: info for item in (*graph.input, *graph.value_info, *graph.output) if (info := _info(item))}
+    tensors |= {key: TensorInfo(key, tuple(value.shape), value.dtype.name) for key, value in constants.items()}
+    _require_static(nodes, tensors, where)
+    domains = {node.domain for node in nodes}
+    versions = {"" if item.domain == "ai.onnx" else item.domain: item.version for item in model.opset_import}
+    result = Graph(
+        name=name,
+        nodes=nodes,
+        inputs=tuple(item.name for item in graph.input if item.name not in constants),
+        outputs=tuple(item.name for item in graph.output),
+        tensors=tensors,
+        constants=constants,
+        opsets={domain: versions[domain] for domain in ("", *sorted(domains - {""})) if domain in versions},
+    )
+    return result.edited(nodes)
+
+
+def _nodes(graph: onnx.GraphProto, where: str) -> Iterator[Node]:
+    taken: set[str] = set()
+    problems = []
+    for proto in graph.node:
+        if proto.op_type == "Constant" and proto.domain in {"", "ai.onnx"}:
+            continue
+        name = base = proto.name or next((item for item in proto.output if item), proto.op_type)
+        number = 2
+        while name in taken:
+            name, number = f"{base}_{number}", number + 1
+        taken.add(name)
+        attrs = {item.name: _attribute(item) for item in proto.attribute}
+        if any(isinstance(value, onnx.GraphProto) for value in attrs.values()):
+            problems.append(Diagnostic(f"{proto.op_type} (control flow) is not supported", name, file=where))
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        yield Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), attrs, domain)
+    if problems:
+        raise UnsupportedError(problems)
+
+
+def _attribute(item: onnx.AttributeProto) -> Any:
+    value = helper.get_attribute_value(item)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry for entry in value)
+    return value
+
+
+def _constant_value(node: onnx.NodeProto, where: str) -> Array:
+    item = node.attribute[0]
+    value = _attribute(item)
+    if isinstance(value, np.ndarray):
+        return value
+    if item.name in {"value_int", "value_ints"}:
+        return np.asarray(value, dtype=np.int64)
+    if item.name in {"value_float", "value_floats"}:
+        return np.asarray(value, dtype=np.float32)
+    raise UnsupportedError.at(where, f"a Constant given as '{item.name}' is not supported", key=node.output[0])
+
+
+def _info(item: onnx.ValueInfoProto) -> TensorInfo | None:
+    dims = _dims(item) if item.type.HasField("tensor_type") else None
+    if dims is None or not all(isinstance(size, int) for size in dims) or not item.type.tensor_type.elem_type:
+        return None
+    dtype = helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
+    return TensorInfo(item.name, tuple(int(size) for size in dims), np.dtype(dtype).name)
+
+
+def _require_static(nodes: Sequence[Node], tensors: Mapping[str, TensorInfo], where: str) -> None:
+    """Refuse the tensors whose shape depends on data; only the first of a chain is named."""
+    open_tensors: set[str] = set()
+    problems = []
+    for node in nodes:
+        missing = [name for name in node.outputs if name and name not in tensors]
+        if missing and open_tensors.isdisjoint(node.inputs):
+            message = f"the shape of this output of {node.op} '{node.name}' is not fixed"
+            cure = "cut the model before this operator, or give fixed input sizes"
+            problems.append(Diagnostic(message, missing[0], suggestion=cure, file=where))
+        open_tensors.update(missing)
+    if problems:
+        raise UnsupportedError(problems)
+
+
+def _require_float_inputs(graph: Graph, where: str) -> None:
+    problems = [
+        Diagnostic("inputs must be float32", name, graph.tensors[name].dtype, "export the model in float32", where)
+        for name in graph.inputs
+        if graph.tensors[name].dtype != "float32"
+    ]
+    if problems:
+        raise UnsupportedError(problems)

@@ -1,0 +1,176 @@
+"""From canonical operators back to standard ONNX ones (opset 17 and later), still as values.
+
+A composite is spelled out (SiLU -> Sigmoid, Mul); what ONNX wants as an input becomes a constant with a
+name derived from the node's output, so that names stay the same from run to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import isinf
+from typing import Any
+
+import numpy as np
+
+from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.ops import ONNX_FORM
+
+
+@dataclass
+class Lowered:
+    """ONNX nodes in order and the constants that they need beside the graph's own."""
+
+    opset: int
+    batched: bool
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+
+    def constant(self, name: str, value: Any, dtype: str) -> str:
+        """Add a constant and return its name."""
+        self.constants[name] = np.asarray(value, dtype=dtype)
+        return name
+
+    def add(
+        self, node: Node, op: str, inputs: tuple[str, ...], output: str, attrs: Mapping[str, Any] | None = None
+    ) -> str:
+        """Add one ONNX node with a single output and return that output."""
+        name = node.name if output == node.outputs[0] else output
+        self.nodes.append(Node(name, op, inputs, (output,), attrs or {}))
+        return output
+
+
+def lower(graph: Graph, *, batched: bool) -> Lowered:
+    """Return the ONNX form of every node; `batched` leaves axis 0 open where shapes are written out."""
+    found = Lowered(graph.opsets.get("", 17), batched)
+    for node in graph.nodes:
+        lower_node(found, graph, node)
+    return found
+
+
+def lower_node(out: Lowered, graph: Graph, node: Node) -> None:
+    """Append the ONNX form of one node."""
+    rule = _RULES.get(node.op) if node.domain == "" else None
+    if rule is not None:
+        rule(out, graph, node)
+    elif node.domain == "" and node.op.startswith(ONNX_FORM):
+        out.nodes.append(replace(node, op=node.op[len(ONNX_FORM) :]))
+    else:
+        out.nodes.append(node)
+
+
+def _clip(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    name = node.outputs[0]
+    lo, hi = (
+        "" if isinf(node.attrs[key]) else out.constant(f"{name}_{key}", node.attrs[key], "float32")
+        for key in ("lo", "hi")
+    )
+    inputs = (node.inputs[0], lo, hi)
+    out.add(node, "Clip", inputs[: 3 if hi else 2 if lo else 1], name)
+
+
+def _silu(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    (x,), y = node.inputs, node.outputs[0]
+    out.add(node, "Mul", (x, out.add(node, "Sigmoid", (x,), f"{y}_sigmoid")), y)
+
+
+def _mish(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    (x,), y = node.inputs, node.outputs[0]
+    soft = out.add(node, "Softplus", (x,), f"{y}_softplus")
+    out.add(node, "Mul", (x, out.add(node, "Tanh", (soft,), f"{y}_tanh")), y)
+
+
+def _prelu(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    out.nodes.append(node)
+
+
+def _reduce_mean(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    y, keep = node.outputs[0], {"keepdims": node.attrs["keepdims"]}
+    if out.opset < 18:
+        out.add(node, "ReduceMean", node.inputs, y, {**keep, "axes": node.attrs["axes"]})
+    else:
+        axes = out.constant(f"{y}_axes", node.attrs["axes"], "int64")
+        out.add(node, "ReduceMean", (*node.inputs, axes), y, keep)
+
+
+def _split(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    sizes = out.constant(f"{node.outputs[0]}_split", node.attrs["split"], "int64")
+    out.nodes.append(replace(node, inputs=(node.inputs[0], sizes), attrs={"axis": node.attrs["axis"]}))
+
+
+def _slice(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    y, attrs = node.outputs[0], node.attrs
+    floor = int(np.iinfo(np.int64).min)  # a negative step that runs through element 0 has no non-negative end
+    ends = [floor if end < 0 else end for end in attrs["ends"]]
+    values = {"starts": attrs["starts"], "ends": ends, "axes": attrs["axes"], "steps": attrs["steps"]}
+    names = tuple(out.constant(f"{y}_{key}", value, "int64") for key, value in values.items())
+    out.add(node, "Slice", (node.inputs[0], *names), y)
+
+
+def _pad(out: Lowered, graph: Graph, node: Node) -> None:
+    y, mode = node.outputs[0], node.attrs["mode"]
+    inputs = [node.inputs[0], out.constant(f"{y}_pads", node.attrs["pads"], "int64")]
+    if mode == "constant":
+        inputs.append(out.constant(f"{y}_value", node.attrs["value"], graph.tensors[node.inputs[0]].dtype))
+    out.add(node, "Pad", tuple(inputs), y, {"mode": mode})
+
+
+def _reshape(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    y, shape = node.outputs[0], list(node.attrs["shape"])
+    if out.batched:
+        shape[0] = 0  # ONNX: copy the size of this axis from the input
+    out.add(node, "Reshape", (node.inputs[0], out.constant(f"{y}_shape", shape, "int64")), y)
+
+
+def _resize(out: Lowered, graph: Graph, node: Node) -> None:
+    x, y, attrs = node.inputs[0], node.outputs[0], node.attrs
+    kept = {key: attrs[key] for key in ("mode", "coordinate_transformation_mode", "nearest_mode")}
+    scales = np.array(attrs["scales"], dtype=np.float32)
+    sizes = np.array(graph.shape(x), dtype=np.float32)
+    if tuple(np.floor(sizes * scales).astype(int)) == tuple(attrs["sizes"]):
+        out.add(node, "Resize", (x, "", out.constant(f"{y}_scales", scales, "float32")), y, kept)
+        return
+    target = out.constant(f"{y}_sizes", attrs["sizes"], "int64")
+    if out.batched:
+        target = _batched_sizes(out, node, attrs["sizes"])
+    out.add(node, "Resize", (x, "", "", target), y, kept)
+
+
+def _batched_sizes(out: Lowered, node: Node, sizes: tuple[int, ...]) -> str:
+    """Return the tensor [N, sizes without the first], computed from the input at run time."""
+    y = node.outputs[0]
+    del out.constants[f"{y}_sizes"]
+    batch = out.add(node, "Shape", (node.inputs[0],), f"{y}_batch", {"start": 0, "end": 1})
+    rest = out.constant(f"{y}_rest", sizes[1:], "int64")
+    return out.add(node, "Concat", (batch, rest), f"{y}_sizes", {"axis": 0})
+
+
+def _pool(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    dilated = any(item != 1 for item in node.attrs["dilations"])
+    drop = node.op == "AveragePool" and not dilated  # an attribute of opset 19
+    out.nodes.append(
+        replace(node, attrs={key: value for key, value in node.attrs.items() if not (drop and key == "dilations")})
+    )
+
+
+_RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
+    "Clip": _clip,
+    "SiLU": _silu,
+    "Mish": _mish,
+    "ReduceMean": _reduce_mean,
+    "Split": _split,
+    "Slice": _slice,
+    "Pad": _pad,
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "AveragePool": _pool,
+}

@@ -1,0 +1,81 @@
+"""The float network on ONNX Runtime, and the only place (with the offline optimizer) that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.errors import InputError, SlimaiError
+from slimai.graph.ir import Graph
+from slimai.graph.optimize import first_line, quiet_options, runtime_errors
+
+Array = NDArray[Any]
+
+
+class FloatSession:
+    """A network ready to run; each instance holds its own threads and no global state.
+
+    Args:
+        model: a serialized ONNX model, or a graph (run at batch 1, or any batch when it is batchable).
+        outputs: tensors to return, in this order; default all outputs. With a graph, inner tensors too.
+        threads: threads inside an operator; results do not depend on it beyond float rounding.
+    """
+
+    def __init__(self, model: bytes | Graph, outputs: Iterable[str] | None = None, threads: int = 1) -> None:
+        import onnxruntime
+
+        wanted = None if outputs is None else tuple(dict.fromkeys(outputs))
+        data = _serialized(model, wanted or ()) if isinstance(model, Graph) else model
+        try:
+            self._session = onnxruntime.InferenceSession(
+                data, quiet_options(threads), providers=["CPUExecutionProvider"]
+            )
+        except runtime_errors() as error:
+            raise InputError(f"ONNX Runtime cannot run this model: {first_line(error)}") from error
+        self._dtypes: dict[str, np.dtype[Any] | None] = {
+            item.name: _DTYPES.get(item.type) for item in self._session.get_inputs()
+        }
+        given = tuple(item.name for item in self._session.get_outputs())
+        unknown = [name for name in wanted or () if name not in given]
+        if unknown:
+            raise InputError(f"the model has no output '{unknown[0]}' (outputs: {', '.join(given)})")
+        self.inputs: tuple[str, ...] = tuple(self._dtypes)
+        self.outputs: tuple[str, ...] = given if wanted is None else wanted
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return output name -> array, for inputs of any memory layout; floats are converted to the model's type.
+
+        Raises:
+            InputError: an input is missing or unknown, or its shape does not fit.
+            SlimaiError: ONNX Runtime failed on valid inputs.
+        """
+        if set(feeds) != set(self.inputs):
+            raise InputError(f"the model's inputs are {', '.join(self.inputs)} (got {', '.join(feeds) or 'none'})")
+        ready = {name: np.ascontiguousarray(value, dtype=self._dtypes[name]) for name, value in feeds.items()}
+        try:
+            values = self._session.run(list(self.outputs), ready)
+        except runtime_errors() as error:
+            kind = InputError if type(error).__name__ == "InvalidArgument" else SlimaiError
+            raise kind(f"ONNX Runtime failed: {first_line(error)}") from error
+        return dict(zip(self.outputs, values, strict=True))
+
+
+def _serialized(graph: Graph, outputs: tuple[str, ...]) -> bytes:
+    from slimai.graph.save import to_onnx
+
+    unknown = [name for name in outputs if name not in graph.tensors]
+    if unknown:
+        raise InputError(f"network '{graph.name}' has no tensor '{unknown[0]}'")
+    data: bytes = to_onnx(graph, extra_outputs=outputs, batch="N" if graph.batchable else 1).SerializeToString()
+    return data
+
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(double)": np.dtype(np.float64),
+    "tensor(float16)": np.dtype(np.float16),
+    **{f"tensor({name})": np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "int32", "int64", "bool")},
+}
