@@ -1,16 +1,16 @@
-"""One candidate against the validation set: run the integer network, measure every image."""
+"""One candidate against validation images: run the integer network, measure every image."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.artifacts.spill import Spill, slices
+from slimai.artifacts.spill import Spill
 from slimai.data.sample import Sample
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, Record
@@ -26,64 +26,74 @@ class Runner(Protocol):
         ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Validation:
-    """The validation set, preprocessed once: samples, inputs on disk, float outputs on disk."""
+    """The validation set, preprocessed once: samples, inputs on disk, float outputs on disk.
+
+    outputs: names of the network's outputs in the metric's order. batch: images a run.
+    """
 
     samples: tuple[Sample, ...]
     inputs: Spill
     reference: Spill
     outputs: tuple[str, ...]
     batch: int
-    reference_records: list[Record] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The records of the images that were run, in list order, and whether all of them were."""
+    """The records of the images that were run, in the order asked for, and whether all of them were."""
 
     records: tuple[Record, ...]
     complete: bool
 
 
-OnBatch = Callable[[int, Sequence[Record]], None]
+OnBatch = Callable[[int], None]
 
 
 def evaluate(
     runner: Runner,
     validation: Validation,
     metric: Metric,
+    indices: Sequence[int],
     *,
     deadline: float | None = None,
     on_batch: OnBatch | None = None,
 ) -> Evaluation:
-    """Return the records of the validation set, in list order.
+    """Return the records of the images `indices`, in that order.
 
-    Stops after the batch in which the monotonic clock passes `deadline`. `on_batch` gets the number of
-    images of the batch and the records so far. Raises InputError when an output is not finite.
+    Stops after the batch in which the monotonic clock passes `deadline`. `on_batch` is told the number of
+    images of each batch. Raises InputError when an output is not finite.
     """
     records: list[Record] = []
-    total = len(validation.samples)
-    for start, stop in slices(total, validation.batch):
-        outputs = runner(validation.inputs.get(start, stop))
-        records.extend(measure_batch(metric, validation, start, stop, outputs))
+    for batch in batches(indices, validation.batch):
+        outputs = runner(validation.inputs.pick(batch))
+        records.extend(measure_batch(metric, validation, batch, outputs))
         if on_batch is not None:
-            on_batch(stop - start, records)
-        if deadline is not None and time.monotonic() >= deadline and stop < total:
+            on_batch(len(batch))
+        if deadline is not None and time.monotonic() >= deadline and len(records) < len(indices):
             return Evaluation(tuple(records), complete=False)
     return Evaluation(tuple(records), complete=True)
 
 
+def batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Yield consecutive parts of `indices`, each of `size` but the last."""
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]
+
+
 def measure_batch(
-    metric: Metric, validation: Validation, start: int, stop: int, outputs: Mapping[str, Array]
+    metric: Metric, validation: Validation, indices: Sequence[int], outputs: Mapping[str, Array]
 ) -> list[Record]:
-    """Return the records of the images start..stop (excluded) from their float32 outputs."""
-    reference = validation.reference.get(start, stop, validation.outputs) if metric.uses_float else None
+    """Return the records of the images `indices` from their float32 outputs (axis 0 in that order)."""
+    names = validation.outputs
+    reference = validation.reference.pick(indices, names) if metric.uses_float else None
     records = []
-    for offset, sample in enumerate(validation.samples[start:stop]):
-        mine = [outputs[name][offset : offset + 1] for name in validation.outputs]
-        theirs = None if reference is None else [reference[name][offset : offset + 1] for name in validation.outputs]
-        check_finite(sample, dict(zip(validation.outputs, mine, strict=True)))
+    for row, index in enumerate(indices):
+        sample = validation.samples[index]
+        mine = [outputs[name][row : row + 1] for name in names]
+        theirs = None if reference is None else [reference[name][row : row + 1] for name in names]
+        check_finite(sample, dict(zip(names, mine, strict=True)))
         records.append(metric.measure(sample, mine, theirs))
     return records
 

@@ -1,22 +1,24 @@
-"""Strategy x evaluator x journal: score every candidate once, keep the best so far on disk."""
+"""Strategy x evaluator x journal: score candidates, keep the best so far on disk."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 from slimai.artifacts.journal import Journal
-from slimai.errors import InputError
-from slimai.metrics.base import Metric, Record, Result
+from slimai.metrics.base import Metric, Record
 from slimai.search.candidate import Candidate, Outcome, best, outcome_from_json
 from slimai.search.evaluate import Runner, Validation, evaluate
 from slimai.search.events import Reporter, Stage
+from slimai.search.race import interval
+from slimai.search.records import load_records, save_records
 
 
 class Prepared(Protocol):
-    """A quantized candidate, ready to run."""
+    """A quantized candidate, ready to run. key: hash of its integer parameters."""
 
     key: str
     latency_ms: float | None
@@ -25,14 +27,18 @@ class Prepared(Protocol):
         """Return what runs it; built on first use."""
         ...
 
+    def release(self) -> None:
+        """Give back the memory that running it takes."""
+        ...
+
 
 @dataclass(frozen=True)
 class SearchSetup:
     """What a search needs.
 
     content_key: hash of everything besides the integer parameters that decides a score (images, metric,
-    arithmetic, version); a journal entry counts only under the same key. on_outcome is called after every
-    finished candidate with all outcomes so far.
+    arithmetic, version); a journal entry counts only under the same key. deadline: monotonic seconds.
+    on_outcome is called after every finished candidate with the state so far.
     """
 
     candidates: tuple[Candidate, ...]
@@ -41,10 +47,14 @@ class SearchSetup:
     metric: Metric
     content_key: str
     journal: Journal
+    records_dir: Path
     reporter: Reporter
     network: str
+    strategy: Literal["exhaustive", "racing"] = "exhaustive"
+    tolerance: float = 0.005
+    seed: int = 0
     deadline: float | None = None
-    on_outcome: Callable[[Sequence[Outcome]], None] = lambda _: None
+    on_outcome: Callable[[SearchState], None] = lambda _: None
 
 
 @dataclass
@@ -60,66 +70,149 @@ class SearchState:
         return best(self.outcomes)
 
 
-def exhaustive(setup: SearchSetup) -> SearchState:
-    """Return the outcome of every candidate, each scored on the whole validation set.
+@dataclass
+class Entrant:
+    """Candidates that quantize to the same integers: run once, reported each."""
 
-    Candidates that quantize to the same integers are scored once. After `deadline` no candidate is begun,
-    but at least one is always completed.
+    prepared: Prepared
+    candidates: list[Candidate]
+    latencies: list[float | None]
+    records: list[Record] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+    def outcomes(self) -> list[Outcome]:
+        """Return the outcome of every candidate, or nothing before there is one."""
+        if self.outcome is None:
+            return []
+        pairs = zip(self.candidates, self.latencies, strict=True)
+        return [replace(self.outcome, candidate=candidate, latency_ms=ms) for candidate, ms in pairs]
+
+
+class Contest:
+    """The entrants of one search with their journal; what both strategies share."""
+
+    def __init__(self, setup: SearchSetup, stage: Stage) -> None:
+        self.setup = setup
+        self.stage = stage
+        self.state = SearchState()
+        self.entrants: dict[str, Entrant] = {}
+        self._known = _journaled(setup)
+
+    def enter(self, candidate: Candidate) -> Entrant:
+        """Return the entrant of `candidate`; an outcome in the journal is taken over."""
+        prepared = self.setup.prepare(candidate)
+        key = f"{prepared.key}:{self.setup.content_key}"
+        if key in self.entrants:
+            entrant = self.entrants[key]
+            entrant.candidates.append(candidate)
+            entrant.latencies.append(prepared.latency_ms)
+            return entrant
+        entrant = Entrant(prepared, [candidate], [prepared.latency_ms], outcome=self._known.get(key))
+        self.entrants[key] = entrant
+        return entrant
+
+    def late(self) -> bool:
+        """Return whether the deadline has passed."""
+        return self.setup.deadline is not None and time.monotonic() >= self.setup.deadline
+
+    def run(self, entrant: Entrant, order: Sequence[int], *, deadline: float | None) -> bool:
+        """Extend the entrant's records to the images `order`; False when the deadline came first."""
+        if not entrant.records:
+            entrant.records = load_records(self._records_path(entrant))
+            self.stage.advance(len(entrant.records))
+        rest = order[len(entrant.records) :]
+        if not rest:
+            return True
+        found = evaluate(
+            entrant.prepared.runner(),
+            self.setup.validation,
+            self.setup.metric,
+            rest,
+            deadline=deadline,
+            on_batch=self.stage.advance,
+        )
+        entrant.records.extend(found.records)
+        return found.complete
+
+    def keep_records(self, entrant: Entrant) -> None:
+        """Store the records of an entrant that is not finished."""
+        save_records(self._records_path(entrant), entrant.records)
+
+    def settle(
+        self, entrant: Entrant, status: Literal["full", "partial"], note: str = "", *, images: int | None = None
+    ) -> None:
+        """Turn the entrant's records (the first `images`) into its outcome; a full one is journaled first."""
+        setup = self.setup
+        records = entrant.records[:images]
+        result = setup.metric.combine(records)
+        full = status == "full"
+        entrant.outcome = Outcome(
+            candidate=entrant.candidates[0],
+            status=status,
+            value=result.value,
+            score=result.score,
+            latency_ms=entrant.latencies[0],
+            images=len(records),
+            key=entrant.prepared.key,
+            values=dict(result.values),
+            interval=interval(setup.metric, records, setup.seed) if full else None,
+            note=note,
+        )
+        if full:
+            key = f"{entrant.prepared.key}:{setup.content_key}"
+            setup.journal.append({"key": key, "outcome": entrant.outcome.to_json(setup.network)})
+            self._records_path(entrant).unlink(missing_ok=True)
+
+    def publish(self) -> None:
+        """Refresh the state from the entrants, in candidate order, and tell the listener."""
+        found = {item.candidate: item for entrant in self.entrants.values() for item in entrant.outcomes()}
+        self.state.outcomes = [found[item] for item in self.setup.candidates if item in found]
+        leader = self.state.best
+        if leader is not None and leader.score is not None:
+            name = leader.candidate.profile(self.setup.network)
+            self.stage.note(f"best {name} L{leader.candidate.level} {leader.score:.4f}")
+        self.setup.on_outcome(self.state)
+
+    def _records_path(self, entrant: Entrant) -> Path:
+        return self.setup.records_dir / f"{entrant.prepared.key[:16]}-{self.setup.content_key[:16]}.npz"
+
+
+def search(setup: SearchSetup) -> SearchState:
+    """Return the outcomes of the candidates under the setup's strategy.
+
+    At least one candidate is always completed; after the deadline the rest is left out and the state says so.
     """
-    state = SearchState()
-    known = _journaled(setup)
+    from slimai.search.racing import racing
+
     steps = len(setup.candidates) * len(setup.validation.samples)
     with setup.reporter.stage("score candidates", steps) as stage:
-        for candidate in setup.candidates:
-            if _late(setup) and state.best is not None:
-                state.cut_short = f"time limit after {len(state.outcomes)} of {len(setup.candidates)} candidates"
-                break
-            outcome = _one(setup, candidate, known, stage, first=state.best is None)
-            state.outcomes.append(outcome)
-            _note(stage, setup, state)
-            setup.on_outcome(state.outcomes)
-            if outcome.status == "partial":
-                state.cut_short = f"time limit within candidate {outcome.candidate.profile(setup.network)}"
-                break
+        contest = Contest(setup, stage)
+        return racing(contest) if setup.strategy == "racing" else exhaustive(contest)
+
+
+def exhaustive(contest: Contest) -> SearchState:
+    """Score every candidate on the whole validation set, in order; equal integers are scored once."""
+    setup, state = contest.setup, contest.state
+    order = range(len(setup.validation.samples))
+    for position, candidate in enumerate(setup.candidates):
+        first = state.best is None
+        if contest.late() and not first:
+            state.cut_short = f"time limit after {position} of {len(setup.candidates)} candidates"
+            break
+        entrant = contest.enter(candidate)
+        if entrant.outcome is not None:
+            contest.stage.advance(len(order))
+        elif contest.run(entrant, order, deadline=None if first else setup.deadline):
+            contest.settle(entrant, "full")
+        else:
+            contest.keep_records(entrant)
+            contest.settle(entrant, "partial", "time limit")
+            state.cut_short = f"time limit within candidate {position + 1} of {len(setup.candidates)}"
+        entrant.prepared.release()
+        contest.publish()
+        if state.cut_short:
+            break
     return state
-
-
-def _one(setup: SearchSetup, candidate: Candidate, known: dict[str, Outcome], stage: Stage, *, first: bool) -> Outcome:
-    prepared = setup.prepare(candidate)
-    key = f"{prepared.key}:{setup.content_key}"
-    twin = known.get(key)
-    if twin is not None:
-        stage.advance(len(setup.validation.samples))
-        return replace(twin, candidate=candidate, latency_ms=prepared.latency_ms)
-    deadline = None if first else setup.deadline
-    found = evaluate(
-        prepared.runner(),
-        setup.validation,
-        setup.metric,
-        deadline=deadline,
-        on_batch=lambda images, _: stage.advance(images),
-    )
-    result = setup.metric.combine(found.records)
-    outcome = _outcome(candidate, prepared, result, found.records, complete=found.complete)
-    if found.complete:
-        known[key] = outcome
-        setup.journal.append({"key": key, "outcome": outcome.to_json(setup.network)})
-    return outcome
-
-
-def _outcome(
-    candidate: Candidate, prepared: Prepared, result: Result, records: Sequence[Record], *, complete: bool
-) -> Outcome:
-    return Outcome(
-        candidate=candidate,
-        status="full" if complete else "partial",
-        value=result.value,
-        score=result.score,
-        latency_ms=prepared.latency_ms,
-        images=len(records),
-        key=prepared.key,
-        values=dict(result.values),
-    )
 
 
 def _journaled(setup: SearchSetup) -> dict[str, Outcome]:
@@ -129,23 +222,3 @@ def _journaled(setup: SearchSetup) -> dict[str, Outcome]:
         if isinstance(key, str) and key.endswith(f":{setup.content_key}") and isinstance(entry.get("outcome"), dict):
             found[key] = outcome_from_json(entry["outcome"])
     return found
-
-
-def _late(setup: SearchSetup) -> bool:
-    return setup.deadline is not None and time.monotonic() >= setup.deadline
-
-
-def _note(stage: Stage, setup: SearchSetup, state: SearchState) -> None:
-    leader = state.best
-    if leader is not None and leader.score is not None:
-        stage.note(f"best {leader.candidate.profile(setup.network)} L{leader.candidate.level} {leader.score:.4f}")
-
-
-def check_scores(state: SearchState, score_range: tuple[float, float] | None) -> None:
-    """Raise InputError when several candidates were asked for and the metric gives no usable score."""
-    if score_range is None and len(state.outcomes) > 1 and all(item.score is None for item in state.outcomes):
-        raise InputError.at(
-            "metric",
-            "several candidates need a score in [0, 1], and this metric gives none",
-            cure="choose a metric with a score, or declare metric.score_range: [lo, hi]",
-        )

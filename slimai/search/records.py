@@ -1,0 +1,40 @@
+"""Records of images on disk, so that a search continues where it was killed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.artifacts.atomic import write_bytes
+from slimai.metrics.base import Record
+
+
+def save_records(path: Path, records: Sequence[Record]) -> None:
+    """Write the records as one .npz: key ``<image>/<name>`` for every array."""
+    arrays: dict[str, Any] = {
+        f"{index}/{name}": np.asarray(value) for index, record in enumerate(records) for name, value in record.items()
+    }
+    file = io.BytesIO()
+    np.savez(file, **{"count": np.int64(len(records)), **arrays})
+    write_bytes(path, file.getvalue())
+
+
+def load_records(path: Path) -> list[Record]:
+    """Return what `save_records` wrote, or an empty list when there is no whole file."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            rows: list[dict[str, NDArray[Any]]] = [{} for _ in range(int(data["count"]))]
+            for key in data.files:
+                index, _, name = key.partition("/")
+                if name:
+                    rows[int(index)][name] = data[key]
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile):
+        return []
+    frozen: list[Mapping[str, NDArray[Any]]] = list(rows)
+    return frozen
