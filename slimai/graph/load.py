@@ -17,7 +17,7 @@ from onnx.inliner import inline_local_functions
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.batch import with_batch
-from slimai.graph.canonical import canonicalize
+from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
@@ -69,7 +69,8 @@ def load_onnx(
     graph = _to_graph(_infer_shapes(onnx.load_model_from_string(optimized), where), name or Path(path).stem, where)
     if optimize:
         _require_float_inputs(graph, where)
-    graph, _ = run_passes(canonicalize(graph), PASSES if optimize else BASIC_PASSES)
+    graph, _ = run_passes(canonicalize(graph), BASIC_PASSES)
+    graph, _ = run_passes(canonicalize_again(graph), PASSES if optimize else ())
     return with_batch(graph)
 
 
@@ -144,7 +145,9 @@ def _fix_input_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]
     inputs = {item.name: item for item in model.graph.input if item.name not in constants}
     problems = [
         Diagnostic(
-            "the model has no such input" + suggest(name, list(inputs)), f"network.input_shapes.{name}", file=where
+            "the model has no such input" + suggest(name, list(inputs)),
+            f"network.input_node_name.{name}.shape",
+            file=where,
         )
         for name in given
         if name not in inputs
@@ -179,7 +182,7 @@ def _dims(item: onnx.ValueInfoProto) -> list[int | str] | None:
 def _static_shape(
     name: str, found: list[int | str] | None, wanted: Sequence[int] | None, where: str
 ) -> tuple[list[int], list[Diagnostic]]:
-    key = f"network.input_shapes.{name}"
+    key = f"network.input_node_name.{name}.shape"
     if wanted is not None:
         shape = [int(size) for size in wanted]
         if min(shape, default=1) < 1:
@@ -188,7 +191,7 @@ def _static_shape(
             return shape, [Diagnostic(f"the model's input has {len(found)} axes {found}", key, shape)]
         return shape, []
     if found is None:
-        cure = f"give its shape: network.input_shapes: {{{name}: [1, 3, 224, 224]}}"
+        cure = f"give its shape: network.input_node_name: {{{name}: {{shape: [1, 3, 224, 224]}}}}"
         return [], [Diagnostic("the model gives no shape for this input", name, suggestion=cure, file=where)]
     shape, problems = [], []
     for axis, size in enumerate(found):
@@ -201,7 +204,7 @@ def _static_shape(
                 item if isinstance(item, int) and item > 0 else 1 if place == 0 else "SIZE"
                 for place, item in enumerate(found)
             ]
-            cure = f"give its shape: network.input_shapes: {{{name}: [{', '.join(map(str, example))}]}}"
+            cure = f"give its shape: network.input_node_name: {{{name}: {{shape: [{', '.join(map(str, example))}]}}}}"
             problems.append(Diagnostic(f"axis {axis} of this input has no fixed size", name, size, cure, where))
             shape.append(1)
     return shape, problems

@@ -14,7 +14,7 @@ from slimai.graph.canonical.context import Context
 from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import ONNX_FORM, TRAITS
 
-__all__ = ["canonicalize"]
+__all__ = ["canonicalize", "canonicalize_again"]
 
 Rule = Callable[[Context, Node], Sequence[Node] | None]
 
@@ -27,6 +27,16 @@ def canonicalize(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         nodes.extend(_rewrite(context, node))
+    return graph.edited(nodes, constants=context.constants, tensors=context.tensors.values())
+
+
+def canonicalize_again(graph: Graph) -> Graph:
+    """Return the graph with another try at the operators left in ONNX form, after constants were folded."""
+    context = Context(graph)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        left = node.domain == "" and node.op.startswith(ONNX_FORM)
+        nodes.extend(_rewrite(context, replace(node, op=node.op[len(ONNX_FORM) :])) if left else (node,))
     return graph.edited(nodes, constants=context.constants, tensors=context.tensors.values())
 
 

@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
-from slimai.graph.passes.base import Change, Pass, run_passes
+from slimai.graph.passes.base import Change, Pass, Refusal, Replacement, run_pass, run_passes
 from slimai.graph.passes.drop_identity import DROP_IDENTITY
+from slimai.graph.passes.drop_unread import DROP_UNREAD
+from slimai.graph.passes.fold_batchnorm import FOLD_BATCHNORM
+from slimai.graph.passes.fold_channel_gather import FOLD_CHANNEL_GATHER
+from slimai.graph.passes.fold_constant import FOLD_CONSTANT
+from slimai.graph.passes.fold_scale import FOLD_SCALE
+from slimai.graph.passes.fuse_activation import FUSE_ACTIVATION
+from slimai.graph.passes.fuse_gemm import FUSE_GEMM
+from slimai.graph.passes.fuse_hard_sigmoid import FUSE_HARD_SIGMOID
+from slimai.graph.passes.fuse_pad import FUSE_PAD
+from slimai.graph.passes.fuse_prelu import FUSE_PRELU
+from slimai.graph.passes.merge_reshape import MERGE_RESHAPE
+from slimai.graph.passes.unwrap_softmax import UNWRAP_SOFTMAX
 
-__all__ = ["BASIC_PASSES", "PASSES", "Change", "Pass", "run_passes"]
+__all__ = [
+    "BASIC_PASSES",
+    "PASSES",
+    "Change",
+    "Pass",
+    "Refusal",
+    "Replacement",
+    "run_pass",
+    "run_passes",
+]
 
-BASIC_PASSES: tuple[Pass, ...] = (DROP_IDENTITY,)
-PASSES: tuple[Pass, ...] = (DROP_IDENTITY,)
+# For every network; the second tuple changes arithmetic and is for float networks only.
+BASIC_PASSES: tuple[Pass, ...] = (FOLD_CONSTANT, DROP_UNREAD, DROP_IDENTITY)
+
+PASSES: tuple[Pass, ...] = (
+    FUSE_PAD,
+    FOLD_BATCHNORM,
+    FUSE_GEMM,
+    FOLD_SCALE,
+    FOLD_CHANNEL_GATHER,
+    FUSE_HARD_SIGMOID,
+    FUSE_ACTIVATION,
+    FUSE_PRELU,
+    UNWRAP_SOFTMAX,
+    MERGE_RESHAPE,
+)

@@ -62,24 +62,29 @@ class Pass:
 def run_pass(graph: Graph, rule: Pass) -> tuple[Graph, tuple[Change, ...]]:
     """Return the rewritten graph, and every change and refusal in graph order."""
     applied: list[Change] = []
-    refused: dict[str, Change] = {}
-    start = 0
     while True:
-        for place, node in enumerate(graph.nodes[start:], start):
-            found = rule.match(graph, node)
-            if isinstance(found, Refusal):
-                refused[node.name] = Change(rule.name, node.name, found.reason, applied=False)
-            elif found is not None:
-                applied.append(Change(rule.name, node.name, found.reason))
-                graph = _apply(graph, node, found)
-                start = max(0, place - len(found.removed) - 1)
-                break
-        else:
+        graph, changes, refused = _sweep(graph, rule)
+        applied.extend(changes)
+        if not changes:
             break
     problem = broken(graph) or rule.ensures(graph)
     if problem:
         raise AssertionError(f"graph pass {rule.name}: {problem}")
-    return graph, (*applied, *refused.values())
+    return graph, (*applied, *refused)
+
+
+def _sweep(graph: Graph, rule: Pass) -> tuple[Graph, list[Change], list[Change]]:
+    """Return the graph after one walk over its nodes, what was applied and what was refused."""
+    applied, refused = [], []
+    for name in [node.name for node in graph.nodes]:
+        node = graph.by_name.get(name)
+        found = rule.match(graph, node) if node is not None else None
+        if isinstance(found, Refusal):
+            refused.append(Change(rule.name, name, found.reason, applied=False))
+        elif found is not None and node is not None:
+            applied.append(Change(rule.name, name, found.reason))
+            graph = _apply(graph, node, found)
+    return graph, applied, refused
 
 
 def _apply(graph: Graph, node: Node, found: Replacement) -> Graph:
