@@ -174,7 +174,9 @@ class Contest:
         self.setup.on_outcome(self.state)
 
     def _records_path(self, entrant: Entrant) -> Path:
-        return self.setup.records_dir / f"{entrant.prepared.key[:16]}-{self.setup.content_key[:16]}.npz"
+        setup = self.setup  # the order of the images depends on strategy and seed
+        order = setup.strategy if setup.strategy == "exhaustive" else f"{setup.strategy}{setup.seed}"
+        return setup.records_dir / f"{entrant.prepared.key[:16]}-{setup.content_key[:16]}-{order}.npz"
 
 
 def search(setup: SearchSetup) -> SearchState:

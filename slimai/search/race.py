@@ -17,7 +17,7 @@ from slimai.metrics.base import Metric, Record
 
 FIRST_RUNG = 8
 GROWTH = 2
-CONFIDENCE = 2.0  # standard errors; about 2.3 % a one-sided decision
+CONFIDENCE = 2.5  # standard errors of a one-sided decision; many pairs are decided, so more than the usual two
 RESAMPLES = 48
 PRIOR_IMAGES = 1.0  # one imaginary image on which the pair differs by half of the score range
 

@@ -1,0 +1,149 @@
+"""The search loop: every candidate once, best so far after each, resumable, time-boxed."""
+
+import time
+
+import numpy as np
+import pytest
+
+from slimai.search.loop import search
+from slimai.search.race import rungs
+from tests.unit.search.fakes import MeanMetric, key_of, setup
+
+
+def test_exhaustive_scores_all_images_of_all_candidates_in_order(tmp_path):
+    tables = [np.full(10, 0.5), np.linspace(0, 1, 10), np.full(10, 0.7)]
+    plan, log = setup(tmp_path, tables)
+    state = search(plan)
+    assert [item.score for item in state.outcomes] == pytest.approx([0.5, 0.5, 0.7], abs=1e-6)
+    assert state.best.candidate == plan.candidates[2]
+    assert len(log) == 30
+    assert all(item.images == 10 and item.status == "full" for item in state.outcomes)
+
+
+def test_equal_integers_are_scored_once_and_reported_each(tmp_path):
+    tables = [np.full(8, 0.5), np.full(8, 0.5)]
+    plan, log = setup(tmp_path, tables, keys=["k", "k"])
+    state = search(plan)
+    assert len(log) == 8
+    assert [item.candidate for item in state.outcomes] == list(plan.candidates)
+    assert state.best.candidate == plan.candidates[1], "a tie goes to the higher range"
+
+
+def test_a_finished_search_runs_nothing_again(tmp_path):
+    tables = [np.full(8, 0.5), np.full(8, 0.6)]
+    first, log = setup(tmp_path, tables)
+    before = search(first)
+    again, log_again = setup(tmp_path, tables)
+    after = search(again)
+    assert log
+    assert log_again == []
+    assert after.outcomes == before.outcomes
+
+
+def test_another_content_key_reuses_nothing(tmp_path):
+    from dataclasses import replace
+
+    tables = [np.full(8, 0.5)]
+    search(setup(tmp_path, tables)[0])
+    plan, log = setup(tmp_path, tables)
+    search(replace(plan, content_key="d" * 64))
+    assert len(log) == 8
+
+
+@pytest.mark.parametrize("strategy", ["exhaustive", "racing"])
+@pytest.mark.parametrize("stop_after", [1, 3, 5, 9])
+def test_a_search_that_dies_anywhere_ends_with_the_same_outcomes(tmp_path, strategy, stop_after):
+    rng = np.random.default_rng(0)
+    tables = [np.clip(rng.normal(0.5 + 0.1 * index, 0.1, 40), 0, 1) for index in range(4)]
+    whole, _ = setup(tmp_path / "whole", tables, strategy=strategy)
+    expected = search(whole).outcomes
+    runs = 0
+
+    def die():
+        nonlocal runs
+        runs += 1
+        if runs > stop_after:
+            raise KeyboardInterrupt
+
+    broken, _ = setup(tmp_path / "broken", tables, strategy=strategy, on_run=die)
+    with pytest.raises(KeyboardInterrupt):
+        search(broken)
+    resumed, _ = setup(tmp_path / "broken", tables, strategy=strategy)
+    assert search(resumed).outcomes == expected
+
+
+def test_resuming_does_not_repeat_finished_candidates(tmp_path):
+    tables = [np.full(8, 0.5), np.full(8, 0.6)]
+    runs = 0
+
+    def die():
+        nonlocal runs
+        runs += 1
+        if runs > 2:
+            raise KeyboardInterrupt
+
+    broken, _ = setup(tmp_path, tables, on_run=die)
+    with pytest.raises(KeyboardInterrupt):
+        search(broken)
+    resumed, log = setup(tmp_path, tables)
+    search(resumed)
+    assert {key for key, _ in log} == {key_of(1)}
+
+
+@pytest.mark.parametrize("strategy", ["exhaustive", "racing"])
+def test_time_limit_completes_one_candidate_and_says_that_it_was_cut(tmp_path, strategy):
+    tables = [np.full(40, 0.5), np.full(40, 0.6), np.full(40, 0.7)]
+    plan, _ = setup(tmp_path, tables, strategy=strategy, deadline=time.monotonic() - 1)
+    state = search(plan)
+    assert [item.status for item in state.outcomes].count("full") == 1
+    assert "time limit" in state.cut_short
+    longer, _ = setup(tmp_path, tables, strategy=strategy)
+    state = search(longer)
+    assert state.cut_short == ""
+    assert state.best.candidate == longer.candidates[2]
+
+
+def test_the_listener_sees_every_improvement(tmp_path):
+    seen = []
+    tables = [np.full(4, score) for score in (0.5, 0.4, 0.9)]
+    plan, _ = setup(tmp_path, tables, on_outcome=lambda state: seen.append(state.best.score))
+    search(plan)
+    assert seen == pytest.approx([0.5, 0.5, 0.9], abs=1e-6)
+
+
+def test_rungs_grow_to_all_images():
+    assert rungs(64) == [8, 16, 32, 64]
+    assert rungs(100) == [8, 16, 32, 64, 100]
+    assert rungs(5) == [5]
+
+
+@pytest.mark.parametrize("set_only", [False, True])
+def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, set_only):
+    rng = np.random.default_rng(1)
+    tables = [np.clip(rng.normal(mean, 0.05, 256), 0, 1) for mean in (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)]
+    plan, log = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=set_only))
+    state = search(plan)
+    assert state.best.candidate == plan.candidates[5]
+    assert state.best.images == 256
+    assert [item.status for item in state.outcomes] == ["partial"] * 5 + ["full"]
+    assert all("behind after 8 images" in item.note for item in state.outcomes[:5])
+    assert len(log) == 5 * 8 + 256
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_racing_stays_within_its_tolerance_of_the_exhaustive_winner(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    easy = rng.random(300)
+    tables = [(easy + rng.normal(0, 0.2, 300) + 0.01 * index > 0.4).astype(float) for index in range(12)]
+    plan, log = setup(tmp_path, tables, strategy="racing", seed=seed)
+    best = search(plan).best.score
+    assert best >= max(table.mean() for table in tables) - 0.005
+    assert len(log) < 12 * 300
+
+
+def test_racing_visits_each_image_of_a_candidate_once(tmp_path):
+    rng = np.random.default_rng(3)
+    tables = [rng.random(50) for _ in range(5)]
+    plan, log = setup(tmp_path, tables, strategy="racing")
+    search(plan)
+    assert len(log) == len(set(log))
