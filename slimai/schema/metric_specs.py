@@ -128,6 +128,13 @@ def _transpose(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool | str) else value
 
 
+def _label_numbers(value: Any) -> Any:
+    """Return the numbers of a list, of one number, or of the legacy ``11`` or ``[0;11]``."""
+    if isinstance(value, str):
+        return tuple(part for part in value.strip("[]").split(";") if part)
+    return (value,) if isinstance(value, int) else value
+
+
 class SegInput(MetricSpec):
     """Input of the segmentation metrics."""
 
@@ -147,6 +154,11 @@ class SegInput(MetricSpec):
         BeforeValidator(_transpose),
         WithJsonSchema({"enum": ["auto", "true", "false", True, False]}),
     ] = Field(default="auto", description="Whether the map is turned to the orientation of its truth.")
+    ignore: Annotated[
+        tuple[Annotated[Int, Field(ge=0, le=255)], ...],
+        BeforeValidator(_label_numbers),
+        WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": ["integer", "string"]}]}),
+    ] = Field(default=(), description="Labels of the truth that are not counted, beside 255; no pixel is given one.")
 
 
 class ImageInput(MetricSpec):
@@ -165,6 +177,9 @@ class TopKInput(MetricSpec):
     positional: ClassVar[tuple[str, ...]] = ("labels",)
     labels: AbsPath | None = Field(
         default=None, description="File of class numbers; null = the labels of the image list."
+    )
+    data_offset: Int = Field(
+        default=0, description="Added to the network's class index; -1 for one whose class 0 is a background."
     )
 
 

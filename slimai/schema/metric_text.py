@@ -130,6 +130,7 @@ def _text(value: Any) -> str:
 
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
+    "ignore": lambda labels: f"[{';'.join(map(str, labels))}]",
     "input_size": _pair_text,
     "voc_labels": lambda labels: f"[{';'.join(labels)}]",
     "anchors": lambda brackets: "".join(f"[{';'.join(map(_pair_text, bracket))}]" for bracket in brackets),

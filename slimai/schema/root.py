@@ -15,11 +15,12 @@ from slimai.schema.metric import DefaultMetric, MetricSection, MetricUnion, Plai
 from slimai.schema.network import NetworkSection
 from slimai.schema.path import PathSection
 from slimai.schema.performance import PerformanceSection
+from slimai.schema.problem import Problem
 from slimai.schema.quantization import QuantizationSection
-from slimai.schema.rules import Problem, problems
+from slimai.schema.rules import problems
 from slimai.schema.smart_search import SmartSearchSection
 from slimai.schema.target import TargetSection
-from slimai.schema.values import AbsPath, listed
+from slimai.schema.values import AbsPath, base_folder, listed
 
 Stage = Literal["gen_quant_profile", "flt_inference", "use_quant_profile", "gen_code"]
 STAGES: tuple[Stage, ...] = ("gen_quant_profile", "flt_inference", "use_quant_profile", "gen_code")
@@ -69,8 +70,9 @@ class SlimaiConfig(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _settle(cls, data: Any, handler: ModelWrapValidatorHandler[SlimaiConfig], info: ValidationInfo) -> SlimaiConfig:
-        config = settled(handler(data), Path((info.context or {}).get("base") or Path.cwd()))
-        found = [problem for problem in problems(config) if problem.severity == "error"]
+        config = settled(handler(data), base_folder(info))
+        broken = (info.context or {}).get("broken", frozenset())
+        found = [problem for problem in problems(config, broken) if problem.severity == "error"]
         if found:
             text = "\n".join(f"{problem.key}: {problem.message}" for problem in found)
             raise PydanticCustomError(RULES, "{text}", {"text": text, "problems": found})

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimai.schema.metric import DETECTION, IMAGE, SEGMENTATION, TOP_K, ImageMetric, PlainMetric
+from slimai.schema.metric_rules import detection_head, detection_outputs
+from slimai.schema.problem import Problem
 
 if TYPE_CHECKING:
     from slimai.schema.root import SlimaiConfig
 
-_UNSET: Any = object()
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A broken rule: the dotted key to change, what is wrong, its value, what to do."""
-
-    key: str
-    message: str
-    cure: str = ""
-    value: Any = field(default=_UNSET, compare=False)
-    severity: Literal["error", "warning"] = "error"
-
-    @property
-    def has_value(self) -> bool:
-        """Whether a value was given."""
-        return self.value is not _UNSET
+_CLASS_OF = {
+    **dict.fromkeys(DETECTION, ("Detection",)),
+    **dict.fromkeys(SEGMENTATION, ("Segmentation",)),
+    **dict.fromkeys(IMAGE, ("Segmentation", "Other")),
+    **dict.fromkeys(TOP_K, ("Classification",)),
+}
 
 
 @dataclass(frozen=True)
@@ -38,16 +31,251 @@ class Rule:
 
 def problems(config: SlimaiConfig, broken: frozenset[str] = frozenset()) -> list[Problem]:
     """Return every broken rule of `config`; `broken` names dotted keys that are wrong already."""
-    return [
-        problem
-        for rule in RULES
-        if not any(_touches(key, broken) for key in rule.reads)
-        for problem in rule.check(config)
-    ]
+    sound = [rule for rule in RULES if not any(_touches(key, broken) for key in rule.reads)]
+    return [problem for rule in sound for problem in rule.check(config)]
 
 
 def _touches(key: str, broken: frozenset[str]) -> bool:
     return any(key == bad or key.startswith(bad + ".") or bad.startswith(key + ".") for bad in broken)
 
 
-RULES: tuple[Rule, ...] = ()
+def _warn(key: str, message: str, cure: str = "") -> Problem:
+    return Problem(key, message, cure, severity="warning")
+
+
+def single_shot(config: SlimaiConfig) -> Iterator[Problem]:
+    """Single-shot calibration ignores the range; a calibration method without it does nothing."""
+    quantization = config.quantization
+    given = quantization.model_fields_set
+    if quantization.single_shot and "range" in given:
+        yield _warn("quantization.range", "is ignored: histogram_bins asks for single-shot calibration", "remove one")
+    if quantization.single_shot and "range_mode" in given:
+        yield _warn("quantization.range_mode", "is ignored: histogram_bins asks for single-shot calibration")
+    if not quantization.single_shot and "calibration" in given:
+        yield _warn(
+            "quantization.calibration",
+            "does nothing without histogram_bins",
+            "set histogram_bins: 10240 for single-shot calibration",
+        )
+
+
+def mixed_precision(config: SlimaiConfig) -> Iterator[Problem]:
+    """Mixed precision needs level 1 or above; rules files need it; auto needs a goal."""
+    quantization = config.quantization
+    files = [name for name in ("nodename_datatypes", "nodekind_datatypes") if getattr(quantization, name)]
+    if quantization.mix is False:
+        for name in files:
+            yield Problem(f"quantization.{name}", "needs mixed precision", "set quantization.mix: true, or remove it")
+        if quantization.mix_goal is not None:
+            yield Problem("quantization.mix_goal", "belongs to mix: auto", "set quantization.mix: auto, or remove it")
+        return
+    if 0 in quantization.accuracy_level:
+        yield Problem(
+            "quantization.accuracy_level",
+            "mixed precision is not possible with level 0, which has no per-channel weights",
+            "take levels 1 to 4",
+            list(quantization.accuracy_level),
+        )
+    if quantization.mix == "auto" and quantization.mix_goal is None:
+        yield Problem("quantization.mix_goal", "is needed by mix: auto", "set max_drop, score or latency_ms")
+    if quantization.mix == "auto" and files:
+        yield Problem("quantization.mix", "auto writes the rules itself; rules files are for mix: true", "remove one")
+    if quantization.mix is True and quantization.mix_goal is not None:
+        yield Problem("quantization.mix_goal", "belongs to mix: auto", "set quantization.mix: auto, or remove it")
+
+
+def one_goal(config: SlimaiConfig) -> Iterator[Problem]:
+    """A goal of mixed precision is exactly one of the three."""
+    goal = config.quantization.mix_goal
+    if goal is not None and len(goal.model_dump(exclude_none=True)) != 1:
+        yield Problem("quantization.mix_goal", "should be exactly one of max_drop, score and latency_ms")
+
+
+def pre_quantized(config: SlimaiConfig) -> Iterator[Problem]:
+    """A quantized model is TFLite, at levels 0 to 3, without what only calibration can do."""
+    network, quantization = config.network, config.quantization
+    tflite = network.input_model.suffix.lower() == ".tflite"
+    if network.model_type == "float":
+        if tflite:
+            yield Problem(
+                "network.model_type", "a .tflite model is pre-quantized", "set network.model_type: quantized", "float"
+            )
+        if quantization.keep_asymmetric_weights:
+            yield _warn("quantization.keep_asymmetric_weights", "does nothing with model_type: float")
+        return
+    if not tflite:
+        yield Problem(
+            "network.input_model", "model_type: quantized needs a .tflite model", value=str(network.input_model)
+        )
+    if 4 in quantization.accuracy_level:
+        yield Problem(
+            "quantization.accuracy_level",
+            "a pre-quantized model allows levels 0 to 3",
+            "level 3 keeps its asymmetric activations",
+            list(quantization.accuracy_level),
+        )
+    for name in ("range", "histogram_bins", "calibration"):
+        if name in quantization.model_fields_set:
+            yield _warn(f"quantization.{name}", "is ignored: a pre-quantized model is not calibrated")
+    if quantization.mix is not False:
+        yield Problem("quantization.mix", "is not possible with a pre-quantized model", "set quantization.mix: false")
+
+
+def model_format(config: SlimaiConfig) -> Iterator[Problem]:
+    """The model's suffix is known, and the legacy `type` agrees with it."""
+    suffix = config.network.input_model.suffix.lower()
+    known = {".onnx": "ONNX", ".tflite": "Tensorflow"}
+    if suffix not in known:
+        yield Problem(
+            "network.input_model", "should be an .onnx or a .tflite file", value=str(config.network.input_model)
+        )
+    elif config.network.type != known[suffix]:
+        yield Problem("network.type", f"does not fit the model's suffix '{suffix}'", "remove it", config.network.type)
+
+
+def channel_values(config: SlimaiConfig) -> Iterator[Problem]:
+    """mean, stddev and the pad value have one number, or one a channel, and agree in their number."""
+    network = config.network
+    channels = 1 if network.channel_order == "GRAY" else 3
+    image = network.input_data_layout != "NonImage"
+    counts = {"mean": len(network.mean), "stddev": len(network.stddev)}
+    for name, count in counts.items():
+        if image and network.channel_order == "GRAY" and count > 1:
+            yield Problem(f"network.{name}", f"has {count} numbers, and GRAY has {channels} channel", "give one number")
+    if min(counts.values()) > 1 and counts["mean"] != counts["stddev"]:
+        yield Problem(
+            "network.stddev", f"has {counts['stddev']} numbers, and mean has {counts['mean']}", "give one a channel"
+        )
+    if network.resize is not None and not image:
+        yield Problem("network.resize", "does nothing with NonImage inputs", "remove it")
+
+
+def resize_parts(config: SlimaiConfig) -> Iterator[Problem]:
+    """`short_side` belongs to center_crop."""
+    resize = config.network.resize
+    if resize is not None and resize.short_side is not None and resize.mode != "center_crop":
+        yield Problem("network.resize.short_side", f"belongs to center_crop, not to {resize.mode}", "remove it")
+
+
+def image_lists(config: SlimaiConfig) -> Iterator[Problem]:
+    """A float model is calibrated; a metric with labels needs the labelled list; counts need their list."""
+    dataset = config.dataset
+    if config.network.model_type == "float" and dataset.calibration_set is None:
+        yield Problem(
+            "dataset.calibration_set", "is required by a float network", "name the image list to calibrate on"
+        )
+    if config.network.model_type == "quantized" and dataset.calibration_set is None and dataset.validation_set is None:
+        yield Problem("dataset", "needs an image list", "name dataset.validation_set")
+    for name in ("calibration", "validation"):
+        if getattr(dataset, f"{name}_set") is None and getattr(dataset, f"{name}_count") is not None:
+            yield Problem(f"dataset.{name}_count", f"counts a list that is not there: {name}_set", f"set {name}_set")
+
+
+def labelled_list(config: SlimaiConfig) -> Iterator[Problem]:
+    """A metric with a truth needs the validation list."""
+    metric = config.metric
+    free = isinstance(metric, PlainMetric) or (isinstance(metric, ImageMetric) and metric.metric_input.use_float)
+    if config.dataset.validation_set is None and not free:
+        yield Problem(
+            "dataset.validation_set", f"is required by metric_cls {metric.metric_cls}", "name the list to score on"
+        )
+
+
+def metric_class(config: SlimaiConfig) -> Iterator[Problem]:
+    """A metric usually belongs to a class of networks."""
+    name, found = config.metric.metric_cls, config.network.network_class
+    fitting = _CLASS_OF.get(name or "", (found,))
+    if found not in fitting and found != "Other":
+        yield _warn("network.class", f"is {found}, and metric {name} is for {' or '.join(fitting)}")
+
+
+def search_needs_score(config: SlimaiConfig) -> Iterator[Problem]:
+    """Several settings are compared by their score."""
+    if config.metric.metric_cls == "NoMetric" and config.quantization.candidates > 1:
+        yield Problem(
+            "metric.metric_cls",
+            f"NoMetric cannot rank {config.quantization.candidates} settings",
+            "take one accuracy level and one range, or a metric",
+            "NoMetric",
+        )
+
+
+def score_range(config: SlimaiConfig) -> Iterator[Problem]:
+    """The two ends of a score range differ."""
+    ends = config.metric.score_range
+    if ends is not None and ends[0] == ends[1]:
+        yield Problem("metric.score_range", "has two equal ends", "give the values of score 0 and score 1", list(ends))
+
+
+def adjusting(config: SlimaiConfig) -> Iterator[Problem]:
+    """Edited limits are applied to one level and one range."""
+    if config.metric.adjust and config.quantization.candidates > 1:
+        yield _warn(
+            "metric.adjust",
+            "writes the limits of the best setting and applies none: edits need one level and one range",
+            "set one accuracy_level and one range",
+        )
+
+
+def stages_deliver(config: SlimaiConfig) -> Iterator[Problem]:
+    """Scoring happens in `use_quant_profile`."""
+    if "use_quant_profile" not in config.stages and config.search_on:
+        yield _warn("stages", "stop before use_quant_profile: nothing is scored, so nothing is searched")
+
+
+def unique_outputs(config: SlimaiConfig) -> Iterator[Problem]:
+    """Outputs are named once each."""
+    names = config.metric.replace_output
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        yield Problem("metric.replace_output", f"names {', '.join(doubles)} twice", "name each output once")
+
+
+def local_memory(config: SlimaiConfig) -> Iterator[Problem]:
+    """What the system keeps leaves some local memory."""
+    target = config.target
+    kept = target.tcm_reserve_low + target.tcm_reserve_high
+    if kept >= target.local_memory_bytes:
+        yield Problem(
+            "target.local_memory_bytes", f"is not above the {kept} bytes reserved", value=target.local_memory_bytes
+        )
+
+
+def search_bounds(config: SlimaiConfig) -> Iterator[Problem]:
+    """One bound decides which candidate is delivered."""
+    search = config.smart_search
+    if search is not None and search.max_drop is not None and search.latency_limit is not None:
+        yield Problem("smart_search.latency_limit", "cannot stand beside max_drop", "keep one of the two bounds")
+    if search is not None and search.strategy != "racing" and "tolerance" in search.model_fields_set:
+        yield _warn("smart_search.tolerance", "does nothing with strategy: exhaustive")
+
+
+RULES = (
+    Rule(single_shot, ("quantization.range", "quantization.range_mode", "quantization.histogram_bins")),
+    Rule(
+        mixed_precision,
+        (
+            *("quantization.mix", "quantization.mix_goal", "quantization.accuracy_level"),
+            *("quantization.nodename_datatypes", "quantization.nodekind_datatypes"),
+        ),
+    ),
+    Rule(one_goal, ("quantization.mix_goal",)),
+    Rule(
+        pre_quantized, ("network.model_type", "network.input_model", "quantization.accuracy_level", "quantization.mix")
+    ),
+    Rule(model_format, ("network.input_model", "network.type")),
+    Rule(channel_values, ("network.mean", "network.stddev", "network.channel_order", "network.input_data_layout")),
+    Rule(resize_parts, ("network.resize",)),
+    Rule(image_lists, ("dataset", "network.model_type")),
+    Rule(labelled_list, ("dataset.validation_set", "metric.metric_cls", "metric.metric_input")),
+    Rule(metric_class, ("metric.metric_cls", "network.class")),
+    Rule(detection_head, ("metric.metric_cls", "metric.metric_input")),
+    Rule(detection_outputs, ("metric.metric_cls", "metric.metric_input", "metric.replace_output")),
+    Rule(search_needs_score, ("metric.metric_cls", "quantization")),
+    Rule(score_range, ("metric.score_range",)),
+    Rule(adjusting, ("metric.adjust", "quantization")),
+    Rule(unique_outputs, ("metric.replace_output",)),
+    Rule(stages_deliver, ("stages", "smart_search", "quantization.accuracy_level")),
+    Rule(local_memory, ("target.local_memory_bytes", "target.tcm_reserve_low", "target.tcm_reserve_high")),
+    Rule(search_bounds, ("smart_search",)),
+)

@@ -1,0 +1,103 @@
+"""From YAML files and overrides to plain values, by Hydra; wrong ones become diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from slimai.config.dirs import bundled_conf
+from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, VERSION_BASE, prepare_hydra
+from slimai.config.overrides import in_hydra_terms
+
+if TYPE_CHECKING:
+    from slimai.config.origins import Origins
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The values of one job before validation.
+
+    overrides: in Hydra's terms. written: as the user wrote them. config_file: the preset's file.
+    files: preset name -> path of presets that were given as a path.
+    """
+
+    values: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    config_file: Path | None = None
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+@contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Make Hydra's compose usable inside the block, and leave its global state as it was."""
+    prepare_hydra()
+    with initialize_config_dir(str(bundled_conf()), job_name="slimai", version_base=VERSION_BASE):
+        yield
+
+
+def compose_job(overrides: Sequence[str], files: dict[str, Path] | None = None) -> Composed:
+    """Return the resolved values of one job; call it inside `hydra_ready`.
+
+    Raises:
+        InputError: Hydra refuses the overrides or a file; with the place and a suggestion.
+    """
+    from slimai.config.compose_errors import explained
+
+    terms = [in_hydra_terms(text) for text in overrides]
+    with explained(tuple(terms), list(overrides)):
+        config = compose(CONFIG_NAME, overrides=terms, return_hydra_config=True)
+        return plain(config, terms, overrides, files or {})
+
+
+def plain(
+    config: DictConfig, terms: Sequence[str], written: Sequence[str], files: dict[str, Path] | None = None
+) -> Composed:
+    """Return the values of a composed configuration without the `hydra` node, interpolations resolved."""
+    choices, sources = config.hydra.runtime.choices, config.hydra.runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    name = choices.get("model")
+    candidates = [folder / "model" / f"{name}.yaml" for folder in folders] if name else []
+    chosen = (files or {}).get(choices.get(FILE_GROUP) or "")
+    values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    resolved: Any = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
+    file = chosen or next((path for path in candidates if path.is_file()), None)
+    return Composed(resolved, tuple(terms), tuple(written), file, files or {})
+
+
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of each job of a multirun; call it inside `hydra_ready`.
+
+    Raises:
+        InputError: an override does not parse, or sweeps in a way that only an adaptive sweeper can.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    from slimai.config.compose_errors import explained
+
+    terms = [in_hydra_terms(text) for text in overrides]
+    with explained(tuple(terms), list(overrides)):
+        parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(terms)
+        jobs: list[list[str]] = BasicSweeper.split_arguments(
+            [item for item in parsed if not item.is_hydra_override()], None
+        )[0]
+        return jobs
+
+
+def find_origins(composed: Composed) -> Origins:
+    """Return where each key of `composed` was set; needs no `hydra_ready` around it."""
+    from slimai.config.origins import Origins, trace
+
+    try:
+        with hydra_ready():
+            return trace(composed)
+    except Exception:  # noqa: BLE001 - private names of Hydra: a message without a place beats no message
+        return Origins({}, {})

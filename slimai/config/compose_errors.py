@@ -1,0 +1,121 @@
+"""What Hydra, OmegaConf and the YAML reader refuse, said in slimai's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+import yaml
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from slimai.config.overrides import as_written
+from slimai.errors import Diagnostic, InputError
+
+GROUPS = ("model", "target", "hydra/launcher", "hydra/sweeper")
+QUOTE = "quote the value twice, for the shell and for Hydra: key=\"'a;b c'\""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'?`` for a near miss (case aside), or an empty string."""
+    spelled = {item.lower(): item for item in known}
+    close = get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.6)
+    return f"did you mean '{spelled[close[0]]}'?" if close else ""
+
+
+@contextmanager
+def explained(terms: Sequence[str], written: list[str]) -> Iterator[None]:
+    """Turn the exceptions of Hydra's composition into an InputError.
+
+    `terms` are the overrides as given to Hydra, `written` as the user wrote them.
+    """
+    wrong = [problem for term in terms if (problem := _parse_problem(term, written))]
+    if wrong:
+        raise InputError(wrong)
+    try:
+        yield
+    except MissingConfigException as error:
+        raise InputError(_missing(error, terms, written)) from None
+    except yaml.YAMLError as error:
+        raise InputError(yaml_problem(error)) from None
+    except OmegaConfBaseException as error:
+        raise InputError(_interpolation(error)) from None
+    except HydraException as error:
+        raise InputError(_composition(error, terms, written)) from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(Diagnostic(f"the configuration cannot be composed: {_first_line(error)}")) from None
+
+
+def _parse_problem(term: str, written: list[str]) -> Diagnostic | None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        OverridesParser.create().parse_override(term)
+    except OverrideParseException as error:
+        detail = _first_line(error.__cause__ or error).removeprefix("Error parsing override ").strip()
+        cure = "write key=value" if "=" not in term and not term.startswith("~") else QUOTE
+        return Diagnostic(f"the override does not parse: {detail}", override=as_written(term, written), suggestion=cure)
+    return None
+
+
+def _missing(error: MissingConfigException, terms: Sequence[str], written: list[str]) -> Diagnostic:
+    path = (error.missing_cfg_file or "").removesuffix(".yaml")
+    group, _, name = path.rpartition("/")
+    options = list(error.options or ())
+    cure = did_you_mean(name, options) or (f"one of {', '.join(options)}" if options else "")
+    override = next((t for t in terms if t.lstrip("+").partition("=")[0] == group), None)
+    what = f"there is no {group} '{name}'" if group else f"there is no configuration '{name}'"
+    return Diagnostic(what, suggestion=cure, override=as_written(override, written) if override else None)
+
+
+def yaml_problem(error: yaml.YAMLError) -> Diagnostic:
+    """Return the place and reason of a YAML syntax error."""
+    mark = getattr(error, "problem_mark", None)
+    reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).splitlines()[0]
+    if mark is None:
+        return Diagnostic(f"not valid YAML: {reason}", file=getattr(error, "name", None))
+    cure = "name each key once" if "duplicate key" in reason else "check indentation, colons and quotes"
+    return Diagnostic(
+        f"not valid YAML: {reason}", file=mark.name, line=mark.line + 1, column=mark.column + 1, suggestion=cure
+    )
+
+
+def _interpolation(error: OmegaConfBaseException) -> Diagnostic:
+    key = str(getattr(error, "full_key", None) or "")
+    return Diagnostic(_first_line(error), key=key, suggestion="write a value, or correct the ${...} reference")
+
+
+def _composition(error: HydraException, terms: Sequence[str], written: list[str]) -> Diagnostic:
+    text = str(error)
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and not text.strip():
+        return _interpolation(cause)
+    found = re.search(r"Ambiguous value for argument '(.+)'", text)
+    if found:
+        key, _, values = found[1].partition("=")
+        return Diagnostic(
+            "several values for one job",
+            key=key.lstrip("+"),
+            override=as_written(found[1], written),
+            suggestion=f"write [{values}] to try them inside one job, or add -m for one job each",
+        )
+    return _unknown_key(text, terms, written)
+
+
+def _unknown_key(text: str, terms: Sequence[str], written: list[str]) -> Diagnostic:
+    from slimai.schema.root import SlimaiConfig
+
+    found = re.search(r"(?:Could not override|Could not delete|Could not find|override) '([^'\s]+)'", text)
+    key = found[1].partition("=")[0].lstrip("+~") if found else ""
+    term = next((item for item in terms if key and item.lstrip("+~").partition("=")[0] == key), None)
+    override = as_written(term, written) if term else None
+    if "No match in the defaults list" in text and term and key not in GROUPS:
+        cure = did_you_mean(key, [*GROUPS, *SlimaiConfig.model_fields]) or "write section.key=value, or +model=NAME"
+        return Diagnostic(f"unknown key or group '{key}'", override=override, suggestion=cure)
+    return Diagnostic(_first_line(text), override=override)
+
+
+def _first_line(error: object) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,212 @@
+"""From values to a validated configuration, or to every mistake in them with its place: root causes only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from slimai.config.compose_errors import did_you_mean
+from slimai.errors import Diagnostic
+from slimai.schema.base import WRONG
+from slimai.schema.metric import metric_kind
+from slimai.schema.problem import Problem
+from slimai.schema.root import RULES, SlimaiConfig
+
+if TYPE_CHECKING:
+    from slimai.config.compose import Composed
+    from slimai.config.origins import Origins
+
+_TAGS = frozenset(("voc", "coco", "segmentation", "image", "topk", "plain", "custom", "default"))
+UNKNOWN = "unknown key"
+MISSING = "is required"
+_SEXAGESIMAL = re.compile(r"[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The configuration (None when something is wrong) and everything to be said about it."""
+
+    config: SlimaiConfig | None
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics that are errors."""
+        return tuple(item for item in self.diagnostics if item.severity == "error")
+
+
+def judge(composed: Composed, base: Path | None = None) -> Verdict:
+    """Return the verdict on composed values; relative paths start from `base` (default: current folder)."""
+    from slimai.config.compose import find_origins
+
+    values = dict(composed.values)
+    if composed.config_file is not None:
+        values.setdefault("config_file", str(composed.config_file))
+    config, found = judge_values(values, base)
+    if not found:
+        return Verdict(config)
+    origins = find_origins(composed)
+    return Verdict(config, tuple(_placed(item, origins) for item in found))
+
+
+def judge_values(values: Mapping[str, Any], base: Path | None = None) -> tuple[SlimaiConfig | None, list[Diagnostic]]:
+    """Return the configuration (None when wrong) and the diagnostics of plain `values`, without places."""
+    context: dict[str, Any] = {"base": base} if base else {}
+    try:
+        config = SlimaiConfig.model_validate(values, context=context)
+    except ValidationError as error:
+        return None, list(_diagnostics(error, values, context))
+    return config, [_of_problem(item) for item in config.warnings()]
+
+
+def _diagnostics(error: ValidationError, values: Mapping[str, Any], context: dict[str, Any]) -> Iterator[Diagnostic]:
+    details: list[Any] = error.errors(include_url=False)
+    if [item["type"] for item in details] == [RULES]:
+        yield from (_of_problem(item) for item in details[0]["ctx"]["problems"])
+        return
+    yield from root_causes([_of_detail(item, values) for item in details])
+    yield from _broken_rules(values, details, context)
+
+
+def root_causes(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """Yield the diagnostics once each, without a required key that stands there misspelt."""
+    unknown = {item.key: item.suggestion for item in found if item.message == UNKNOWN}
+    seen: set[tuple[str, str]] = set()
+    for item in found:
+        parent, _, name = item.key.rpartition(".")
+        misspelt = any(key.rpartition(".")[0] == parent and f"'{name}'" in cure for key, cure in unknown.items())
+        if (item.message == MISSING and misspelt) or (item.key, item.message) in seen:
+            continue
+        seen.add((item.key, item.message))
+        yield item
+
+
+def _broken_rules(
+    values: Mapping[str, Any], details: Sequence[Mapping[str, Any]], context: dict[str, Any]
+) -> Iterator[Diagnostic]:
+    """Yield the cross-section problems that do not rest on a key that is wrong by itself.
+
+    Wrong keys are taken out (their defaults stand in), missing ones get a placeholder, and the rest is
+    validated again; rules that read one of those keys are skipped.
+    """
+    pruned, broken = deepcopy(dict(values)), set[str]()
+    for _ in range(8):
+        for item in details:
+            loc = key_path(item["loc"])
+            broken.add(".".join(loc))
+            _replace(pruned, loc, placeholder=item["type"] == "missing")
+        try:
+            SlimaiConfig.model_validate(pruned, context={**context, "broken": frozenset(broken)})
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            if [item["type"] for item in details] != [RULES]:
+                continue
+            yield from (_of_problem(item) for item in details[0]["ctx"]["problems"])
+        return
+
+
+def _replace(values: Any, loc: Sequence[str], *, placeholder: bool) -> None:
+    """Remove the key at `loc` (or the nearest mapping's key above it), or put a placeholder there."""
+    for depth, name in enumerate(loc):
+        inner = values.get(name)
+        if isinstance(inner, dict) and depth + 1 < len(loc):
+            values = inner
+        elif placeholder and (depth + 1 == len(loc) or inner is None):
+            values[name] = "1" if depth + 1 == len(loc) else {loc[depth + 1]: "1"}
+            return
+        else:
+            values.pop(name, None)
+            return
+
+
+def key_path(loc: Sequence[int | str]) -> tuple[str, ...]:
+    """Return the YAML path of a pydantic location: without the tags of the metric union."""
+    parts = [str(part) for part in loc if part != "[key]"]
+    return tuple(
+        part for index, part in enumerate(parts) if not (index == 1 and parts[0] == "metric" and part in _TAGS)
+    )
+
+
+def _of_problem(problem: Problem) -> Diagnostic:
+    value = {"value": problem.value} if problem.has_value else {}
+    return Diagnostic(problem.message, problem.key, suggestion=problem.cure, severity=problem.severity, **value)
+
+
+def _of_detail(detail: Mapping[str, Any], values: Mapping[str, Any]) -> Diagnostic:
+    loc, kind, value = key_path(detail["loc"]), detail["type"], detail["input"]
+    key = ".".join(loc)
+    if kind == "missing":
+        return Diagnostic(MISSING, key, suggestion=_help(loc, values))
+    if kind == "extra_forbidden":
+        return Diagnostic(UNKNOWN, key, value, suggestion=_near_key(loc, values))
+    if kind == WRONG:
+        return Diagnostic(detail["ctx"]["message"], key, value, suggestion=detail["ctx"]["cure"])
+    cure = ""
+    if kind == "literal_error":
+        cure = did_you_mean(str(value), re.findall(r"'([^']+)'", detail["ctx"]["expected"]))
+    elif kind in ("model_type", "model_attributes_type", "dict_type"):
+        return Diagnostic("should be a mapping of keys", key, value, suggestion="write its keys below it, indented")
+    return Diagnostic(detail["msg"], key, value, suggestion=cure)
+
+
+def _near_key(loc: Sequence[str], values: Mapping[str, Any]) -> str:
+    """Return the suggestion for an unknown key: a near one beside it, or its right section."""
+    model = model_at(loc[:-1], values)
+    name = loc[-1]
+    fields = _names(model) if model else {}
+    cure = did_you_mean(name, fields)
+    if cure:
+        return cure
+    for section in SlimaiConfig.model_fields:
+        inner = model_at((section,), values)
+        if inner is not None and name in _names(inner):
+            return f"did you mean '{section}.{name}'?"
+    return f"one of {', '.join(fields)}" if fields else ""
+
+
+def _help(loc: Sequence[str], values: Mapping[str, Any]) -> str:
+    model = model_at(loc[:-1], values)
+    info = _names(model).get(loc[-1]) if model else None
+    return info.description or "" if info else ""
+
+
+def _names(model: type[BaseModel]) -> dict[str, Any]:
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+def model_at(loc: Sequence[str], values: Mapping[str, Any]) -> type[BaseModel] | None:
+    """Return the model whose keys stand at the YAML path `loc` of `values`, or None."""
+    model: type[BaseModel] | None = SlimaiConfig
+    for index, name in enumerate(loc):
+        info = _names(model).get(name) if model else None
+        if info is None:
+            continue  # a name of the user's own, like a graph input
+        inner: list[Any] = _models(info.annotation)
+        if index == 0 and name == "metric":
+            kind = metric_kind(values.get("metric"))
+            inner = [item for item in inner if item.__name__.lower().startswith(kind[:3])]
+        model = inner[0] if inner else None
+    return model
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _placed(item: Diagnostic, origins: Origins) -> Diagnostic:
+    """Return the diagnostic with its place, and the explanation of a number that was written a:b:c."""
+    place = origins.find(item.key)
+    message = item.message
+    if place.text and _SEXAGESIMAL.fullmatch(place.text) and "base-60" not in message:
+        message += f"; the unquoted {place.text} is a base-60 number in YAML 1.1, quote it"
+    return replace(
+        item, message=message, file=place.file, line=place.line, column=place.column, override=place.override
+    )

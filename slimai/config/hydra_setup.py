@@ -1,0 +1,59 @@
+"""What slimai adds to Hydra before it starts: the search path of `./conf`, resolvers, presets given as a file.
+
+Nothing here runs at import; `prepare_hydra` may be called any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from slimai.config.dirs import examples_dir, user_conf
+
+CONFIG_NAME = "slimai"
+VERSION_BASE = "1.3"
+FILE_GROUP = "slimai_file"  # group of presets that are given as a path, see `store_preset`
+
+
+class UserConf(SearchPathPlugin):
+    """Puts the user's `./conf` before the bundled folder: its files can add names and shadow bundled ones."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add `./conf` in front."""
+        own = user_conf()
+        if own is not None:
+            search_path.prepend("user", f"file://{own}", anchor="main")
+
+
+def prepare_hydra() -> None:
+    """Register the search path plug-in and the resolver ``${slimai_examples:}``."""
+    from omegaconf import OmegaConf
+
+    plugins = Plugins.instance()
+    if UserConf not in plugins.discover(SearchPathPlugin):
+        plugins.register(UserConf)
+    OmegaConf.register_new_resolver("slimai_examples", lambda: str(examples_dir()), replace=True)
+
+
+def store_preset(name: str, values: Mapping[str, Any], package: str = "_global_") -> str:
+    """Make the mapping `values` selectable, and return the override that selects it."""
+    ConfigStore.instance().store(group=FILE_GROUP, name=name, node=dict(values), package=package, provider="slimai")
+    return f"+{FILE_GROUP}={name}"
+
+
+def preset_package(path: Path) -> str:
+    """Return the package of the ``# @package`` header of a YAML file, the root when it has none."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text and not text.startswith("#"):
+            break
+        head, _, package = text.removeprefix("#").strip().partition(" ")
+        if head == "@package" and package.strip():
+            return package.strip()
+    return "_global_"

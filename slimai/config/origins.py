@@ -1,0 +1,116 @@
+"""Where a key was set: file, line and column, or the command-line override.
+
+The defaults list is asked of Hydra's loader by two names that are private to it (`compute_defaults_list`,
+`repository`); they are used here only, and only when there is something to report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from slimai.config.compose import Composed
+from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, preset_package
+from slimai.config.overrides import as_written
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file position (line and column from 1; `text` is the scalar as written), or an override."""
+
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    override: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Dotted key -> the place that set it last; `sections` -> where a mapping begins."""
+
+    keys: Mapping[str, Place]
+    sections: Mapping[str, Place]
+
+    def find(self, key: str) -> Place:
+        """Return the place of `key`, or of the nearest key above it."""
+        parts = key.split(".")
+        while parts:
+            dotted = ".".join(parts)
+            for table in (self.keys, self.sections):
+                if dotted in table:
+                    return table[dotted]
+            parts.pop()
+        return Place()
+
+
+def trace(composed: Composed) -> Origins:
+    """Return the origins of every key of `composed`; call it inside `compose.hydra_ready`."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.types import RunMode
+
+    loader: Any = GlobalHydra.instance().config_loader()
+    terms = list(composed.overrides)
+    keys: dict[str, Place] = {}
+    sections: dict[str, Place] = {}
+    for default in loader.compute_defaults_list(CONFIG_NAME, terms, RunMode.RUN).defaults:
+        path = default.config_path
+        if path is None or path.startswith("hydra/") or default.package == "hydra":
+            continue
+        file = _file_of(loader, path, composed.files)
+        if file is not None:
+            package = preset_package(file) if path.startswith(FILE_GROUP) else default.package or ""
+            place_keys(file, "" if package == "_global_" else package.removeprefix("_global_."), keys, sections)
+    for item in OverridesParser.create(config_loader=loader).parse_overrides(terms):
+        if not item.is_hydra_override() and not (loader.repository.group_exists(item.key_or_group) and item.is_add()):
+            _forget(item.key_or_group, keys)
+            keys[item.key_or_group] = Place(override=as_written(item.input_line or "", list(composed.written)))
+    return Origins(keys, sections)
+
+
+def _file_of(loader: Any, config_path: str, files: Mapping[str, Path]) -> Path | None:
+    group, _, name = config_path.partition("/")
+    if group == FILE_GROUP:
+        return files.get(name)
+    for source in loader.repository.get_sources():
+        file = Path(source.path) / f"{config_path}.yaml"
+        if source.scheme() == "file" and file.is_file():
+            return file
+    return None
+
+
+def _forget(key: str, keys: dict[str, Place]) -> None:
+    for known in [known for known in keys if known.startswith(key + ".")]:
+        del keys[known]
+
+
+def place_keys(file: Path, package: str, keys: dict[str, Place], sections: dict[str, Place]) -> None:
+    """Add the place of every key of a YAML file, below the dotted `package`."""
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    for dotted, key_node, value_node in _walk(root, package):
+        mark = key_node.start_mark
+        scalar = value_node.value if isinstance(value_node, yaml.ScalarNode) and value_node.style is None else None
+        place = Place(str(file), mark.line + 1, mark.column + 1, text=scalar)
+        if isinstance(value_node, yaml.MappingNode):
+            sections[dotted] = place
+        else:
+            _forget(dotted, keys)
+            keys[dotted] = place
+
+
+def _walk(node: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            dotted = f"{prefix}.{key.value}" if prefix else str(key.value)
+            if dotted not in ("defaults", "hydra"):
+                yield dotted, key, value
+                yield from _walk(value, dotted)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield f"{prefix}.{index}", item, item
+            yield from _walk(item, f"{prefix}.{index}")

@@ -1,0 +1,45 @@
+"""What the command line says, in Hydra's terms."""
+
+from __future__ import annotations
+
+import re
+
+# a value for one of these has no dot, and yet is no choice of a group
+TOP_LEVEL_VALUES = ("stages", "smart_search", "config_file")
+_PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
+
+
+def in_hydra_terms(override: str) -> str:
+    """Return the override that Hydra accepts for what the user means.
+
+    ``model=x`` becomes ``+model=x`` (presets are appended), and ``section.key=value`` becomes
+    ``++section.key=value``: the schema, not the set of keys that happen to be in the files, says which
+    keys exist, and its message has a suggestion.
+    """
+    found = _PLAIN.fullmatch(override)
+    if found is None or found["key"].startswith("hydra."):
+        return override
+    if found["key"] == "model":
+        return "+" + override
+    mapping = found["value"].startswith("{")
+    return "++" + override if "." in found["key"] or found["key"] in TOP_LEVEL_VALUES or mapping else override
+
+
+def as_written(override: str, written: list[str]) -> str:
+    """Return the user's own spelling of an override that was rewritten or expanded from a sweep."""
+    bare = override.lstrip("+")
+    for text in written:
+        if text.lstrip("+") == bare:
+            return text
+    key = bare.partition("=")[0]
+    prefix = next((text[: len(text) - len(text.lstrip("+"))] for text in written if _key(text) == key), "")
+    return prefix + bare
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a quoted value of the override grammar."""
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
