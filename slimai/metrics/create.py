@@ -1,0 +1,66 @@
+"""From the name and the typed input of a metric to the metric: one lazy table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slimai.metrics.base import Metric, MetricContext
+from slimai.registry import Registry
+from slimai.schema.metric_specs import MetricSpec
+
+Spec = MetricSpec | str | Mapping[str, Any] | None
+Builder = Callable[[str, Any, MetricContext], Metric]
+
+_BUILDERS = "slimai.metrics.builders"
+
+METRICS: Registry[Builder] = Registry(
+    "metric",
+    {
+        "voc_det_AP": f"{_BUILDERS}:build_voc",
+        "coco_det_AP": f"{_BUILDERS}:build_coco",
+        **dict.fromkeys(("SegStats", "MIU", "PxAcc", "MAcc", "FrWIU"), f"{_BUILDERS}:build_segmentation"),
+        **dict.fromkeys(("psnr", "l1", "l2", "ssim"), f"{_BUILDERS}:build_difference"),
+        **dict.fromkeys(("top1", "top5", "top1_5"), f"{_BUILDERS}:build_top_k"),
+        "cosine": f"{_BUILDERS}:build_cosine",
+        "NoMetric": f"{_BUILDERS}:build_none",
+    },
+)
+
+__all__ = ["METRICS", "create_metric", "default_metric"]
+
+
+def default_metric(context: MetricContext) -> str:
+    """Return the metric of a job that names none: top1_5 for class Classification with labels, else cosine."""
+    labelled = bool(context.samples) and all(sample.labels for sample in context.samples)
+    return "top1_5" if context.network_class == "Classification" and labelled else "cosine"
+
+
+def create_metric(
+    metric_cls: str | None,
+    spec: Spec,
+    context: MetricContext,
+    *,
+    score_range: tuple[float, float] | None = None,
+) -> Metric:
+    """Return the metric `metric_cls`, its labels read and its options checked against the outputs.
+
+    spec: the typed `metric_input`; for a metric of the user's own the string or mapping as written; None =
+    the metric's defaults. score_range: values that become the scores 0 and 1, in place of the metric's own score.
+
+    Raises: InputError with every missing label file and every option that does not fit, at once.
+    """
+    name = metric_cls or default_metric(context)
+    build = METRICS.get(name) if name in METRICS else _load_plugin
+    metric = build(name, spec, context)
+    if score_range is None:
+        return metric
+    from slimai.metrics.rescaled import Rescaled
+
+    return Rescaled(metric, score_range)
+
+
+def _load_plugin(name: str, spec: Spec, context: MetricContext) -> Metric:
+    from slimai.metrics.plugin import load_metric
+
+    return load_metric(name, spec, context)

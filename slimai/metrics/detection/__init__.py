@@ -1,0 +1,1 @@
+"""Detection metrics: decoding of heads, suppression, mapping to the picture, average precision."""

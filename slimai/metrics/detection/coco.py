@@ -1,0 +1,183 @@
+"""COCO average precision by pycocotools (`coco_det_AP`), one picture at a time.
+
+`COCOeval.evaluateImg` judges a picture alone; its findings go into the record, and `accumulate` and
+`summarize` run over any set of records. The numbers are those of one run over all pictures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.cocoeval import COCOeval
+
+from slimai.data.sample import Sample
+from slimai.metrics.base import Array, Record, Result
+from slimai.metrics.detection.detections import ClassTable, Detections
+from slimai.metrics.detection.masks import encode, instance_masks, truth_mask
+from slimai.metrics.detection.options import DetectionOptions
+from slimai.metrics.detection.postprocess import detect
+from slimai.metrics.labels.coco import Instances
+from slimai.metrics.outputs import check_outputs, image_index, in_order
+
+NUMBERS = (
+    "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
+    "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
+)  # fmt: skip
+
+__all__ = ["NUMBERS", "CocoAP"]
+
+
+class CocoAP:
+    """AP over IoU 0.5 .. 0.95, in 0..1; with a fourth output of instance masks AP of the masks decides."""
+
+    name = "coco_det_AP"
+    uses_float = False
+    higher_is_better = True
+    value_range = (0.0, 1.0)
+
+    def __init__(
+        self,
+        outputs: tuple[str, ...],
+        options: DetectionOptions,
+        table: ClassTable,
+        instances: Instances,
+        input_size: tuple[int, int] | None = None,
+    ) -> None:
+        self._outputs = outputs
+        self._options = options
+        self._table = table
+        self._instances = instances
+        self._input_size = options.input_size or input_size
+        self._kinds = ("segm", "bbox") if options.head is None and len(outputs) > 3 else ("bbox",)
+
+    def detect(self, sample: Sample, outputs: Sequence[Array]) -> Detections:
+        """Return the boxes of one picture, best first, in its own pixels; `classes` index `class_names`."""
+        check_outputs(sample, outputs, self._outputs)
+        return detect(sample, outputs, self._outputs, self._options, self._table)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the categories in ascending id order."""
+        return self._table.names
+
+    def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
+        """Return what pycocotools finds in one picture, for boxes and where there are any for masks.
+
+        The entries of a kind: scores and classes [d] of the detections, match and ignore [areas, ious, d]; classes
+        [g] and ignore [areas, g] of the objects.
+        """
+        del reference
+        found = self.detect(sample, outputs)
+        record: dict[str, Array] = {"image": image_index(sample)}
+        for kind in self._kinds:
+            truth = self._truth(sample, kind)
+            answer = self._answer(sample, found, outputs, kind)
+            record |= {f"{kind}/{key}": value for key, value in _evaluate(kind, truth, answer).items()}
+        return record
+
+    def _truth(self, sample: Sample, kind: str) -> list[dict[str, Any]]:
+        entries = []
+        for number, annotation in enumerate(self._instances.objects[sample.index], 1):
+            crowd = annotation["iscrowd"]
+            entry = {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
+            if kind == "segm":
+                entry["segmentation"] = truth_mask(annotation, self._instances.sizes[sample.index])
+            entries.append(entry)
+        return entries
+
+    def _answer(self, sample: Sample, found: Detections, outputs: Sequence[Array], kind: str) -> list[dict[str, Any]]:
+        sides = np.concatenate([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]], axis=1)
+        entries = [
+            {"id": at + 1, "category_id": int(label), "score": float(score), "bbox": box.tolist(), "iscrowd": 0,
+             "area": float(box[2] * box[3])}
+            for at, (box, score, label) in enumerate(zip(sides, found.scores, found.classes, strict=True))
+        ]  # fmt: skip
+        if kind == "segm":
+            masks = instance_masks(
+                outputs[3], found, sample.geometry, self._input_size, self._instances.sizes[sample.index]
+            )
+            for entry, code in zip(entries, encode(masks), strict=True):
+                entry["segmentation"], entry["area"] = code.rle, code.area
+        return entries
+
+    def combine(self, records: Sequence[Record]) -> Result:
+        """Return AP@[.5:.95] and the other numbers of pycocotools; NaN where the set has no such object."""
+        values: dict[str, float] = {}
+        for kind in self._kinds:
+            prefix = "" if kind == self._kinds[0] else f"{kind}/"
+            numbers = _summarize(kind, in_order(records), len(self._table.names))
+            values |= {prefix + name: value for name, value in zip(NUMBERS, numbers, strict=True)}
+        value = values["AP"]
+        return Result(value, None if np.isnan(value) else value, values)
+
+
+def _evaluate(kind: str, truth: list[dict[str, Any]], answer: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
+    judge = COCOeval(iouType=kind)
+    params = judge.params
+    labels = sorted({entry["category_id"] for entry in (*truth, *answer)})
+    params.imgIds, params.catIds = [0], labels
+    for entry in truth:
+        judge._gts[0, entry["category_id"]].append(entry)  # noqa: SLF001 - where pycocotools itself puts them
+    for entry in answer:
+        judge._dts[0, entry["category_id"]].append(entry)  # noqa: SLF001
+    judge.ious = {(0, label): judge.computeIoU(0, label) for label in labels}
+    parts = []
+    for label in labels:
+        areas = [judge.evaluateImg(0, label, area, params.maxDets[-1]) for area in params.areaRng]
+        parts.append((label, areas))
+    return _as_arrays(parts, len(params.areaRng), len(params.iouThrs))
+
+
+def _as_arrays(
+    parts: Sequence[tuple[int, Sequence[Mapping[str, Any]]]], areas: int, ious: int
+) -> dict[str, NDArray[Any]]:
+    def joined(values: list[Any], empty: tuple[int, ...], dtype: type) -> NDArray[Any]:
+        return np.concatenate([np.zeros(empty, dtype), *[np.asarray(value, dtype) for value in values]], axis=-1)
+
+    return {
+        "scores": joined([found[0]["dtScores"] for _, found in parts], (0,), np.float64),
+        "classes": joined([[label] * len(found[0]["dtScores"]) for label, found in parts], (0,), np.int64),
+        "match": joined([[one["dtMatches"] > 0 for one in found] for _, found in parts], (areas, ious, 0), np.bool_),
+        "ignore": joined([[one["dtIgnore"] for one in found] for _, found in parts], (areas, ious, 0), np.bool_),
+        "object_classes": joined([[label] * len(found[0]["gtIgnore"]) for label, found in parts], (0,), np.int64),
+        "object_ignore": joined([[one["gtIgnore"] for one in found] for _, found in parts], (areas, 0), np.bool_),
+    }
+
+
+def _summarize(kind: str, records: Sequence[Record], classes: int) -> list[float]:
+    """Return the 12 numbers over these records; NaN where pycocotools says -1."""
+    judge = COCOeval(iouType=kind)
+    judge.params.imgIds, judge.params.catIds = list(range(len(records))), list(range(classes))
+    judge._paramsEval = judge.params  # noqa: SLF001 - set by COCOeval.evaluate, which is not called here
+    found = [_by_class(kind, record) for record in records]
+    judge.evalImgs = [
+        found[image].get((label, area))
+        for label in range(classes)
+        for area in range(len(judge.params.areaRng))
+        for image in range(len(records))
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge.accumulate()
+        judge.summarize()
+    return [float("nan") if value < 0 else float(value) for value in judge.stats]
+
+
+def _by_class(kind: str, record: Record) -> dict[tuple[int, int], dict[str, NDArray[Any]]]:
+    """Return the entries that `COCOeval.accumulate` reads, by class and area."""
+    classes, objects = record[f"{kind}/classes"], record[f"{kind}/object_classes"]
+    found = {}
+    for label in np.union1d(classes, objects).astype(int):
+        mine, theirs = classes == label, objects == label
+        for area in range(len(record[f"{kind}/match"])):
+            found[int(label), area] = {
+                "dtScores": record[f"{kind}/scores"][mine],
+                "dtMatches": record[f"{kind}/match"][area][:, mine],
+                "dtIgnore": record[f"{kind}/ignore"][area][:, mine],
+                "gtIgnore": record[f"{kind}/object_ignore"][area][theirs],
+            }
+    return found

@@ -1,0 +1,144 @@
+"""Mean average precision after the Pascal VOC devkit (`voc_det_AP`)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.data.sample import Sample
+from slimai.errors import InputError
+from slimai.metrics.base import Array, Record, Result
+from slimai.metrics.detection.ap import IGNORED, Interpolation, average_precision, match
+from slimai.metrics.detection.detections import ClassTable, Detections, best_first
+from slimai.metrics.detection.options import DetectionOptions
+from slimai.metrics.detection.postprocess import detect
+from slimai.metrics.labels.voc import VocObjects
+from slimai.metrics.outputs import check_outputs, image_index, in_order
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Truth", "VocAP", "truths"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The scored objects of one picture: classes [m] counted from `names[0]`, boxes [m, 4], difficult [m]."""
+
+    classes: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    difficult: NDArray[np.bool_]
+
+
+def truths(labels: Sequence[VocObjects], table: ClassTable) -> list[Truth]:
+    """Return the objects whose name is in the table; other names are logged, none at all is an InputError."""
+    known = {_key(name): at for at, name in enumerate(table.names)}
+    strange = Counter(name for label in labels for name in label.names if _key(name) not in known)
+    if strange:
+        shown = ", ".join(f"{name} ({count})" for name, count in sorted(strange.items()))
+        log.warning("voc_det_AP: objects that are not in the class table are not scored: %s", shown)
+    found = [_truth(label, known) for label in labels]
+    if labels and not any(np.any(~truth.difficult) for truth in found):
+        raise InputError.at(
+            "metric.metric_input",
+            f"no annotation holds an object of the {len(table.names)} classes"
+            + "".join(f"; '{name}' is unknown{table.near(name)}" for name in sorted(strange)[:5]),
+            cure="list the class names with voc_labels=[...]",
+        )
+    return found
+
+
+def _key(name: str) -> str:
+    """Return the name as `voc_labels` can spell it: without spaces."""
+    return name.replace(" ", "_")
+
+
+def _truth(label: VocObjects, known: dict[str, int]) -> Truth:
+    classes = np.array([known.get(_key(name), -1) for name in label.names], np.int64)
+    kept = classes >= 0
+    return Truth(classes[kept], label.boxes[kept], label.difficult[kept])
+
+
+class VocAP:
+    """Mean over the classes of the average precision at IoU 0.5, in 0..1.
+
+    A record holds, for one picture, the outcome of each detection and the number of objects a class,
+    so that any set of records can be combined without looking at boxes again.
+    """
+
+    name = "voc_det_AP"
+    uses_float = False
+    higher_is_better = True
+    value_range = (0.0, 1.0)
+
+    def __init__(
+        self,
+        outputs: tuple[str, ...],
+        options: DetectionOptions,
+        table: ClassTable,
+        objects: dict[int, Truth],
+        how: Interpolation = "area",
+    ) -> None:
+        """`objects` by the index of the sample."""
+        self._outputs = outputs
+        self._options = options
+        self._table = table
+        self._objects = objects
+        self._how: Interpolation = how
+
+    def detect(self, sample: Sample, outputs: Sequence[Array]) -> Detections:
+        """Return the boxes of one picture, best first, in its own pixels; `classes` index `class_names`."""
+        check_outputs(sample, outputs, self._outputs)
+        return detect(sample, outputs, self._outputs, self._options, self._table)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the scored classes."""
+        return self._table.names
+
+    def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
+        """Return scores [n], classes [n], outcome [n] of the detections and objects [classes] of one picture."""
+        del reference
+        found = self.detect(sample, outputs)
+        truth = self._objects[sample.index]
+        counted = truth.classes[~truth.difficult]
+        return {
+            "image": image_index(sample),
+            "scores": found.scores,
+            "classes": found.classes,
+            "outcome": self._outcomes(found, truth),
+            "objects": np.bincount(counted, minlength=len(self._table.names)),
+        }
+
+    def _outcomes(self, found: Detections, truth: Truth) -> NDArray[np.int8]:
+        outcome = np.empty(len(found), np.int8)
+        for label in np.unique(found.classes):
+            mine, theirs = found.classes == label, truth.classes == label
+            outcome[mine] = match(found.boxes[mine], truth.boxes[theirs], truth.difficult[theirs])
+        return outcome
+
+    def combine(self, records: Sequence[Record]) -> Result:
+        """Return the mean average precision; NaN and no score where no class has an object."""
+        ordered = in_order(records)
+        objects = sum((record["objects"] for record in ordered), np.zeros(len(self._table.names), np.int64))
+        merged: dict[str, NDArray[Any]] = {
+            key: np.concatenate([record[key] for record in ordered]) if ordered else np.zeros(0)
+            for key in ("scores", "classes", "outcome")
+        }
+        best = best_first(merged["scores"])
+        classes, outcome = merged["classes"][best], merged["outcome"][best]
+        values = {
+            f"AP/{name}": average_precision(outcome[classes == at], int(objects[at]), self._how)
+            for at, name in enumerate(self._table.names)
+            if objects[at]
+        }
+        if not values:
+            return Result(float("nan"), None, {"mAP": float("nan")})
+        value = float(np.mean(list(values.values())))
+        counts = {"objects": float(objects.sum()), "detections": float(np.count_nonzero(outcome != IGNORED))}
+        return Result(value, value, {"mAP": value, **values, **counts})

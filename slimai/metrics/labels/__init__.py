@@ -1,0 +1,1 @@
+"""Label readers: Pascal VOC xml, COCO json, masks, class numbers."""

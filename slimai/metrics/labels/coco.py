@@ -1,0 +1,144 @@
+"""COCO instance annotations (json), without pycocotools."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimai.data.sample import Sample
+from slimai.errors import Diagnostic, InputError
+from slimai.metrics.labels.imagelist import raise_all
+
+__all__ = ["Instances", "read_instances"]
+
+Annotation = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The annotated objects of the samples.
+
+    names: of the categories in ascending id order; class k of an annotation is `names[k]`.
+    objects: by the sample's index, dicts with `class`, `bbox` [x, y, w, h], `area`, `iscrowd`, `segmentation`.
+    sizes: (width, height) of each picture by the sample's index.
+    """
+
+    names: tuple[str, ...]
+    objects: Mapping[int, tuple[Annotation, ...]]
+    sizes: Mapping[int, tuple[int, int]]
+
+
+def read_instances(path: Path, classes: int, samples: Sequence[Sample]) -> Instances:
+    """Return the objects of `samples` in an instances json with `classes` categories.
+
+    A sample is found by its file name, else by its label as image id, else by the number in its stem.
+    Raises: InputError with everything that is wrong, and every sample that the file does not know.
+    """
+    data = _load(path)
+    categories = _categories(data, path)
+    if len(categories) != classes:
+        raise InputError.at(
+            str(path),
+            f"the file has {len(categories)} categories, not {classes}",
+            key="metric.metric_input",
+            cure="give its number of categories, without background",
+        )
+    pictures = _pictures(data, samples, path)
+    order = {identity: at for at, identity in enumerate(sorted(categories))}
+    by_image = _objects(data, order, {entry["id"] for entry in pictures.values()}, path)
+    return Instances(
+        names=tuple(categories[identity] for identity in sorted(categories)),
+        objects={index: tuple(by_image[entry["id"]]) for index, entry in pictures.items()},
+        sizes={index: (int(entry["width"]), int(entry["height"])) for index, entry in pictures.items()},
+    )
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError.at(
+            str(path), f"the instances file cannot be read: {error.strerror}", key="metric.metric_input"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError.at(str(path), f"not a json file: {error}") from None
+    keys = ("images", "annotations", "categories")
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
+        raise InputError.at(str(path), "an instances file has the lists images, annotations and categories")
+    for key in keys:
+        if not all(isinstance(entry, dict) for entry in data[key]):
+            raise InputError.at(str(path), f"every entry of '{key}' is a mapping")
+    return data
+
+
+def _categories(data: Mapping[str, Any], path: Path) -> dict[int, str]:
+    found = {entry.get("id"): str(entry.get("name", "")) for entry in data["categories"]}
+    if not all(type(identity) is int for identity in found) or len(found) != len(data["categories"]):
+        raise InputError.at(str(path), "categories have different whole numbers as id")
+    return {int(identity): name for identity, name in found.items() if identity is not None}
+
+
+def _pictures(data: Mapping[str, Any], samples: Sequence[Sample], path: Path) -> dict[int, Mapping[str, Any]]:
+    by_name = {Path(str(entry.get("file_name", ""))).name: entry for entry in data["images"]}
+    by_id = {entry.get("id"): entry for entry in data["images"] if isinstance(entry.get("id"), int)}
+    found, mistakes = {}, []
+    for sample in samples:
+        entry = by_name.get(sample.files[0].name)
+        for text in (*sample.labels, sample.stem) if entry is None else ():
+            entry = entry or (by_id.get(int(text)) if text.isascii() and text.isdigit() else None)
+        if entry is None:
+            mistakes.append(Diagnostic(f"no entry for image '{sample.files[0].name}'", file=str(path)))
+        elif not all(type(entry.get(key)) is int for key in ("id", "width", "height")):
+            mistakes.append(
+                Diagnostic(f"image '{sample.files[0].name}' needs id, width and height", file=str(path), value=entry)
+            )
+        else:
+            found[sample.index] = entry
+    raise_all(mistakes)
+    return found
+
+
+def _objects(
+    data: Mapping[str, Any], order: Mapping[int, int], wanted: set[Any], path: Path
+) -> defaultdict[int, list[Annotation]]:
+    by_image: defaultdict[int, list[Annotation]] = defaultdict(list)
+    mistakes: list[Diagnostic] = []
+    for number, entry in enumerate(data["annotations"]):
+        if not isinstance(entry.get("image_id"), int) or entry["image_id"] not in wanted:
+            continue
+        wrong = next(_mistakes(entry, order), None)
+        if wrong:
+            mistakes.append(Diagnostic(wrong, key=f"annotations[{number}]", file=str(path)))
+            continue
+        box = [float(side) for side in entry["bbox"]]
+        by_image[entry["image_id"]].append(
+            {
+                "class": order[entry["category_id"]],
+                "bbox": box,
+                "area": float(entry.get("area", box[2] * box[3])),
+                "iscrowd": int(entry.get("iscrowd", 0)),
+                "segmentation": entry.get("segmentation"),
+            }
+        )
+    raise_all(mistakes)
+    return by_image
+
+
+def _mistakes(entry: Mapping[str, Any], order: Mapping[int, int]) -> Iterator[str]:
+    if entry.get("category_id") not in order:
+        yield f"category_id {entry.get('category_id')!r} is not among the categories"
+    box = entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(side) for side in box):
+        yield "bbox must be four numbers [x, y, width, height]"
+    elif box[2] < 0 or box[3] < 0:
+        yield f"bbox of negative size {box}"
+    if not _is_number(entry.get("area", 0)) or entry.get("iscrowd", 0) not in (0, 1):
+        yield "area must be a number and iscrowd 0 or 1"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

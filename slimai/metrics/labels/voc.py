@@ -1,0 +1,127 @@
+"""Pascal VOC annotation files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.data.sample import Sample
+from slimai.errors import Diagnostic, InputError
+
+LARGEST_FILE = 16 << 20
+
+__all__ = ["VocObjects", "find_xml", "read_voc", "read_voc_labels"]
+
+
+@dataclass(frozen=True)
+class VocObjects:
+    """The objects of one picture: names [m], boxes [m, 4] float64 xmin, ymin, xmax, ymax, difficult [m]."""
+
+    names: tuple[str, ...]
+    boxes: NDArray[np.float64]
+    difficult: NDArray[np.bool_]
+    size: tuple[int, int] | None = None
+
+
+def read_voc(path: Path) -> VocObjects:
+    """Return the objects of one xml file; raises InputError naming the file and what is wrong in it."""
+    root = _parse(path)
+    names, boxes, difficult = [], [], []
+    for number, entry in enumerate(root.iter("object"), 1):
+        where = f"object {number}"
+        names.append(_text(entry, "name", path, where))
+        box = entry.find("bndbox")
+        if box is None:
+            raise InputError.at(str(path), "no <bndbox>", key=where)
+        corners = [_number(box, side, path, where) for side in ("xmin", "ymin", "xmax", "ymax")]
+        if corners[2] < corners[0] or corners[3] < corners[1]:
+            raise InputError.at(str(path), "a box whose end lies before its start", corners, key=where)
+        boxes.append(corners)
+        difficult.append((entry.findtext("difficult") or "0").strip() not in {"0", ""})
+    return VocObjects(
+        tuple(names), np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, np.bool_), _size(root)
+    )
+
+
+def _parse(path: Path) -> Element:
+    """Return the root element. Documents with a DOCTYPE are refused: only there can entities be declared."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError.at(str(path), f"the annotation cannot be read: {error.strerror}") from None
+    if len(data) > LARGEST_FILE:
+        raise InputError.at(str(path), f"an annotation of more than {LARGEST_FILE} bytes", len(data))
+    try:
+        parser = XMLParser(target=_PlainTree())  # noqa: S314 - a declaration of entities is refused by the target
+        parser.feed(data)
+        root: Element = parser.close()
+    except (ParseError, ValueError, LookupError) as error:
+        raise InputError.at(str(path), f"not a well-formed xml annotation: {error}") from None
+    return root
+
+
+class _PlainTree(TreeBuilder):
+    """A tree builder that refuses a document type, and with it every entity of the author's own."""
+
+    def doctype(self, name: str, _public: str | None, _system: str | None) -> None:
+        raise ValueError(f"a DOCTYPE declaration ('{name}') is not allowed in an annotation")
+
+
+def _text(entry: Element, tag: str, path: Path, where: str) -> str:
+    text = (entry.findtext(tag) or "").strip()
+    if not text:
+        raise InputError.at(str(path), f"no <{tag}>", key=where)
+    return text
+
+
+def _number(box: Element, tag: str, path: Path, where: str) -> float:
+    text = _text(box, tag, path, where)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise InputError.at(str(path), f"<{tag}> must be a number", text, key=where)
+    return value
+
+
+def _size(root: Element) -> tuple[int, int] | None:
+    try:
+        width = int(float(root.findtext("size/width") or 0))
+        height = int(float(root.findtext("size/height") or 0))
+    except (ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def find_xml(folder: Path, sample: Sample) -> Path:
+    """Return where the annotation of a sample must be: its label if that is an xml name, else its stem + .xml."""
+    for label in sample.labels:
+        if label.lower().endswith(".xml"):
+            return folder / Path(label).name
+    return folder / f"{sample.stem}.xml"
+
+
+def read_voc_labels(folder: Path, samples: Sequence[Sample]) -> list[VocObjects]:
+    """Return the objects of every sample; raises InputError with all missing and all wrong files at once."""
+    mistakes: list[Diagnostic] = []
+    found: list[VocObjects] = []
+    if not folder.is_dir():
+        raise InputError.at(str(folder), "the folder of annotations does not exist", key="metric.metric_input")
+    for sample in samples:
+        path = find_xml(folder, sample)
+        if not path.is_file():
+            mistakes.append(Diagnostic(f"no annotation for image '{sample.files[0].name}'", file=str(path)))
+            continue
+        try:
+            found.append(read_voc(path))
+        except InputError as error:
+            mistakes.extend(error.diagnostics)
+    if mistakes:
+        raise InputError(mistakes)
+    return found

@@ -1,0 +1,40 @@
+"""A metric whose score is a straight line over its value (`metric.score_range`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from slimai.data.sample import Sample
+from slimai.metrics.base import Array, Metric, Record, Result
+
+__all__ = ["Rescaled"]
+
+
+class Rescaled:
+    """Score = (value - lo) / (hi - lo), kept in 0..1; lo > hi says that smaller values are better.
+
+    Scores of single pictures are given up: they belong to the metric's own score.
+    """
+
+    def __init__(self, metric: Metric, limits: tuple[float, float]) -> None:
+        """`limits`: the values (lo, hi) of the scores 0 and 1; they differ."""
+        self.name = metric.name
+        self.uses_float = metric.uses_float
+        self.higher_is_better = limits[1] > limits[0]
+        self.value_range = (min(limits), max(limits))
+        self._metric = metric
+        self._limits = limits
+
+    def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None) -> Record:
+        """Return the metric's own record of one picture."""
+        return self._metric.measure(sample, outputs, reference)
+
+    def combine(self, records: Sequence[Record]) -> Result:
+        """Return the metric's own values with the new score; none where the value is NaN."""
+        result = self._metric.combine(records)
+        lo, hi = self._limits
+        score = None if np.isnan(result.value) else float(np.clip((result.value - lo) / (hi - lo), 0.0, 1.0))
+        return replace(result, score=score, per_image=None)
