@@ -1,0 +1,103 @@
+"""The one float pass over the calibration images, streamed: memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.calibration.histogram import NonFiniteError
+from slimai.calibration.statistics import Statistics, TensorCollector
+from slimai.errors import InputError
+from slimai.graph.ir import Graph
+
+Array = NDArray[Any]
+
+
+class FloatRunner(Protocol):
+    """Whatever runs the float network: input arrays by name -> arrays by tensor name."""
+
+    def run(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the outputs of one batch."""
+
+
+def float_activations(graph: Graph) -> tuple[str, ...]:
+    """Return the names of all float32 activations (inputs and node outputs) in graph order."""
+    return tuple(name for name in graph.activations() if graph.tensors[name].dtype == "float32")
+
+
+def collect(
+    graph: Graph,
+    batches: Iterable[Mapping[str, Array]],
+    *,
+    tensors: Sequence[str] | None = None,
+    bins: int = 2048,
+    per_channel: bool = False,
+    threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+    names: Sequence[str] = (),
+    runner: FloatRunner | None = None,
+) -> Statistics:
+    """Return the statistics of `tensors` (default: every float activation) over all batches.
+
+    batches: mappings input name -> [N, ...] float32; only one is held at a time. bins: fewest histogram
+    bins across a tensor's range. threads: tensors are shared out over so many threads; the result has
+    the same bits for any number, batch size and order of the images. progress is called with the number
+    of images done. names: image names in order, for messages. runner: default ONNX Runtime on `graph`.
+
+    Raises:
+        InputError: an activation is not finite (names tensor and image), or there is no image.
+    """
+    wanted = tuple(tensors) if tensors is not None else float_activations(graph)
+    inner = [name for name in wanted if name not in graph.inputs]
+    session = runner if runner is not None else _session(graph, inner, threads)
+    collectors = {name: TensorCollector(bins, per_channel=per_channel) for name in wanted}
+    images = 0
+    with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
+        for feeds in batches:
+            values = {**feeds, **session.run(feeds)}
+            count = len(next(iter(feeds.values())))
+            _add(pool, collectors, values, names[images : images + count], images)
+            images += count
+            if progress is not None:
+                progress(images)
+    if images == 0:
+        raise InputError("calibration: no image was given; name at least one in dataset.calibration_set")
+    return Statistics({name: collectors[name].result() for name in wanted}, images, bins)
+
+
+def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
+    from slimai.runtime.session import FloatSession
+
+    session: FloatRunner = FloatSession(graph, outputs=outputs, threads=threads)
+    return session
+
+
+def _add(
+    pool: ThreadPoolExecutor,
+    collectors: Mapping[str, TensorCollector],
+    values: Mapping[str, Array],
+    names: Sequence[str],
+    done: int,
+) -> None:
+    """Give every collector its array, the largest arrays first so that the threads end together."""
+
+    def one(tensor: str) -> None:
+        try:
+            collectors[tensor].add(values[tensor])
+        except NonFiniteError:
+            raise _not_finite(tensor, values[tensor], names, done) from None
+
+    for _ in pool.map(one, sorted(collectors, key=lambda name: -values[name].size)):
+        pass
+
+
+def _not_finite(tensor: str, values: Array, names: Sequence[str], done: int) -> InputError:
+    """Return the error that names tensor and image of the first value that is NaN or infinite."""
+    place = tuple(int(index) for index in np.argwhere(~np.isfinite(values))[0])
+    image = f"image {done + place[0] + 1}" + (f" ({names[place[0]]})" if place[0] < len(names) else "")
+    message = f"the float network computes a value that is not finite for {image}"
+    return InputError.at(tensor, message, float(values[place]), cure="check this image and the preprocessing")

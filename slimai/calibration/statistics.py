@@ -1,0 +1,205 @@
+"""What one float pass leaves behind: extremes, histogram and channel means of every activation tensor."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.artifacts.atomic import write_bytes
+from slimai.artifacts.cache import content_key
+from slimai.calibration.histogram import Histogram, HistogramBuilder, Kernel
+
+FORMAT = 1
+_LIMBS, _LIMB_BITS, _LOWEST = 9, 32, -160  # fixed point from 2^-160 to 2^128 in nine limbs of 32 bits
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelSums:
+    """Exact sum over images of the mean of each channel (axis 1): [limbs, C] int64 fixed point, and the image count.
+
+    The mean of one image is rounded once, to 2^-160; adding is integer arithmetic and so independent of order.
+    """
+
+    limbs: NDArray[np.int64]
+    images: int
+
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Mean of each channel, [C]."""
+        weights = np.ldexp(1.0, _LOWEST + _LIMB_BITS * np.arange(_LIMBS))
+        total: NDArray[np.float64] = (self.limbs.astype(np.float64) * weights[:, None]).sum(axis=0)
+        return total / self.images
+
+    def merged(self, other: ChannelSums) -> ChannelSums:
+        """Return the sums over the images of both."""
+        return ChannelSums(self.limbs + other.limbs, self.images + other.images)
+
+
+def exact_limbs(means: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return [limbs, C] int64 with sum(limb[k] * 2^(32k - 160)) = `means` [C], truncated at 2^-160."""
+    rest = means.copy()
+    limbs = np.zeros((_LIMBS, means.size), np.int64)
+    for k in reversed(range(_LIMBS)):
+        unit = np.ldexp(1.0, _LOWEST + _LIMB_BITS * k)
+        piece = np.trunc(rest / unit)
+        limbs[k] = piece.astype(np.int64)
+        rest -= piece * unit
+    return limbs
+
+
+@dataclass(frozen=True, eq=False)
+class TensorStatistics:
+    """Histogram (with its exact minimum and maximum) of one activation, and its channel means when asked for."""
+
+    histogram: Histogram
+    channels: ChannelSums | None = None
+
+    @property
+    def minimum(self) -> float:
+        """Smallest value seen."""
+        return self.histogram.minimum
+
+    @property
+    def maximum(self) -> float:
+        """Largest value seen."""
+        return self.histogram.maximum
+
+    def merged(self, other: TensorStatistics) -> TensorStatistics:
+        """Return the statistics of the values of both, exactly."""
+        both = self.channels is not None and other.channels is not None
+        channels = self.channels.merged(other.channels) if both else None  # type: ignore[union-attr,arg-type]
+        return TensorStatistics(self.histogram.merged(other.histogram), channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics by activation name, over `images` images. bins: fewest bins across a range (twice is the most)."""
+
+    tensors: Mapping[str, TensorStatistics]
+    images: int
+    bins: int
+
+    def __getitem__(self, tensor: str) -> TensorStatistics:
+        return self.tensors[tensor]
+
+    def __contains__(self, tensor: object) -> bool:
+        return tensor in self.tensors
+
+    def merged(self, other: Statistics) -> Statistics:
+        """Return the statistics of both sets of images; associative, commutative and exact."""
+        if self.bins != other.bins or set(self.tensors) != set(other.tensors):
+            raise ValueError("only statistics of the same tensors and bins can be merged")
+        tensors = {name: item.merged(other.tensors[name]) for name, item in self.tensors.items()}
+        return Statistics(tensors, self.images + other.images, self.bins)
+
+    def save(self, path: Path) -> None:
+        """Write a .npz (no pickled objects): a JSON header, counts and channel limbs laid end to end."""
+        header = {"format": FORMAT, "images": self.images, "bins": self.bins, "tensors": []}
+        counts, limbs = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for name, item in self.tensors.items():
+            header["tensors"].append(_header(name, item))  # type: ignore[attr-defined]
+            counts.append(item.histogram.counts)
+            limbs.append(item.channels.limbs.reshape(-1) if item.channels else limbs[0])
+        file = io.BytesIO()
+        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        np.savez_compressed(file, header=text, counts=np.concatenate(counts), limbs=np.concatenate(limbs))
+        write_bytes(path, file.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Statistics:
+        """Return what `save` wrote; ValueError for a file that is something else."""
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
+                header = json.loads(bytes(data["header"]))
+                counts, limbs = data["counts"], data["limbs"]
+            return cls._from_parts(header, counts, limbs)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise ValueError(f"{path}: is not a statistics file ({error})") from None
+
+    @classmethod
+    def _from_parts(cls, header: dict[str, Any], counts: NDArray[np.int64], limbs: NDArray[np.int64]) -> Statistics:
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']}")
+        return cls(_read_tensors(header["tensors"], counts, limbs, header["bins"]), header["images"], header["bins"])
+
+
+def _header(name: str, item: TensorStatistics) -> dict[str, Any]:
+    histogram, channels = item.histogram, item.channels
+    return {
+        "name": name,
+        "minimum": histogram.minimum,
+        "maximum": histogram.maximum,
+        "exponent": histogram.exponent,
+        "first": histogram.first,
+        "bins": int(histogram.counts.size),
+        "channels": channels.limbs.shape[1] if channels else 0,
+        "images": channels.images if channels else 0,
+    }
+
+
+def _read_tensors(
+    rows: list[dict[str, Any]], counts: NDArray[np.int64], limbs: NDArray[np.int64], bins: int
+) -> dict[str, TensorStatistics]:
+    tensors: dict[str, TensorStatistics] = {}
+    at = limb = 0
+    for row in rows:
+        part = counts[at : at + row["bins"]]
+        channels = None
+        if row["channels"]:
+            stop = limb + _LIMBS * row["channels"]
+            channels = ChannelSums(limbs[limb:stop].reshape(_LIMBS, -1), row["images"])
+            limb = stop
+        if part.size != row["bins"] or part.size == 0:
+            raise ValueError(f"no counts for tensor {row['name']}")
+        histogram = Histogram(row["minimum"], row["maximum"], row["exponent"], row["first"], part, 2 * bins)
+        tensors[row["name"]] = TensorStatistics(histogram, channels)
+        at += row["bins"]
+    return tensors
+
+
+class TensorCollector:
+    """Gathers the statistics of one tensor, image after image."""
+
+    def __init__(self, bins: int, *, per_channel: bool = False, kernel: Kernel | None = None) -> None:
+        self._histogram = HistogramBuilder(2 * bins, kernel)
+        self._per_channel = per_channel
+        self._channels: ChannelSums | None = None
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Take in `values` [N, C, ...] float32 of N images; NonFiniteError for NaN or infinity."""
+        self._histogram.add(values)
+        if self._per_channel and values.ndim >= 2:
+            for image in values:
+                part = ChannelSums(exact_limbs(_channel_means(image)), 1)
+                self._channels = part if self._channels is None else self._channels.merged(part)
+
+    def result(self) -> TensorStatistics:
+        """Return what was gathered so far."""
+        return TensorStatistics(self._histogram.result(), self._channels)
+
+
+def _channel_means(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the mean of each channel of one image [C, ...]."""
+    from slimai.calibration._kernels import channel_sums
+
+    flat = np.ascontiguousarray(image, np.float32).reshape(1, image.shape[0], -1)
+    sums = np.zeros(image.shape[0])
+    channel_sums(flat, sums)
+    return sums / max(flat.shape[2], 1)
+
+
+def statistics_key(graph: bytes, preprocessing: str, images: Iterable[str], bins: int, *, per_channel: bool) -> str:
+    """Return the content key of a calibration pass, sha256 in hex.
+
+    graph: the bytes of the ONNX file that runs. preprocessing: canonical text of all that turns a file
+    into a network input. images: a content hash an image, in order.
+    """
+    return content_key("statistics", FORMAT, graph, preprocessing, bins, per_channel, *images)

@@ -1,0 +1,153 @@
+"""Integer parameters of every activation: limits, groups and level together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from slimai.calibration.limits import Limits, range_limits, union
+from slimai.calibration.statistics import Statistics
+from slimai.errors import Diagnostic, InputError
+from slimai.graph.ir import Graph
+from slimai.quantizer.layers import Step, layer_steps, nonnegative_tensors, quantized_tensors
+from slimai.quantizer.levels import LEVELS, Scheme, activation_params, as_float32, fixed_params
+from slimai.quantizer.options import QuantOptions
+from slimai.quantizer.params import QParams
+from slimai.quantizer.plan import Decision
+from slimai.quantizer.support import INTEGER_OPS
+from slimai.quantizer.tying import Groups, TyingInput, tie
+
+
+@dataclass
+class Assignment:
+    """Parameters by tensor and width for one candidate; built by `assign`.
+
+    steps: the layers. reads / writes: bits by node name. widths: bits by tensor. floors: smallest scale of a group,
+    by representative, set where a layer could not reach a finer output grid.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    scheme: Scheme
+    limits: Mapping[str, Limits]
+    reads: Mapping[str, int]
+    writes: Mapping[str, int]
+    widths: Mapping[str, int]
+    nonnegative: frozenset[str]
+    overrides: Mapping[str, tuple[float, float]]
+    groups: Groups
+    floors: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def _fixed_ops(self) -> Mapping[str, str]:
+        """Representative of a group -> the fixed-scale operator that writes it."""
+        fixed = {}
+        for step in self.steps:
+            if step.integer and INTEGER_OPS[step.node.op].scale == "fixed":
+                fixed[self.groups.find(step.outputs[0])] = step.node.op
+        return fixed
+
+    def params(self, tensor: str, bits: int | None = None) -> QParams:
+        """Return the parameters of `tensor` at its own width, or at `bits` (the same limits, taken anew)."""
+        bits = self.widths[tensor] if bits is None else bits
+        head = self.groups.find(tensor)
+        limits = self.group_limits(tensor)
+        if head in self._fixed_ops and not self._edited(head):
+            return fixed_params(self.scheme, self._fixed_ops[head], bits)
+        nonnegative = all(name in self.nonnegative for name in self.groups.members[head])
+        found = activation_params(self.scheme, limits.low, limits.high, nonnegative=nonnegative, bits=bits)
+        return _with_floor(found, limits, self.floors.get(head, 0.0))
+
+    def group_limits(self, tensor: str) -> Limits:
+        """Return the limits that the group of `tensor` has to cover; edited ones, where there are any, are final."""
+        members = self.groups.members[self.groups.find(tensor)]
+        edited = self._edited(self.groups.find(tensor))
+        return union(edited or [self.limits[name] for name in members]).with_zero()
+
+    def _edited(self, head: str) -> list[Limits]:
+        return [Limits(*self.overrides[name]) for name in self.groups.members[head] if name in self.overrides]
+
+    def raise_scale(self, tensor: str, smallest: float) -> None:
+        """Make the scale of the group of `tensor` at least `smallest`."""
+        head = self.groups.find(tensor)
+        self.floors[head] = max(self.floors.get(head, 0.0), smallest)
+
+
+def _with_floor(params: QParams, limits: Limits, floor: float) -> QParams:
+    if params.scale >= floor:
+        return params
+    scale = as_float32(floor)
+    zero = round(-limits.low / scale) if params.zero_point else 0
+    return QParams(params.dtype, scale, zero)
+
+
+def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment:
+    """Return the parameters of every quantized activation of `graph` for one candidate.
+
+    Raises:
+        InputError: the level is unknown, or calibration has not seen a tensor (all of them are named).
+    """
+    scheme = scheme_of(options.level)
+    steps = layer_steps(graph)
+    tensors = quantized_tensors(graph, steps)
+    bits = 16 if options.level == 4 else 8
+    reads = {step.name: options.datatypes.get(step.name, (bits, bits))[0] for step in steps}
+    writes = {step.name: options.datatypes.get(step.name, (bits, bits))[1] for step in steps}
+    widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
+    fixed = fixed_tensors(graph, steps)
+    limits = tensor_limits(graph, stats, options, tensors, fixed)
+    nonnegative = nonnegative_tensors(graph, options.nonnegative_inputs)
+    held = frozenset(graph.inputs) | fixed
+    groups = tie(TyingInput(graph, steps, limits, widths, reads, held, nonnegative, scheme))
+    return Assignment(graph, steps, scheme, limits, reads, writes, widths, nonnegative, options.limits, groups)
+
+
+def scheme_of(level: int) -> Scheme:
+    """Return the scheme of an accuracy level; InputError for another number."""
+    if level not in LEVELS:
+        raise InputError(f"quantization.accuracy_level: there is no level {level}; levels are 0, 1, 2, 3, 4")
+    return LEVELS[level]
+
+
+def fixed_tensors(graph: Graph, steps: tuple[Step, ...]) -> frozenset[str]:
+    """Return the outputs of fixed-scale operators (Sigmoid, Softmax, Tanh)."""
+    found = (step for step in steps if step.integer and INTEGER_OPS[step.node.op].scale == "fixed")
+    return frozenset(name for step in found for name in step.outputs if name in graph.tensors)
+
+
+def tensor_widths(
+    graph: Graph,
+    steps: tuple[Step, ...],
+    tensors: tuple[str, ...],
+    reads: Mapping[str, int],
+    writes: Mapping[str, int],
+    bits: int,
+) -> dict[str, int]:
+    """Return bits by tensor: what its layer writes; a network input has the widest type that a layer reads it in."""
+    widths = dict.fromkeys(tensors, bits)
+    for step in steps:
+        widths.update((name, writes[step.name]) for name in step.outputs if name in widths and step.integer)
+    for name in set(graph.inputs) & set(tensors):
+        widths[name] = max(reads[step.name] for step in steps if step.integer and name in step.inputs)
+    return widths
+
+
+def tensor_limits(
+    graph: Graph, stats: Statistics, options: QuantOptions, tensors: tuple[str, ...], fixed: frozenset[str]
+) -> dict[str, Limits]:
+    """Return the limits of each tensor before groups are formed: network inputs keep their whole range."""
+    missing = [name for name in tensors if name not in stats]
+    if missing:
+        cure = "calibrate this network anew"
+        raise InputError(
+            Diagnostic("calibration has not seen this tensor", key=name, suggestion=cure) for name in missing
+        )
+    whole = {*graph.inputs, *fixed}
+    percent = {name: 100.0 if name in whole else options.percent for name in tensors}
+    return {name: range_limits(stats[name], percent[name], options.range_mode) for name in tensors}
+
+
+def host_decisions(steps: tuple[Step, ...]) -> list[Decision]:
+    """Return one decision for each layer that runs in float on the host."""
+    return [Decision(step.name, "runs on the host", step.host) for step in steps if not step.integer]

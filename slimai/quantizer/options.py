@@ -1,0 +1,45 @@
+"""What a plan is built from, beside network and statistics: one candidate's settings and the target's abilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Target(Protocol):
+    """The abilities of a target that decide parameters (the section `target` has them)."""
+
+    @property
+    def per_channel_ops(self) -> Sequence[str]:
+        """Operators whose weights may have one scale an output channel."""
+
+
+@dataclass(frozen=True)
+class VisionDsp:
+    """The default target's abilities."""
+
+    per_channel_ops: tuple[str, ...] = ("Conv", "ConvTranspose")
+
+
+@dataclass(frozen=True)
+class QuantOptions:
+    """One candidate.
+
+    level: accuracy level 0..4. percent, range_mode: the `range` setting. level4_weights: s16, or s8 for 16x8; also
+    what 16-bit nodes of a mixed network take. limits: final limits by tensor, from an edited profile; never scaled
+    again. datatypes: node name -> (bits read, bits written), from mixed-precision rules. nonnegative_inputs: network
+    inputs that cannot be negative. bias_offsets: node name -> [O] added to the float bias.
+    """
+
+    level: int = 1
+    percent: float = 100.0
+    range_mode: Literal["scale", "percentile"] = "scale"
+    level4_weights: Literal["s16", "s8"] = "s16"
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    datatypes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    nonnegative_inputs: tuple[str, ...] = ()
+    bias_offsets: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)

@@ -1,0 +1,177 @@
+"""From float graph, statistics and one candidate's options to an integer network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.calibration.statistics import Statistics
+from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.names import node_names, profile_names
+from slimai.graph.ops import TRAITS, is_depthwise
+from slimai.quantizer.assign import Assignment, assign, host_decisions
+from slimai.quantizer.layers import Step
+from slimai.quantizer.levels import activation_params, limits_of
+from slimai.quantizer.options import QuantOptions, Target, VisionDsp
+from slimai.quantizer.params import INT_TYPES, IntType, QParams
+from slimai.quantizer.plan import Decision, Layer, QuantPlan
+from slimai.quantizer.requantize import Network, insert_requantize
+from slimai.quantizer.weights import QuantizedLayer, quantize_constant, quantize_layer, weight_layout
+
+# A finer output grid than this asks for a multiplier that the target cannot hold (xi_sym refuses M >= 2^16).
+LARGEST_MULTIPLIER = 2.0**15
+_ELEMENTWISE = ("Add", "Sub", "Mul")
+
+
+def build_plan(graph: Graph, stats: Statistics, options: QuantOptions, target: Target | None = None) -> QuantPlan:
+    """Return the integer network of one candidate.
+
+    stats: of the float network `graph`, on every tensor of `quantized_tensors(graph)`. target: default vision_dsp.
+
+    Raises:
+        InputError: an unknown level, or tensors that calibration has not seen.
+    """
+    target = VisionDsp() if target is None else target
+    given = assign(graph, stats, options)
+    decisions = [*host_decisions(given.steps), *given.groups.decisions]
+    decisions += _reachable_grids(given, options)
+    network = insert_requantize(given)
+    plan_graph = network.graph(graph)
+    names = node_names(plan_graph, layer_kinds(plan_graph))
+    builder = LayerBuilder(graph, network, given, options, target)
+    layers = []
+    for step in network.steps:
+        layer, notes = builder.layer(step, names[step.name])
+        layers.append(layer)
+        decisions += notes
+    shown = tensor_names(graph, plan_graph)
+    profile = {name: shown[name] for name in plan_graph.activations() if name in network.params}
+    return QuantPlan(plan_graph, tuple(layers), network.params, options.level, profile, tuple(decisions))
+
+
+def layer_kinds(graph: Graph) -> dict[str, str]:
+    """Return node name -> kind, for the nodes whose kind is not their operator."""
+    return {node.name: "DepthwiseConv" for node in graph.nodes if is_depthwise(graph, node)}
+
+
+def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
+    """Return profile names: those of `graph`, whatever the level put between, and of the tensors added to it."""
+    added = profile_names(plan_graph, layer_kinds(plan_graph))
+    known = profile_names(graph, layer_kinds(graph))
+    taken = set(known.values())
+    fresh = {name: f"{text}_tied" if text in taken else text for name, text in added.items() if name not in known}
+    return known | fresh
+
+
+def weight_type(options: QuantOptions, bits: int) -> IntType:
+    """Return the type of weights beside activations of `bits` bits."""
+    return INT_TYPES[options.level4_weights] if bits == 16 else INT_TYPES["s8"]
+
+
+def _reachable_grids(given: Assignment, options: QuantOptions) -> list[Decision]:
+    """Raise output scales so that no layer needs a multiplier above `LARGEST_MULTIPLIER`, and say where."""
+    decisions = []
+    for step in given.steps:
+        weights = _constant_weights(given.graph, step.node) if step.integer else None
+        if weights is None or step.node.op == "PRelu":
+            continue
+        bits = given.reads[step.name]
+        largest = float(np.abs(weights).max(initial=0.0)) / weight_type(options, bits).high
+        finest = given.params(step.inputs[0], bits).scale * largest / LARGEST_MULTIPLIER
+        output = given.params(step.outputs[0])
+        if output.scale < finest:
+            given.raise_scale(step.outputs[0], finest)
+            why = f"from {output.scale:.3g}: the target's largest multiplier could not reach it"
+            decisions.append(Decision(step.name, f"output scale raised to {finest:.3g}", why))
+    return decisions
+
+
+def _constant_weights(graph: Graph, node: Node) -> Array | None:
+    """Return the constant weights of a matrix operator or the slopes of a PRelu, or None."""
+    traits = TRAITS.get(node.op)
+    if traits is None or traits.weight is None:
+        return None
+    constants = [graph.constants[name] for name in node.inputs[:2] if name in graph.constants]
+    return constants[0] if constants else None
+
+
+@dataclass(frozen=True, eq=False)
+class LayerBuilder:
+    """Turns steps into layers."""
+
+    graph: Graph
+    network: Network
+    given: Assignment
+    options: QuantOptions
+    target: Target
+
+    def layer(self, step: Step, name: str) -> tuple[Layer, tuple[Decision, ...]]:
+        """Return the layer of `step`, with what had to be adjusted."""
+        if not step.integer:
+            return Layer(name, step.kind, step.node, step.inputs, step.outputs, "host", step.host), ()
+        base = Layer(name, step.kind, step.node, step.inputs, step.outputs, activation=step.activation)
+        weights = _constant_weights(self.graph, step.node)
+        if step.node.op == "PRelu" and weights is not None:
+            kept = quantize_constant(weights, weight_type(self.options, self._bits(step)))
+            return replace(base, weight=kept), ()
+        if weights is not None:
+            made = self._weighted(step, weights)
+            return replace(base, weight=made.weight, bias=made.bias), made.decisions
+        return replace(base, operands=self._operands(step)), ()
+
+    def _bits(self, step: Step) -> int:
+        return self.network.params[step.inputs[0]].dtype.bits
+
+    def _weighted(self, step: Step, weights: Array) -> QuantizedLayer:
+        bits = self._bits(step)
+        bias = self._float_bias(step)
+        return quantize_layer(
+            step.name,
+            weights,
+            bias,
+            weight_layout(step.node, weights.shape),
+            self.network.params[step.inputs[0]].scale,
+            weight_type(self.options, bits),
+            per_channel=self._per_channel(step),
+            wide=bits == 16,
+        )
+
+    def _per_channel(self, step: Step) -> bool:
+        """Whether the target has a kernel with one weight scale an output channel for this layer."""
+        constant_first = step.node.inputs[0] in self.graph.constants
+        return self.given.scheme.per_channel and step.node.op in self.target.per_channel_ops and not constant_first
+
+    def _float_bias(self, step: Step) -> NDArray[np.float64] | None:
+        """Return the bias to quantize, [O] or None."""
+        position = TRAITS[step.node.op].bias
+        has_bias = position is not None and len(step.node.inputs) > position and step.node.inputs[position]
+        bias = self.graph.constants[step.node.inputs[position]].reshape(-1) if has_bias and position else None
+        offset = self.options.bias_offsets.get(step.name)
+        if offset is None:
+            return bias
+        return offset if bias is None else bias + offset
+
+    def _operands(self, step: Step) -> Mapping[int, tuple[Array, QParams]]:
+        """Return the constant operands of an elementwise operator or Concat, quantized, by input position."""
+        operands = {}
+        for position, tensor in enumerate(step.node.inputs):
+            value = self.graph.constants.get(tensor)
+            if value is None or step.node.op not in (*_ELEMENTWISE, "Concat"):
+                continue
+            params = self._operand_params(step, value)
+            operands[position] = (params.quantize(value), params)
+        return operands
+
+    def _operand_params(self, step: Step, value: Array) -> QParams:
+        if step.node.op == "Concat":
+            return self.network.params[step.outputs[0]]
+        low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
+        return activation_params(self.given.scheme, low, high, nonnegative=low >= 0, bits=self._bits(step))
+
+
+def real_limits(plan: QuantPlan, tensor: str) -> tuple[float, float]:
+    """Return the real values of the smallest and the largest integer of a tensor."""
+    return limits_of(plan.tensors[tensor])

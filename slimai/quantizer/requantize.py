@@ -1,0 +1,116 @@
+"""Requantize nodes on the edges where one tensor's integers are wanted on another grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from slimai.graph.ir import Graph, Node, TensorInfo
+from slimai.quantizer.assign import Assignment
+from slimai.quantizer.layers import Step
+from slimai.quantizer.params import QParams
+from slimai.quantizer.support import INTEGER_OPS
+
+REQUANTIZE = "Requantize"
+
+
+@dataclass
+class Network:
+    """Steps with Requantize steps between them, and the parameters of every tensor, the new ones too."""
+
+    steps: list[Step] = field(default_factory=list)
+    params: dict[str, QParams] = field(default_factory=dict)
+    added: dict[str, TensorInfo] = field(default_factory=dict)
+
+    def graph(self, source: Graph) -> Graph:
+        """Return `source` with the Requantize nodes in it."""
+        if not self.added:
+            return source
+        nodes = (node for step in self.steps for node in (step.node, step.activation) if node is not None)
+        return source.edited(nodes, tensors=self.added.values())
+
+
+def insert_requantize(given: Assignment) -> Network:
+    """Return the layers with each input on the grid that the layer reads it on.
+
+    A layer reads a tensor at its own input width. An operator with tied scales writes the grid that it reads: where
+    its output has another one, a Requantize follows; a Concat reads every input on the grid of its output.
+    """
+    builder = _Builder(given)
+    for step in given.steps:
+        builder.add(step)
+    return builder.network
+
+
+class _Builder:
+    def __init__(self, given: Assignment) -> None:
+        self.given = given
+        self.network = Network()
+        tensors = (name for name in given.graph.activations() if name in given.widths)
+        self.network.params = {name: given.params(name) for name in tensors}
+        self._made: dict[tuple[str, QParams], str] = {}
+
+    def add(self, step: Step) -> None:
+        """Append `step`, with what has to come before and after it."""
+        if not step.integer:
+            self.network.steps.append(step)
+            return
+        rule = INTEGER_OPS[step.node.op].scale
+        bits = self.given.reads[step.name]
+        renamed = {name: self._read(step, name, bits, rule) for name in step.inputs}
+        step = _with_inputs(step, renamed)
+        if rule == "same":
+            self._write_tied(step, self.network.params[step.inputs[0]])
+        elif rule == "concat":
+            self._write_tied(step, self.given.params(step.outputs[0], bits))
+        else:
+            self.network.steps.append(step)
+
+    def _read(self, step: Step, tensor: str, bits: int, rule: str) -> str:
+        """Return the tensor that the step reads in place of `tensor`."""
+        own = self.network.params[tensor]
+        if rule == "concat":
+            wanted = self.given.params(step.outputs[0], bits)
+        else:
+            wanted = own if self.given.widths[tensor] == bits else self.given.params(tensor, bits)
+        return tensor if wanted == own else self._requantized(tensor, wanted)
+
+    def _requantized(self, tensor: str, wanted: QParams) -> str:
+        """Return the tensor that holds `tensor` on the grid `wanted`; readers that want the same share it."""
+        key = (tensor, wanted)
+        if key not in self._made:
+            count = sum(1 for name, _ in self._made if name == tensor)
+            name = f"{tensor}__{wanted.dtype.name}_{count}"
+            self._add_tensor(name, tensor, wanted)
+            self._append(f"{tensor}_{count}", tensor, name)
+            self._made[key] = name
+        return self._made[key]
+
+    def _write_tied(self, step: Step, grid: QParams) -> None:
+        """Append a tied step; outputs that have another grid than `grid` get a Requantize after it."""
+        inner = {}
+        for name in step.outputs:
+            if self.network.params[name] != grid:
+                inner[name] = f"{name}__tied"
+                self._add_tensor(inner[name], name, grid)
+        outputs = tuple(inner.get(name, name) for name in step.outputs)
+        node_outputs = tuple(inner.get(name, name) for name in step.node.outputs)
+        self.network.steps.append(replace(step, node=replace(step.node, outputs=node_outputs), outputs=outputs))
+        for name, tied in inner.items():
+            self._append(f"{name}_tied", tied, name)
+
+    def _add_tensor(self, name: str, like: str, params: QParams) -> None:
+        self.network.params[name] = params
+        self.network.added[name] = replace(self.given.graph.tensors[like], name=name)
+
+    def _append(self, label: str, source: str, target: str) -> None:
+        node = Node(f"{label}_requantize", REQUANTIZE, (source,), (target,))
+        self.network.steps.append(Step(node, (source,), (target,), REQUANTIZE))
+
+
+def _with_inputs(step: Step, renamed: dict[str, str]) -> Step:
+    """Return the step reading the renamed tensors."""
+    inputs = tuple(renamed[name] for name in step.inputs)
+    if inputs == step.inputs:
+        return step
+    node = replace(step.node, inputs=tuple(renamed.get(name, name) for name in step.node.inputs))
+    return replace(step, node=node, inputs=inputs)

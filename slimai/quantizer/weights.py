@@ -1,0 +1,149 @@
+"""Integer weights and biases of one layer, with the adjustments that make every bias fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.graph.ir import Array, Node
+from slimai.quantizer.params import IntType
+from slimai.quantizer.plan import Decision, QWeight
+
+SMALLEST_RATIO = 2.0**-24  # of a channel's weight scale to the layer's largest
+BIAS_ROOM_BITS = {8: 30, 16: 46}  # |bias| <= 2^30 in s32; TFLite's s64 recipe holds for sums below 2^47
+ZERO_CHANNEL_BITS = 22  # a channel without weights stores its bias as about 2^22: relative error below 2^-22
+
+
+@dataclass(frozen=True, eq=False)
+class WeightLayout:
+    """How a weight tensor splits into output channels.
+
+    axis: the channel axis in the stored shape. groups: for ConvTranspose [I, O/g, ...], whose output channel
+    depends on the group of the input channel, else 1.
+    """
+
+    axis: int
+    groups: int = 1
+
+    def by_channel(self, values: Array) -> Array:
+        """Return [O, rest]: one row an output channel."""
+        if self.groups == 1:
+            return np.moveaxis(values, self.axis, 0).reshape(values.shape[self.axis], -1)
+        split = values.reshape(self.groups, values.shape[0] // self.groups, values.shape[1], -1)
+        return split.transpose(0, 2, 1, 3).reshape(self.groups * values.shape[1], -1)
+
+    def spread(self, scale: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return [O] per-channel numbers in a shape that broadcasts against the stored weights."""
+        if scale.size == 1:
+            return scale.reshape((1,) * len(shape))
+        if self.groups == 1:
+            return scale.reshape([-1 if axis == self.axis else 1 for axis in range(len(shape))])
+        by_group = np.repeat(scale.reshape(self.groups, 1, shape[1]), shape[0] // self.groups, axis=1)
+        return by_group.reshape(shape[0], shape[1], *(1,) * (len(shape) - 2))
+
+
+def weight_layout(node: Node, shape: tuple[int, ...]) -> WeightLayout:
+    """Return where the output channels of the node's weights, of this shape, lie."""
+    if node.op == "Conv":
+        return WeightLayout(0)
+    if node.op == "ConvTranspose":
+        return WeightLayout(1, int(node.attrs["group"]))
+    if node.op == "Gemm":
+        return WeightLayout(0 if node.attrs["transB"] else 1)
+    return WeightLayout(len(shape) - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedLayer:
+    """Weights, bias (None when the layer has none) and what had to be adjusted."""
+
+    weight: QWeight
+    bias: NDArray[np.int64] | None
+    decisions: tuple[Decision, ...] = ()
+
+
+def quantize_layer(
+    where: str,
+    weights: Array,
+    bias: Array | None,
+    layout: WeightLayout,
+    input_scale: float,
+    dtype: IntType,
+    *,
+    per_channel: bool,
+    wide: bool = False,
+    limits: NDArray[np.float64] | None = None,
+) -> QuantizedLayer:
+    """Return the integer weights and bias of one layer.
+
+    weights: float, stored shape. bias: [O] float or None. wide: 16-bit activations, hence an s64 bias.
+    limits: [O] largest |weight| that is kept, a channel (default: all of it). per_channel: one scale an output
+    channel, else one for the layer. Weights take -(2^(b-1)-1)..2^(b-1)-1, rounded half to even in float64; the
+    bias is at input_scale * scale. Scales are float32 numbers.
+    """
+    rows = layout.by_channel(weights.astype(np.float64))
+    peaks = np.abs(rows).max(axis=1, initial=0.0) if limits is None else limits.astype(np.float64)
+    offsets = np.zeros(len(peaks)) if bias is None else np.broadcast_to(bias, (len(peaks),)).astype(np.float64)
+    steps = np.abs(offsets) / input_scale
+    chosen = _per_channel_scales if per_channel else _one_scale
+    scale, decisions = chosen(where, peaks, steps, dtype.high, 2.0 ** BIAS_ROOM_BITS[16 if wide else 8])
+    values = np.rint(weights.astype(np.float64) / layout.spread(scale, weights.shape))
+    integers = None if bias is None else np.rint(offsets / (input_scale * scale)).astype(np.int64)
+    weight = QWeight(np.clip(values, -dtype.high, dtype.high).astype(dtype.numpy), dtype, scale, layout.axis)
+    return QuantizedLayer(weight, integers, decisions)
+
+
+def _float32(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    info = np.finfo(np.float32)
+    return np.clip(scale, info.tiny, info.max).astype(np.float32).astype(np.float64)
+
+
+def _one_scale(
+    where: str, peaks: NDArray[np.float64], steps: NDArray[np.float64], high: int, room: float
+) -> tuple[NDArray[np.float64], tuple[Decision, ...]]:
+    """Return [1] scale for the whole layer; `steps` is |bias| / input scale."""
+    natural = peaks.max(initial=0.0) / high
+    floor = steps.max(initial=0.0) / room
+    if natural == 0.0:
+        return _float32(np.array([steps.max(initial=0.0) / 2.0**ZERO_CHANNEL_BITS or 1.0])), ()
+    decisions: tuple[Decision, ...] = ()
+    if floor > natural:
+        why = f"a bias would not fit: {floor / natural:.3g} times coarser"
+        decisions = (Decision(where, "weight scale raised", why),)
+    return _float32(np.array([max(natural, floor)])), decisions
+
+
+def _per_channel_scales(
+    where: str, peaks: NDArray[np.float64], steps: NDArray[np.float64], high: int, room: float
+) -> tuple[NDArray[np.float64], tuple[Decision, ...]]:
+    """Return [O] scales: each at least steps / room, and at least 2^-24 of the layer's largest."""
+    natural = peaks / high
+    zero = peaks == 0.0
+    wanted = np.where(zero, steps / 2.0**ZERO_CHANNEL_BITS, np.maximum(natural, steps / room))
+    largest = wanted.max(initial=0.0)
+    scale = np.maximum(wanted, largest * SMALLEST_RATIO) if largest > 0 else np.ones_like(wanted)
+    raised_for_bias = ~zero & (steps / room > natural)
+    raised_for_ratio = ~zero & ~raised_for_bias & (scale > wanted)
+    notes = (
+        (raised_for_bias, "weight scale raised", "a bias would not fit"),
+        (raised_for_ratio, "weight scale raised", "below 2^-24 of the layer's largest"),
+        (zero & (steps > 0), "weights are all zero", "the channel keeps its bias"),
+    )
+    found = tuple(Decision(where, f"{what} in {_channels(mask)}", why) for mask, what, why in notes if mask.any())
+    return _float32(scale), found
+
+
+def _channels(mask: NDArray[np.bool_], shown: int = 8) -> str:
+    numbers = [str(index) for index in np.flatnonzero(mask)]
+    tail = f" and {len(numbers) - shown} more" if len(numbers) > shown else ""
+    return f"channel{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:shown])}{tail}"
+
+
+def quantize_constant(values: Array, dtype: IntType) -> QWeight:
+    """Return a constant (the slopes of PRelu) with one symmetric scale."""
+    peak = float(np.abs(values).max(initial=0.0))
+    scale = _float32(np.array([peak / dtype.high if peak > 0 else 1.0]))
+    integers = np.clip(np.rint(values.astype(np.float64) / scale), -dtype.high, dtype.high)
+    return QWeight(integers.astype(dtype.numpy), dtype, scale)

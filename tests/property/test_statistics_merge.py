@@ -1,0 +1,122 @@
+"""Any split, order and grouping of the images gives the same statistics, bit for bit, and loses no value."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slimai.calibration import _reference
+from slimai.calibration.histogram import HistogramBuilder
+from slimai.calibration.statistics import Statistics, TensorCollector
+
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+WIDE = st.lists(FINITE, min_size=1, max_size=40)
+NEAR = st.lists(st.floats(-4, 9, width=32), min_size=1, max_size=40)
+IMAGES = st.lists(st.one_of(WIDE, NEAR), min_size=1, max_size=6)
+
+
+def collected(images, bins=16, kernel=None):
+    collector = TensorCollector(bins, per_channel=True, kernel=kernel)
+    for image in images:
+        collector.add(np.array(image, np.float32).reshape(1, 1, -1))
+    return collector.result()
+
+
+def same_bits(a, b):
+    first, second = a.histogram, b.histogram
+    assert (first.minimum, first.maximum, first.exponent, first.first) == (
+        second.minimum,
+        second.maximum,
+        second.exponent,
+        second.first,
+    )
+    np.testing.assert_array_equal(first.counts, second.counts)
+    assert a.channels.images == b.channels.images
+    np.testing.assert_array_equal(a.channels.limbs, b.channels.limbs)
+
+
+@settings(max_examples=150, deadline=None)
+@given(IMAGES, st.randoms(use_true_random=False), st.integers(0, 5))
+def test_order_split_and_grouping_do_not_matter(images, random, cut):
+    whole = collected(images)
+    shuffled = images[:]
+    random.shuffle(shuffled)
+    same_bits(whole, collected(shuffled))
+    left, right = shuffled[:cut], shuffled[cut:]
+    if left and right:
+        same_bits(whole, collected(left).merged(collected(right)))
+        same_bits(whole, collected(right).merged(collected(left)))
+    parts = [collected([image]) for image in shuffled]
+    forward, backward = parts[0], parts[-1]
+    for part in parts[1:]:
+        forward = forward.merged(part)
+    for part in reversed(parts[:-1]):
+        backward = part.merged(backward)
+    same_bits(whole, forward)
+    same_bits(whole, backward)
+
+
+@settings(max_examples=150, deadline=None)
+@given(IMAGES)
+def test_every_value_lies_in_its_bin(images):
+    """Oracle: Python integers; floor of the exact ratio value / width."""
+    histogram = collected(images).histogram
+    values = [float(np.float32(value)) for image in images for value in image]
+    assert histogram.total == len(values)
+    assert (histogram.minimum, histogram.maximum) == (min(values), max(values))
+    assert histogram.counts.size <= histogram.capacity
+    expected = np.zeros(histogram.counts.size, int)
+    for value in values:
+        top, bottom = value.as_integer_ratio()
+        shifted = (
+            (top << -histogram.exponent) // bottom if histogram.exponent < 0 else top // (bottom << histogram.exponent)
+        )
+        expected[shifted - histogram.first] += 1
+    np.testing.assert_array_equal(histogram.counts, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1e6, width=32), min_size=2, max_size=200).filter(lambda v: max(v) > 2 * min(v)))
+def test_at_least_half_of_the_bins_are_in_use(values):
+    builder = HistogramBuilder(64)
+    builder.add(np.array(values, np.float32))
+    assert 32 <= builder.result().counts.size <= 64 or max(values) < 2.0**-110
+
+
+@settings(max_examples=60, deadline=None)
+@given(IMAGES)
+def test_compiled_kernel_and_numpy_twin_agree(images):
+    same_bits(collected(images), collected(images, kernel=_reference.count_blocks))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(FINITE, min_size=6, max_size=6), min_size=1, max_size=5))
+def test_channel_means_equal_exact_fractions(images):
+    """Oracle: rational arithmetic; tolerance one part in 2^50 of the largest mean, and 2^-150."""
+    from fractions import Fraction
+
+    collector = TensorCollector(16, per_channel=True)
+    for image in images:
+        collector.add(np.array(image, np.float32).reshape(1, 2, 3))
+    found = collector.result().channels.means
+    for channel in range(2):
+        rows = [[Fraction(float(np.float32(v))) for v in image[3 * channel : 3 * channel + 3]] for image in images]
+        exact = sum(sum(row) / 3 for row in rows) / len(rows)
+        largest = max(max(abs(v) for v in row) for row in rows)
+        assert abs(Fraction(float(found[channel])) - exact) <= largest * Fraction(1, 2**50) + Fraction(1, 2**150)
+
+
+@settings(max_examples=40, deadline=None)
+@given(IMAGES)
+def test_save_and_load_give_the_same_bits(images):
+    import tempfile
+    from pathlib import Path
+
+    stats = Statistics({"a": collected(images), "b/c": collected(images[:1])}, len(images), 16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.npz"
+        stats.save(path)
+        again = Statistics.load(path)
+    assert list(again.tensors) == ["a", "b/c"]
+    assert (again.images, again.bins) == (stats.images, 16)
+    for name in stats.tensors:
+        same_bits(stats[name], again[name])

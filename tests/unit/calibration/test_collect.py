@@ -1,0 +1,100 @@
+"""The streaming pass: same bits for any batch size, order and thread count; bad values are named."""
+
+import numpy as np
+import pytest
+
+from slimai.calibration.collect import collect
+from slimai.calibration.statistics import Statistics, statistics_key
+from slimai.errors import InputError
+from slimai.graph.ir import Graph, Node, TensorInfo
+
+
+class Doubler:
+    """Stands for the float network: y = 2x."""
+
+    def run(self, feeds):
+        return {"y": feeds["x"] * np.float32(2)}
+
+
+GRAPH = Graph(
+    "net",
+    (Node("n", "Mul", ("x", "two"), ("y",)),),
+    ("x",),
+    ("y",),
+    {name: TensorInfo(name, (1, 3, 5)) for name in ("x", "y")} | {"two": TensorInfo("two", ())},
+    {"two": np.float32(2)},
+)
+IMAGES = np.random.default_rng(0).normal(size=(12, 3, 5)).astype(np.float32)
+
+
+def run(order, size, threads):
+    images = IMAGES[order]
+    batches = [{"x": images[i : i + size]} for i in range(0, len(images), size)]
+    return collect(GRAPH, batches, bins=32, per_channel=True, threads=threads, runner=Doubler())
+
+
+@pytest.mark.parametrize(("size", "threads", "seed"), [(1, 2, 0), (5, 1, 1), (12, 3, 2)])
+def test_same_bits_for_any_batch_order_and_threads(size, threads, seed):
+    plain = run(np.arange(12), 1, 1)
+    other = run(np.random.default_rng(seed).permutation(12), size, threads)
+    assert plain.images == other.images == 12
+    for name in ("x", "y"):
+        a, b = plain[name], other[name]
+        assert (a.minimum, a.maximum, a.histogram.exponent) == (b.minimum, b.maximum, b.histogram.exponent)
+        np.testing.assert_array_equal(a.histogram.counts, b.histogram.counts)
+        np.testing.assert_array_equal(a.channels.limbs, b.channels.limbs)
+    np.testing.assert_allclose(plain["y"].channels.means, 2 * IMAGES.astype(float).mean(axis=(0, 2)), rtol=1e-14)
+    assert plain["y"].maximum == 2 * IMAGES.max()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_names_tensor_and_image(bad):
+    images = IMAGES.copy()
+    images[7, 1, 2] = bad
+    with pytest.raises(InputError) as caught:
+        collect(
+            GRAPH,
+            [{"x": images[:6]}, {"x": images[6:]}],
+            bins=32,
+            runner=Doubler(),
+            names=[f"{i}.png" for i in range(12)],
+        )
+    assert str(caught.value) in (
+        f"{name}: the float network computes a value that is not finite for image 8 (7.png) (got {bad}); "
+        "check this image and the preprocessing"
+        for name in "xy"
+    )
+
+
+def test_no_image():
+    with pytest.raises(InputError, match="calibration: no image was given"):
+        collect(GRAPH, [], runner=Doubler())
+
+
+def test_progress_counts_images():
+    seen = []
+    collect(GRAPH, [{"x": IMAGES[:5]}, {"x": IMAGES[5:]}], bins=32, runner=Doubler(), progress=seen.append)
+    assert seen == [5, 12]
+
+
+def test_key_depends_on_each_part():
+    base = (b"graph", "mean 0", ("a", "b"), 2048)
+    keys = {statistics_key(*base, per_channel=False), statistics_key(*base, per_channel=True)}
+    for change in (
+        (b"graph2", *base[1:]),
+        (b"graph", "mean 1", *base[2:]),
+        (*base[:2], ("b", "a"), 2048),
+        (*base[:3], 4096),
+    ):
+        keys.add(statistics_key(*change, per_channel=False))
+    assert len(keys) == 6
+    assert statistics_key(*base, per_channel=False) == statistics_key(*base, per_channel=False)
+
+
+@pytest.mark.parametrize("damage", ["cut", b"", b"PK\x03\x04junk"])
+def test_a_damaged_file_is_refused(tmp_path, damage):
+    path = tmp_path / "s.npz"
+    run(np.arange(12), 4, 1).save(path)
+    path.write_bytes(path.read_bytes()[:100] if damage == "cut" else damage)
+    with pytest.raises(ValueError, match="is not a statistics file"):
+        Statistics.load(path)
