@@ -22,12 +22,17 @@ class ImageGeometry:
 
 @dataclass(frozen=True)
 class Sample:
-    """One line of an image list: its index from 0, its files, its labels as written, its geometry."""
+    """One line of an image list: its index from 0, its files, its labels as written, its geometry.
+
+    list_file and line (from 1) say where it stands, for messages.
+    """
 
     index: int
     files: tuple[Path, ...]
     labels: tuple[str, ...] = ()
     geometry: ImageGeometry | None = None
+    list_file: str = ""
+    line: int | None = None
 
     @property
     def stem(self) -> str:
