@@ -1,1 +1,1 @@
-"""Text tensor dumps and output-control files, byte-exact."""
+"""Text dumps of tensors (`*.blob`), their names, and the list of outputs (`output_control.octrl`)."""
