@@ -1,0 +1,36 @@
+"""Numba kernels over flat arrays; NumPy twins of the same name and signature: `_reference_elementwise`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def look_up_flat(x: Any, low: Any, table: Any, out: Any) -> None:
+    """Write table[x - low]."""
+    for i in range(x.size):
+        out[i] = table[np.int32(x[i]) - low]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def weighted_sum(a: Any, za: Any, ka: Any, b: Any, zb: Any, kb: Any, acc: Any) -> None:
+    """Write (a - za) * ka + (b - zb) * kb into acc (int32 or int64)."""
+    for i in range(a.size):
+        acc[i] = (np.int32(a[i]) - za) * ka + (np.int32(b[i]) - zb) * kb
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def table_sum(a: Any, low_a: Any, table_a: Any, b: Any, low_b: Any, table_b: Any, acc: Any) -> None:
+    """Write table_a[a - low_a] + table_b[b - low_b] into acc."""
+    for i in range(a.size):
+        acc[i] = table_a[np.int32(a[i]) - low_a] + table_b[np.int32(b[i]) - low_b]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def centred_product(a: Any, za: Any, b: Any, zb: Any, acc: Any) -> None:
+    """Write (a - za) * (b - zb) into acc (int32 or int64)."""
+    for i in range(a.size):
+        acc[i] = (np.int32(a[i]) - za) * (np.int32(b[i]) - zb)

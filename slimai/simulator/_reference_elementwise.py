@@ -1,0 +1,27 @@
+"""NumPy twins of `_kernels_elementwise`: same names, signatures and integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def look_up_flat(x: Any, low: Any, table: Any, out: Any) -> None:
+    """Write table[x - low]."""
+    out[...] = table[x.astype(np.int64) - low]
+
+
+def weighted_sum(a: Any, za: Any, ka: Any, b: Any, zb: Any, kb: Any, acc: Any) -> None:
+    """Write (a - za) * ka + (b - zb) * kb into acc."""
+    acc[...] = (a.astype(np.int64) - za) * ka + (b.astype(np.int64) - zb) * kb
+
+
+def table_sum(a: Any, low_a: Any, table_a: Any, b: Any, low_b: Any, table_b: Any, acc: Any) -> None:
+    """Write table_a[a - low_a] + table_b[b - low_b] into acc."""
+    acc[...] = table_a[a.astype(np.int64) - low_a] + table_b[b.astype(np.int64) - low_b]
+
+
+def centred_product(a: Any, za: Any, b: Any, zb: Any, acc: Any) -> None:
+    """Write (a - za) * (b - zb) into acc."""
+    acc[...] = (a.astype(np.int64) - za) * (b.astype(np.int64) - zb)

@@ -1,0 +1,45 @@
+"""Views between the logical axis order of a network and the channels-last order of the kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.simulator.context import LayerContext
+
+Array = NDArray[Any]
+
+
+def is_channels_last(context: LayerContext) -> bool:
+    """Return whether the node's arrays are logically [N, H, W, C] (networks that come from TFLite)."""
+    return bool(context.attrs.get("channels_last", 0))
+
+
+def to_nhwc(x: Array, channels_last: bool) -> Array:
+    """Return [N, H, W, C], C-contiguous, of a [N, C, H, W] (or [N, C, L]) array, or of its channels-last twin."""
+    if not channels_last:
+        x = np.moveaxis(x, 1, -1)
+    if x.ndim == 3:
+        x = x[:, None]
+    return np.ascontiguousarray(x)
+
+
+def from_nhwc(y: Array, rank: int, channels_last: bool) -> Array:
+    """Return the view of [N, H, W, C] in the logical order of the network, of 3 or 4 axes."""
+    if rank == 3:
+        y = y[:, 0]
+    return y if channels_last else np.moveaxis(y, -1, 1)
+
+
+def pair(values: Any, fill: int) -> tuple[int, int]:
+    """Return (vertical, horizontal) of a spatial attribute; one axis gets `fill` for the missing first one."""
+    numbers = tuple(int(value) for value in values)
+    return numbers if len(numbers) == 2 else (fill, numbers[0])
+
+
+def four_pads(pads: Any) -> tuple[int, int, int, int]:
+    """Return (top, left, bottom, right) of ONNX pads of one or two spatial axes."""
+    numbers = tuple(int(value) for value in pads)
+    return numbers if len(numbers) == 4 else (0, numbers[0], 0, numbers[1])

@@ -1,0 +1,39 @@
+"""Tables over every integer of an input type: unary operators of 8 and 16 bits become one look-up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.quantizer.params import QParams
+from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+
+Int = NDArray[np.int64]
+
+
+def every_integer(params: QParams) -> Int:
+    """Return all integers of the type in ascending order, [2**bits] int64."""
+    return np.arange(params.dtype.low, params.dtype.high + 1, dtype=np.int64)
+
+
+def look_up(x: Array, low: int, table: Array) -> Array:
+    """Return table[x - low] in the memory order of x."""
+    from slimai.simulator._kernels_elementwise import look_up_flat
+
+    out = np.empty_like(x, dtype=table.dtype, order="K")
+    look_up_flat(x.ravel(order="K"), low, table, out.ravel(order="K"))
+    return out
+
+
+def table_layer(context: LayerContext, values: Any) -> Compiled:
+    """Return the layer that maps integer i of its input to values[i - low], clamped to the layer's limits."""
+    low, high = context.limits
+    table = np.clip(np.asarray(values), low, high).astype(context.out.dtype.numpy)
+    first = context.input().dtype.low
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        return [look_up(inputs[0], first, table)]
+
+    return Compiled(kernel, {"table": table})

@@ -1,0 +1,106 @@
+"""Relu, Clip, PRelu and the explicit change of type: a scaling by one (PRelu: two) multipliers and a clamp."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+from slimai.simulator.fixed_point import Int
+from slimai.simulator.lookup import every_integer, table_layer
+from slimai.simulator.ops.conv import weight_values
+from slimai.simulator.requantize import GEMMLOWP, Requantizer, clamp_limits
+
+
+def scale_change(context: LayerContext) -> Int:
+    """Return the table [2**bits] of an input's integers brought to the output's scale (not yet clamped tighter).
+
+    Equal parameters leave the integers alone. ort_f32 dequantizes and quantizes in float32; TFLite's recipe
+    uses the `gemmlowp` rounding at every width.
+    """
+    x, out = context.input(), context.out
+    integers = every_integer(x)
+    if x == out:
+        return integers
+    if context.rule.recipe == "ort":
+        real = (integers - x.zero_point).astype(np.float32) * np.float32(x.scale)
+        quantized: Int = np.rint(real / np.float32(out.scale)).astype(np.int64) + out.zero_point
+        return quantized
+    if context.rule.recipe == "tflite":
+        context = context.under(GEMMLOWP)
+        ratio = x.scale / out.scale
+        if context.layer.node.op in {"Relu", "Clip"}:  # TFLite divides the scales of these in float32
+            ratio = float(np.float32(x.scale) / np.float32(out.scale))
+        requantizer = context.requantizer_of(np.array([ratio]), out)
+    else:
+        requantizer = context.requantizer(x.scale, out=out)
+    return requantizer.exact(integers - x.zero_point).astype(np.int64)
+
+
+def compile_requantize(context: LayerContext) -> Compiled:
+    """Return the kernel of a change of type or scale."""
+    return table_layer(context, scale_change(context))
+
+
+def _clamped(context: LayerContext) -> Compiled:
+    low, high = clamp_limits(context.out, context.layer.node, context.rule.recipe)
+    return table_layer(context, np.clip(scale_change(context), low, high))
+
+
+def compile_relu(context: LayerContext) -> Compiled:
+    """Return the kernel of a Relu of its own."""
+    return _clamped(context)
+
+
+def compile_clip(context: LayerContext) -> Compiled:
+    """Return the kernel of a Clip of its own."""
+    return _clamped(context)
+
+
+def compile_prelu(context: LayerContext) -> Compiled:
+    """Return the kernel of a PRelu: x * s_x / s_y, or x * slope * s_x * s_slope / s_y where x is negative."""
+    x, out = context.input(), context.out
+    slope, scale = _slope(context)
+    if context.rule.recipe == "ort":
+        return _float_prelu(context, slope, scale)
+    if context.rule.recipe == "tflite":
+        context = context.under(GEMMLOWP)
+        first = np.float32(x.scale) / np.float32(out.scale)
+        second = np.float32(x.scale) * np.float32(scale) / np.float32(out.scale)
+        positive, negative = (context.requantizer_of(np.array([real], np.float64)) for real in (first, second))
+    else:
+        positive, negative = context.requantizer(x.scale), context.requantizer(x.scale, scale)
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        values = inputs[0].astype(np.int64) - x.zero_point
+        return [_two_sided(values, slope, positive, negative)]
+
+    return Compiled(kernel, {"slope": slope, **positive.table()})
+
+
+def _slope(context: LayerContext) -> tuple[NDArray[np.int64], float]:
+    operand, weight = context.layer.operands.get(1), context.layer.weight
+    if operand is not None:
+        return operand[0].astype(np.int64) - operand[1].zero_point, operand[1].scale
+    if weight is None or weight.scale.size > 1:
+        raise ValueError(f"{context.layer.name}: PRelu needs a constant slope with one scale")
+    return weight_values(weight), float(weight.scale[0])
+
+
+def _two_sided(values: Int, slope: Int, positive: Requantizer, negative: Requantizer) -> Array:
+    return np.where(values >= 0, positive.exact(values), negative.exact(values * slope))
+
+
+def _float_prelu(context: LayerContext, slope: Int, scale: float) -> Compiled:
+    x, out, (low, high) = context.input(), context.out, context.limits
+    factor = slope.astype(np.float32) * np.float32(scale)
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        real = (inputs[0].astype(np.int64) - x.zero_point).astype(np.float32) * np.float32(x.scale)
+        real = np.where(real < 0, real * factor, real)
+        integers = np.rint(real / np.float32(out.scale)) + np.float32(out.zero_point)
+        return [np.clip(integers, low, high).astype(out.dtype.numpy)]
+
+    return Compiled(kernel, {"slope": slope})

@@ -1,0 +1,158 @@
+"""Add, Sub and Mul of two activations (or an activation and a constant), with NumPy broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.errors import InputError
+from slimai.quantizer.params import QParams
+from slimai.simulator.accumulate import accumulator, largest
+from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+from slimai.simulator.fixed_point import (
+    S32_HIGH,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    round_half_away,
+)
+from slimai.simulator.lookup import every_integer
+from slimai.simulator.requantize import GEMMLOWP, build_requantizer
+from slimai.simulator.rows import FlatRequantizer
+
+Accumulate = Callable[[Array, Array, Array], None]
+
+
+def compile_add(context: LayerContext) -> Compiled:
+    """Return the kernel of a sum."""
+    return _sum(context, 1)
+
+
+def compile_sub(context: LayerContext) -> Compiled:
+    """Return the kernel of a difference."""
+    return _sum(context, -1)
+
+
+def _sum(context: LayerContext, sign: int) -> Compiled:
+    if context.rule.recipe == "tflite":
+        return _tflite_sum(context, sign)
+    if context.rule.recipe == "ort":
+        from slimai.simulator.ops.onnxruntime_float import compile_float_sum
+
+        return compile_float_sum(context, sign)
+    return _weighted_sum(context, sign)
+
+
+def common_weights(a: QParams, b: QParams, out: QParams, where: str) -> tuple[int, int, int]:
+    """Return (ka, kb, t): u16 weights of both operands at the largest common shift t in 0..255.
+
+    ka = round_half_away(s_a / s_y * 2**t), kb likewise; the larger one is at most 65535.
+
+    Raises:
+        InputError: a ratio of scales of 2**16 or more.
+    """
+    ratios = (a.scale / out.scale, b.scale / out.scale)
+    shift = min(255, 17 - int(np.frexp(max(ratios))[1]))
+    while shift >= 0 and round_half_away(np.ldexp(max(ratios), shift)) > 65535:
+        shift -= 1
+    if shift < 0:
+        raise InputError.at(where, "ratio of input to output scale does not fit 16 bits", max(ratios))
+    ka, kb = (int(round_half_away(np.ldexp(ratio, shift))) for ratio in ratios)
+    return ka, kb, shift
+
+
+def _weighted_sum(context: LayerContext, sign: int) -> Compiled:
+    from slimai.simulator._kernels_elementwise import weighted_sum
+
+    a, b = context.input(0), context.input(1)
+    ka, kb, shift = common_weights(a, b, context.out, context.layer.name)
+    bound = float(ka * largest(a) + kb * largest(b))
+    requantizer = context.requantizer_of(np.array([np.ldexp(1.0, -shift)]))
+
+    def accumulate(x: Array, y: Array, acc: Array) -> None:
+        weighted_sum(
+            x, np.int32(a.zero_point), acc.dtype.type(ka), y, np.int32(b.zero_point), acc.dtype.type(sign * kb), acc
+        )
+
+    flat = FlatRequantizer(requantizer, accumulator(context, bound))
+    tables = {"weights": np.array([ka, sign * kb]), **requantizer.table()}
+    return Compiled(_paired(context, accumulate, flat, bound), tables)
+
+
+def _paired(context: LayerContext, accumulate: Accumulate, finish: FlatRequantizer, bound: float) -> Any:
+    """Return the kernel that brings both operands to one shape and memory order, accumulates and requantizes."""
+    dtype = np.dtype(np.int32 if bound <= S32_HIGH else np.int64)
+
+    def kernel(inputs: Any, tally: Tally) -> list[Array]:
+        x, y = same_layout(*context.arranged(inputs))
+        acc = np.empty_like(x, dtype=dtype, order="K")
+        accumulate(x.ravel(order="K"), y.ravel(order="K"), acc.ravel(order="K"))
+        return [finish(acc, tally)]
+
+    return kernel
+
+
+def same_layout(x: Array, y: Array) -> tuple[Array, Array]:
+    """Return both arrays broadcast to one shape, dense, in the memory order of the first of full shape."""
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    model = x if x.shape == shape else y
+    order = sorted(range(len(shape)), key=lambda axis: (-model.strides[axis], axis)) if model.shape == shape else None
+
+    def dense(array: Array) -> Array:
+        whole = np.broadcast_to(array, shape)
+        if order is None:
+            return np.ascontiguousarray(whole)
+        return np.ascontiguousarray(whole.transpose(order)).transpose(np.argsort(order))
+
+    return dense(x), dense(y)
+
+
+def _tflite_sum(context: LayerContext, sign: int) -> Compiled:
+    """Both operands shifted left by 20 (15 for s16), scaled by s / (2 max s), summed and scaled to the output."""
+    from slimai.simulator._kernels_elementwise import table_sum
+
+    a, b, out = context.input(0), context.input(1), context.out
+    left = 15 if out.dtype.bits > 8 or context.wide else 20
+    double = 2.0 * max(a.scale, b.scale)
+    table_a, table_b = _scaled_table(a, double, left, 1), _scaled_table(b, double, left, sign)
+    bound = float(np.abs(table_a).max() + np.abs(table_b).max())
+    real = np.array([double / ((1 << left) * out.scale)])
+    requantizer = build_requantizer(GEMMLOWP, real, out, context.layer.name, context.limits)
+
+    def accumulate(x: Array, y: Array, acc: Array) -> None:
+        table_sum(x, a.dtype.low, table_a, y, b.dtype.low, table_b, acc)
+
+    flat = FlatRequantizer(requantizer, accumulator(context, bound))
+    return Compiled(_paired(context, accumulate, flat, bound), requantizer.table())
+
+
+def _scaled_table(params: QParams, double: float, left: int, sign: int) -> NDArray[np.int32]:
+    multiplier, exponent = quantize_multiplier(np.array([params.scale / double]))
+    shifted = (every_integer(params) - params.zero_point) << left
+    return (sign * multiply_by_quantized_multiplier(shifted, multiplier, exponent)).astype(np.int32)
+
+
+def compile_mul(context: LayerContext) -> Compiled:
+    """Return the kernel of an elementwise product."""
+    from slimai.simulator._kernels_elementwise import centred_product
+
+    if context.rule.recipe == "ort":
+        from slimai.simulator.ops.onnxruntime_float import compile_float_product
+
+        return compile_float_product(context)
+    a, b, out = context.input(0), context.input(1), context.out
+    if context.rule.recipe == "tflite":
+        context = context.under(GEMMLOWP)
+        real = np.float32(a.scale) * np.float32(b.scale) / np.float32(out.scale)
+        requantizer = context.requantizer_of(np.array([real], np.float64))
+    else:
+        requantizer = context.requantizer(a.scale, b.scale)
+    bound = float(largest(a) * largest(b))
+
+    def accumulate(x: Array, y: Array, acc: Array) -> None:
+        centred_product(x, np.int32(a.zero_point), y, np.int32(b.zero_point), acc)
+
+    flat = FlatRequantizer(requantizer, accumulator(context, bound))
+    return Compiled(_paired(context, accumulate, flat, bound), requantizer.table())

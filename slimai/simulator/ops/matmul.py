@@ -1,0 +1,78 @@
+"""Gemm and MatMul: exact products of integer matrices, then the requantization of the rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.simulator.accumulate import accumulator, exact_dtype, largest
+from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+from slimai.simulator.ops.conv import layer_weight, matrix_requantizer, weight_values
+from slimai.simulator.rows import RowRequantizer
+
+
+def compile_gemm(context: LayerContext) -> Compiled:
+    """Return the kernel of a matrix product with constant b and bias c."""
+    matrix = weight_values(layer_weight(context))
+    return _constant_product(context, matrix.T if context.attrs.get("transB", 0) else matrix)
+
+
+def compile_matmul(context: LayerContext) -> Compiled:
+    """Return the kernel of a (stacked) matrix product; the second operand is a constant matrix or an activation."""
+    if context.layer.weight is not None and context.layer.weight.values.ndim == 2:
+        return _constant_product(context, weight_values(context.layer.weight))
+    return _general_product(context)
+
+
+def _constant_product(context: LayerContext, matrix: NDArray[np.int64]) -> Compiled:
+    columns = matrix.shape[1]
+    weight_sum = np.abs(matrix).sum(axis=0)
+    x = context.input()
+    bias = np.zeros(columns, np.int64) if context.layer.bias is None else context.layer.bias.reshape(-1)
+    dtype = exact_dtype(float((weight_sum * largest(x)).max(initial=0)))
+    whole = float((weight_sum * largest(x) + np.abs(bias)).max(initial=0))
+    requantizer = matrix_requantizer(context, layer_weight(context).scale)
+    rows = RowRequantizer(requantizer, bias, accumulator(context, whole), columns)
+    factor = np.ascontiguousarray(matrix.astype(dtype))
+
+    def kernel(inputs: Any, tally: Tally) -> list[Array]:
+        a = inputs[0]
+        flat = a.reshape(-1, a.shape[-1]).astype(dtype) - dtype.type(x.zero_point)
+        out = np.empty((flat.shape[0], columns), context.out.dtype.numpy)
+        rows(flat @ factor, out, tally)
+        return [out.reshape(*a.shape[:-1], columns)]
+
+    tables = {"weight": layer_weight(context).values, **requantizer.table()}
+    return Compiled(kernel, tables if context.layer.bias is None else {**tables, "bias": bias})
+
+
+def _general_product(context: LayerContext) -> Compiled:
+    """Return the kernel of two activations, or of a stacked constant, with one scale each."""
+    weight, a = context.layer.weight, context.input()
+    if weight is not None:
+        constant: NDArray[np.int64] | None = weight_values(weight)
+        scale, reach = float(weight.scale[0]), int(np.abs(weight_values(weight)).max(initial=0))
+        if weight.scale.size > 1:
+            raise ValueError(f"{context.layer.name}: a stacked MatMul takes one weight scale")
+        zero = 0
+    else:
+        b, operand = context.input(1), context.layer.operands.get(1)
+        constant = None if operand is None else operand[0].astype(np.int64)
+        scale, reach, zero = b.scale, largest(b), b.zero_point
+    depth = context.graph.shape(context.layer.node.inputs[0])[-1]
+    bound = float(depth * largest(a) * reach)
+    dtype = exact_dtype(bound)
+    requantizer = context.requantizer(a.scale, scale)
+    rows = RowRequantizer(requantizer, np.zeros(1, np.int64), accumulator(context, bound), 1)
+
+    def kernel(inputs: Any, tally: Tally) -> list[Array]:
+        second = inputs[1] if constant is None else constant
+        left, right = inputs[0].astype(dtype) - dtype.type(a.zero_point), second.astype(dtype) - dtype.type(zero)
+        acc = np.matmul(left, right)
+        out = np.empty(acc.shape, context.out.dtype.numpy)
+        rows(acc.reshape(-1, 1), out.reshape(-1, 1), tally)
+        return [out]
+
+    return Compiled(kernel, requantizer.table())

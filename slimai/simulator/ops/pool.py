@@ -1,0 +1,201 @@
+"""Pooling and means: sums over windows with 1/n folded into the multiplier, or the rule's own recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.simulator.accumulate import accumulator, largest
+from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+from slimai.simulator.fixed_point import Int, multiply_by_quantized_multiplier, quantize_multiplier
+from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, pair, to_nhwc
+from slimai.simulator.lookup import look_up
+from slimai.simulator.ops.clamp import scale_change
+from slimai.simulator.requantize import GEMMLOWP
+
+
+def _geometry(context: LayerContext) -> tuple[Any, Any, Any, Any, tuple[int, int]]:
+    attrs, shape = context.attrs, context.graph.shape(context.layer.outputs[0])
+    spatial = shape[1:-1] if is_channels_last(context) else shape[2:]
+    kernel = pair(attrs["kernel_shape"], 1)
+    dilations = pair(attrs.get("dilations", (1,) * len(spatial)), 1)
+    return kernel, pair(attrs["strides"], 1), dilations, four_pads(attrs["pads"]), pair(spatial, 1)
+
+
+def _taps(x: Array, context: LayerContext, fill: int) -> Any:
+    """Yield [N, OH, OW, C] views of x, one for each tap of the window, `fill` outside the picture."""
+    kernel, strides, dilations, (top, left, bottom, right), (height, width) = _geometry(context)
+    # ceil_mode may reach beyond the declared padding: enough is added at the far side.
+    far_y = max(0, (height - 1) * strides[0] + (kernel[0] - 1) * dilations[0] + 1 - x.shape[1] - top)
+    far_x = max(0, (width - 1) * strides[1] + (kernel[1] - 1) * dilations[1] + 1 - x.shape[2] - left)
+    padded = np.pad(x, ((0, 0), (top, max(bottom, far_y)), (left, max(right, far_x)), (0, 0)), constant_values=fill)
+    for ky in range(kernel[0]):
+        for kx in range(kernel[1]):
+            y0, x0 = ky * dilations[0], kx * dilations[1]
+            y1, x1 = y0 + (height - 1) * strides[0] + 1, x0 + (width - 1) * strides[1] + 1
+            yield padded[:, y0 : y1 : strides[0], x0 : x1 : strides[1]]
+
+
+def compile_maxpool(context: LayerContext) -> Compiled:
+    """Return the kernel of a max pooling; the winner is brought to the output's scale where that differs."""
+    channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
+    low, high = context.limits
+    table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
+    first, tied = context.input().dtype.low, bool(context.input() == context.out and context.layer.activation is None)
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        x = to_nhwc(inputs[0], channels_last)
+        best: Array | None = None
+        for tap in _taps(x, context, first):
+            best = tap.copy() if best is None else np.maximum(best, tap, out=best)
+        found = np.ascontiguousarray(best)
+        return [from_nhwc(found if tied else look_up(found, first, table), rank, channels_last)]
+
+    return Compiled(kernel)
+
+
+def window_counts(context: LayerContext) -> Int:
+    """Return the number of pixels each window averages over, [1, OH, OW, 1].
+
+    Padding counts only with count_include_pad, and then only as far as declared (not what ceil_mode adds).
+    """
+    shape = context.graph.shape(context.layer.node.inputs[0])
+    height, width = pair(shape[1:-1] if is_channels_last(context) else shape[2:], 1)
+    inside = np.ones((1, height, width, 1), np.int64)
+    if context.attrs.get("count_include_pad", 0):
+        top, left, bottom, right = four_pads(context.attrs["pads"])
+        kernel, strides, dilations, _, (rows, columns) = _geometry(context)
+        ends = (height + top + bottom, width + left + right)
+        counts = [
+            np.minimum(np.arange(n) * s + (k - 1) * d + 1, end)[:, None] - np.arange(n)[:, None] * s
+            for n, s, k, d, end in zip((rows, columns), strides, kernel, dilations, ends, strict=True)
+        ]
+        if dilations == (1, 1):
+            return np.asarray(counts[0] * counts[1].T, np.int64)[None, :, :, None]
+        return np.full((1, rows, columns, 1), kernel[0] * kernel[1])
+    total = sum(tap.astype(np.int64) for tap in _taps(inside, context, 0))
+    return np.asarray(total)
+
+
+def compile_averagepool(context: LayerContext) -> Compiled:
+    """Return the kernel of an average pooling."""
+    channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
+    x, counts = context.input(), window_counts(context)
+    if context.rule.recipe == "ort":
+        return _float_averagepool(context, counts)
+    finish = _Mean(context, counts)
+    dtype = np.int32 if finish.bound < float(1 << 31) else np.int64
+
+    def kernel(inputs: Any, tally: Tally) -> list[Array]:
+        total: Array | None = None
+        for tap in _taps(to_nhwc(inputs[0], channels_last), context, x.zero_point):
+            part = tap.astype(dtype)
+            total = part if total is None else np.add(total, part, out=total)
+        kernel_size = int(np.prod(_geometry(context)[0]))
+        sums = np.asarray(total) - dtype(kernel_size * x.zero_point)
+        return [from_nhwc(finish(sums, tally), rank, channels_last)]
+
+    return Compiled(kernel)
+
+
+def _float_averagepool(context: LayerContext, counts: Int) -> Compiled:
+    """Sums of s_x * (x - z_x) in float32, tap by tap, as ONNX Runtime adds them."""
+    from slimai.simulator.ops.onnxruntime_float import float_window_mean
+
+    channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
+    x = context.input()
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        total = np.float32(0.0)
+        for tap in _taps(to_nhwc(inputs[0], channels_last), context, x.zero_point):
+            total = total + np.float32(x.scale) * (tap.astype(np.int64) - x.zero_point).astype(np.float32)
+        return [from_nhwc(float_window_mean(context, np.asarray(total), counts), rank, channels_last)]
+
+    return Compiled(kernel)
+
+
+class _Mean:
+    """Turns sums of (x - z_x) [N, OH, OW, C] into output integers, by the recipe of the rule."""
+
+    def __init__(self, context: LayerContext, counts: Int) -> None:
+        self.context, self.counts = context, np.asarray(counts)
+        self.bound = float(int(self.counts.max()) * largest(context.input()))
+        self.accumulator = accumulator(context, self.bound)
+        self.sizes = np.unique(self.counts)
+        recipe, tied = context.rule.recipe, context.input() == context.out
+        self.rounded = recipe == "tflite" and tied and not context.attrs.get("count_include_pad", 0)
+        if recipe == "tflite":
+            context = context.under(GEMMLOWP)
+        x = context.input()
+        self.requantizers = {} if self.rounded else {
+            int(n): context.requantizer_of(np.array([x.scale / (context.out.scale * float(n))])) for n in self.sizes
+        }  # fmt: skip
+
+    def __call__(self, sums: Array, tally: Tally) -> Array:
+        sums = self.accumulator.limit(sums, tally).astype(np.int64)
+        if self.rounded:
+            return self._rounded_division(sums)
+        if len(self.sizes) == 1:
+            return self.requantizers[int(self.sizes[0])].exact(sums)
+        result = np.empty(sums.shape, self.context.out.dtype.numpy)
+        for size, requantizer in self.requantizers.items():
+            where = np.broadcast_to(self.counts == size, sums.shape)
+            result[where] = requantizer.exact(sums[where])
+        return result
+
+    def _rounded_division(self, sums: Int) -> Array:
+        """TFLite: the plain sum (zero points included) over n; half away from zero, half up for uint8."""
+        out, (low, high) = self.context.out, self.context.limits
+        total = sums + self.counts * out.zero_point
+        half = self.counts // 2
+        down = np.where(total > 0, total + half, total - half)
+        quotient = np.sign(down) * (np.abs(down) // self.counts)
+        return np.clip(quotient, low, high).astype(out.dtype.numpy)
+
+
+def compile_globalaveragepool(context: LayerContext) -> Compiled:
+    """Return the kernel of a mean over all spatial axes."""
+    rank = len(context.graph.shape(context.layer.node.inputs[0]))
+    axes = tuple(range(1, rank - 1)) if is_channels_last(context) else tuple(range(2, rank))
+    return _mean_over(context, axes, keepdims=True)
+
+
+def compile_reducemean(context: LayerContext) -> Compiled:
+    """Return the kernel of a mean over `axes`."""
+    return _mean_over(context, tuple(context.attrs["axes"]), keepdims=bool(context.attrs.get("keepdims", 1)))
+
+
+def _mean_over(context: LayerContext, axes: tuple[int, ...], *, keepdims: bool) -> Compiled:
+    shape, x = context.graph.shape(context.layer.node.inputs[0]), context.input()
+    size = int(np.prod([shape[axis] for axis in axes]))
+    limit = accumulator(context, float(size * largest(x)))
+    finish = _mean_tail(context, size)
+
+    def kernel(inputs: Any, tally: Tally) -> list[Array]:
+        sums = inputs[0].sum(axis=axes, dtype=np.int64, keepdims=keepdims) - size * x.zero_point
+        return [finish(limit.limit(sums, tally))]
+
+    return Compiled(kernel)
+
+
+def _mean_tail(context: LayerContext, size: int) -> Any:
+    if context.rule.recipe == "ort":
+        from slimai.simulator.ops.onnxruntime_float import float_mean
+
+        return lambda sums: float_mean(context, sums, size)
+    if context.rule.recipe == "tflite":
+        return lambda sums: tflite_mean(context, sums, size)
+    x = context.input()
+    return context.requantizer_of(np.array([x.scale / (context.out.scale * float(size))])).exact
+
+
+def tflite_mean(context: LayerContext, sums: NDArray[Any], size: int) -> Array:
+    """Return TFLite's MEAN: the 31-bit multiplier of s_x / s_y divided by n after a shift left by log2 n."""
+    out, (low, high) = context.out, context.limits
+    q31, exponent = quantize_multiplier(np.array([context.input().scale / out.scale]))
+    shift = min(int(size).bit_length() - 1, 32, 31 + int(exponent[0]))
+    multiplier = (q31 << shift) // size
+    raw = multiply_by_quantized_multiplier(sums, multiplier, exponent - shift)
+    return np.clip(raw + out.zero_point, low, high).astype(out.dtype.numpy)

@@ -1,0 +1,134 @@
+"""Resize: nearest moves integers; linear weighs them in 11-bit fixed point, or by the rule's recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.errors import InputError
+from slimai.simulator.accumulate import accumulator, largest
+from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+from slimai.simulator.fixed_point import Int
+from slimai.simulator.lookup import look_up
+from slimai.simulator.ops.clamp import scale_change
+from slimai.simulator.rows import FlatRequantizer
+
+WEIGHT_BITS = 11
+
+
+def source_positions(size: int, out: int, scale: float, mode: str, name: str) -> NDArray[np.float32]:
+    """Return the place in the input, in pixels, of each output pixel along one axis (float32, as ONNX Runtime)."""
+    x, ratio = np.arange(out, dtype=np.float32), np.float32(scale)
+    half = np.float32(0.5)
+    if mode == "half_pixel" or (mode == "pytorch_half_pixel" and out > 1):
+        return np.asarray((x + half) / ratio - half, np.float32)
+    if mode == "pytorch_half_pixel":
+        return np.zeros(out, np.float32)
+    if mode == "asymmetric":
+        return np.asarray(x / ratio, np.float32)
+    if mode == "align_corners":
+        return np.asarray(x * np.float32(size - 1) / np.float32(max(out - 1, 1)), np.float32)
+    if mode == "half_pixel_symmetric":
+        adjust = np.float32(out) / (ratio * np.float32(size))
+        centre = np.float32(size) / np.float32(2.0)
+        return np.asarray(centre * (1 - adjust) + (x + half) / ratio - half, np.float32)
+    raise InputError.at(name, "coordinate transformation is not supported", mode, cure="run the node on the host")
+
+
+def nearest_index(size: int, out: int, scale: float, mode: str, rounding: str, name: str) -> Int:
+    """Return the input index that each output pixel copies along one axis."""
+    place = source_positions(size, out, scale, mode, name)
+    if rounding == "round_prefer_floor":
+        index = np.where(place == np.floor(place) + np.float32(0.5), np.floor(place), np.floor(place + np.float32(0.5)))
+    elif rounding == "round_prefer_ceil":
+        index = np.floor(place + np.float32(0.5))
+    elif rounding == "ceil":
+        index = np.ceil(place)
+    else:
+        index = np.floor(place)
+    return np.clip(index.astype(np.int64), 0, size - 1)
+
+
+def compile_resize(context: LayerContext) -> Compiled:
+    """Return the kernel of a resize over any axes but the batch."""
+    shape = context.graph.shape(context.layer.node.inputs[0])
+    sizes = context.graph.shape(context.layer.outputs[0])
+    scales = context.attrs.get("scales") or tuple(o / i for o, i in zip(sizes, shape, strict=True))
+    axes = [axis for axis in range(1, len(shape)) if sizes[axis] != shape[axis] or scales[axis] != 1.0]
+    if context.attrs["mode"] == "nearest":
+        return _nearest(context, axes, shape, sizes, scales)
+    return _linear(context, axes, shape, sizes, scales)
+
+
+def _nearest(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
+    attrs, name = context.attrs, context.layer.name
+    mode, rounding = attrs["coordinate_transformation_mode"], attrs.get("nearest_mode", "round_prefer_floor")
+    indices = {axis: nearest_index(shape[axis], sizes[axis], scales[axis], mode, rounding, name) for axis in axes}
+    change = ScaleChange(context)
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        y = inputs[0]
+        for axis, index in indices.items():
+            y = y.take(index, axis=axis)
+        return [change(y)]
+
+    return Compiled(kernel)
+
+
+class ScaleChange:
+    """Brings integers of the input's parameters to the output's; nothing to do where they are tied."""
+
+    def __init__(self, context: LayerContext) -> None:
+        self.tied = context.input() == context.out and context.layer.activation is None
+        low, high = context.limits
+        self.first = context.input().dtype.low
+        self.table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
+
+    def __call__(self, y: Array) -> Array:
+        """Return the integers on the output's grid."""
+        return y if self.tied else look_up(y, self.first, self.table)
+
+
+def _linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
+    if context.rule.recipe == "tflite":
+        from slimai.simulator.ops.tflite_resize import compile_tflite_linear
+
+        found = compile_tflite_linear(context, axes, shape, sizes)
+        if found is not None:
+            return found
+    if context.rule.recipe == "ort":
+        from slimai.simulator.ops.onnxruntime_float import compile_float_resize
+
+        return compile_float_resize(context, axes, shape, sizes, scales)
+    return _fixed_linear(context, axes, shape, sizes, scales)
+
+
+def linear_taps(size: int, out: int, scale: float, mode: str, name: str) -> tuple[Int, Int, NDArray[np.float32]]:
+    """Return (lower index, upper index, fraction of the upper) along one axis, places clamped to the input."""
+    place = np.clip(source_positions(size, out, scale, mode, name), 0, np.float32(size - 1))
+    lower = np.minimum(np.floor(place).astype(np.int64), size - 1)
+    upper = np.minimum(lower + 1, size - 1)
+    return lower, upper, np.asarray(place - lower.astype(np.float32), np.float32)
+
+
+def _fixed_linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
+    """Weights round_half_even(fraction * 2**11) and their complement; M = s_x / (s_y * 2**(11 * axes))."""
+    mode, name, x = context.attrs["coordinate_transformation_mode"], context.layer.name, context.input()
+    taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
+    unit = 1 << WEIGHT_BITS
+    bound = float(largest(x) * unit ** len(axes))
+    real = np.array([x.scale / (context.out.scale * float(unit ** len(axes)))])
+    limited = accumulator(context, bound)
+    flat = FlatRequantizer(context.requantizer_of(real), limited)
+
+    def kernel(inputs: Any, tally: Tally) -> list[Array]:
+        acc = inputs[0].astype(np.int64) - x.zero_point
+        for axis, (lower, upper, fraction) in taps.items():
+            weight = np.rint(fraction * np.float32(unit)).astype(np.int64)
+            weight = weight.reshape((-1,) + (1,) * (acc.ndim - 1 - axis))
+            acc = acc.take(lower, axis=axis) * (unit - weight) + acc.take(upper, axis=axis) * weight
+        return [flat(acc, tally)]
+
+    return Compiled(kernel)

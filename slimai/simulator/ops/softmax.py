@@ -1,0 +1,64 @@
+"""Softmax over one axis: a table of exponentials, an integer sum, a rounded division; or the rule's recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.quantizer.params import QParams
+from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+from slimai.simulator.fixed_point import Int
+
+RowFunction = Callable[[Int], Int]
+
+
+def compile_softmax(context: LayerContext) -> Compiled:
+    """Return the kernel of a softmax along attribute `axis`."""
+    x, out, axis = context.input(), context.out, int(context.attrs["axis"])
+    depth = context.graph.shape(context.layer.outputs[0])[axis]
+    rows = _recipe(context, x, out, depth)
+    low, high = context.limits
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        moved = np.moveaxis(inputs[0], axis, -1)
+        flat = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1]).astype(np.int64)
+        result = np.clip(rows(flat), low, high).astype(out.dtype.numpy)
+        return [np.moveaxis(result.reshape(moved.shape), -1, axis)]
+
+    return Compiled(kernel)
+
+
+def _recipe(context: LayerContext, x: QParams, out: QParams, depth: int) -> RowFunction:
+    if context.rule.recipe == "tflite":
+        from slimai.simulator.ops.tflite_softmax import tflite_softmax
+
+        recipe = tflite_softmax(x, out)
+        if recipe is not None:
+            return recipe
+    if context.rule.recipe == "ort":
+        from slimai.simulator.ops.onnxruntime_float import float_softmax
+
+        return lambda rows: float_softmax(rows, x, out)
+    table, fraction = exponentials(x, depth), int(np.rint(256.0 / out.scale))
+    return lambda rows: divided(rows, table, fraction, out)
+
+
+def exponentials(x: QParams, depth: int) -> NDArray[np.int64]:
+    """Return E[d] = round_half_even(exp(-d * s_x) * 2**k) for d = 0 .. 2**bits - 1.
+
+    k = min(23, 30 - ceil(log2(depth))), so that a sum of `depth` of them fits 32 bits.
+    """
+    bits = min(23, 30 - (max(depth, 1) - 1).bit_length())
+    distance = np.arange(1 << x.dtype.bits, dtype=np.float64)
+    return np.rint(np.exp(-distance * x.scale) * 2.0**bits).astype(np.int64)
+
+
+def divided(rows: Int, table: Int, fraction: int, out: QParams) -> Int:
+    """Return z + floor((E * R + 128 * S) / (256 * S)), R = round_half_even(256 / s_y), S the sum of a row."""
+    powers = table[rows.max(axis=1, keepdims=True) - rows]
+    total = powers.sum(axis=1, keepdims=True)
+    integers: Int = (powers * fraction + 128 * total) // (256 * total) + out.zero_point
+    return integers

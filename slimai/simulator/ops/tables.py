@@ -1,0 +1,80 @@
+"""Pointwise functions: a table over every integer of the input, by the recipe of the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.simulator.context import Compiled, LayerContext
+from slimai.simulator.lookup import every_integer, table_layer
+
+Real = NDArray[Any]
+Function = Callable[[Real, Mapping[str, Any]], Real]
+
+
+def _sigmoid(x: Real, _attrs: Mapping[str, Any]) -> Real:
+    value: Real = 1.0 / (1.0 + np.exp(np.minimum(-x, 700.0)))
+    return value
+
+
+def _softplus(x: Real) -> Real:
+    value: Real = np.logaddexp(x, 0.0)
+    return value
+
+
+FUNCTIONS: dict[str, Function] = {
+    "Sigmoid": _sigmoid,
+    "Tanh": lambda x, _attrs: np.tanh(x),
+    "HardSigmoid": lambda x, attrs: np.clip(attrs["alpha"] * x + attrs["beta"], 0.0, 1.0),
+    "HardSwish": lambda x, _attrs: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
+    "SiLU": lambda x, attrs: x * _sigmoid(x, attrs),
+    "Mish": lambda x, _attrs: x * np.tanh(_softplus(x)),
+    "LeakyRelu": lambda x, attrs: np.where(x >= 0, x, attrs["alpha"] * x),
+}
+
+
+def _compile(context: LayerContext) -> Compiled:
+    if context.rule.recipe == "tflite":
+        from slimai.simulator.ops.tflite_tables import tflite_table
+
+        values = tflite_table(context)
+        if values is not None:
+            return table_layer(context, values)
+    if context.rule.recipe == "ort":
+        return table_layer(context, float32_table(context))
+    return table_layer(context, ideal_table(context))
+
+
+def ideal_table(context: LayerContext) -> NDArray[np.int64]:
+    """Return zero_point + round_half_even(f(dequantize(i)) / s) in float64 for every input integer i."""
+    x, out = context.input(), context.out
+    real = (every_integer(x) - x.zero_point) * x.scale
+    value = FUNCTIONS[context.layer.node.op](real, context.attrs)
+    table: NDArray[np.int64] = np.clip(
+        np.rint(value / out.scale) + out.zero_point, out.dtype.low, out.dtype.high
+    ).astype(np.int64)
+    return table
+
+
+def float32_table(context: LayerContext) -> NDArray[np.int64]:
+    """Return what ONNX Runtime tabulates: dequantize, function and quantize in float32, half to even.
+
+    The function itself is taken in float64 and rounded to float32.
+    """
+    x, out = context.input(), context.out
+    real = (every_integer(x) - x.zero_point).astype(np.float32) * np.float32(x.scale)
+    op = context.layer.node.op
+    if op == "LeakyRelu":
+        value = np.where(real >= 0, real, np.float32(context.attrs["alpha"]) * real)
+    else:
+        value = FUNCTIONS[op](real.astype(np.float64), context.attrs).astype(np.float32)
+    integers = np.rint(value / np.float32(out.scale)) + np.float32(out.zero_point)
+    table: NDArray[np.int64] = np.clip(integers, out.dtype.low, out.dtype.high).astype(np.int64)
+    return table
+
+
+compile_sigmoid = compile_tanh = compile_hardsigmoid = compile_hardswish = _compile
+compile_silu = compile_mish = compile_leakyrelu = _compile

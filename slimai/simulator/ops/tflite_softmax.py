@@ -1,0 +1,133 @@
+"""TFLite's reference softmax: gemmlowp's fixed-point exponential at 8 bits, interpolated tables at 16.
+
+Formulas: gemmlowp `fixedpoint.h` (exp_on_negative_values, one_over_one_plus_x_for_x_in_0_1) and TFLite's
+reference softmax, restated on int64 arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from slimai.quantizer.params import QParams
+from slimai.simulator.fixed_point import (
+    S32_HIGH,
+    Int,
+    high_multiply,
+    multiply_by_quantized_multiplier,
+    quantize_multiplier,
+    round_half_away,
+    rounding_shift,
+    saturate32,
+)
+
+_DIFFERENCE_BITS = 5
+_SUM_BITS = 12
+# exp(-2**k) in 0.31 fixed point, k = -2 .. 4: factors for the bits of the remainder.
+_FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+
+
+def tflite_softmax(x: QParams, out: QParams) -> Callable[[Int], Int] | None:
+    """Return the function of integer rows [R, D], or None where TFLite has no such kernel."""
+    if x.dtype.bits == 8 and out.dtype.bits == 8 and out.zero_point == out.dtype.low:
+        return lambda rows: _softmax8(rows, x, out)
+    if x.dtype.bits == 16 and out.dtype.bits == 16 and not out.zero_point and not x.zero_point:
+        return lambda rows: _softmax16(rows, x)
+    return None
+
+
+def _exp_quarter(a: Int) -> Int:
+    """Return exp of a in [-1/4, 0), 0.31 fixed point: a polynomial around -1/8."""
+    x = a + (1 << 28)
+    x2 = high_multiply(x, x)
+    x3, x4 = high_multiply(x2, x), high_multiply(x2, x2)
+    quarter = rounding_shift(x4, 2)
+    tail = rounding_shift(high_multiply(quarter + x3, 715827883) + x2, 1)
+    return 1895147668 + high_multiply(1895147668, x + tail)
+
+
+def exp_on_negative_values(a: Int) -> Int:
+    """Return exp(a) in 0.31 fixed point of a <= 0 with 5 integer bits."""
+    fraction_bits = 31 - _DIFFERENCE_BITS
+    quarter = 1 << (fraction_bits - 2)
+    part = (a & (quarter - 1)) - quarter
+    result = _exp_quarter(saturate32(part << _DIFFERENCE_BITS))
+    remainder = part - a
+    for place, factor in enumerate(_FACTORS):
+        chosen = (remainder & (1 << (fraction_bits - 2 + place))) != 0
+        result = np.where(chosen, high_multiply(result, factor), result)
+    return np.where(a == 0, S32_HIGH, result)
+
+
+def _reciprocal(a: Int) -> Int:
+    """Return 1 / (1 + a) in 0.31 fixed point of a in [0, 1): three Newton steps."""
+    half_sum = a + S32_HIGH
+    half = np.sign(half_sum) * ((np.abs(half_sum) + 1) >> 1)
+    x = 1515870810 + high_multiply(half, -1010580540)
+    for _ in range(3):
+        error = (1 << 29) - high_multiply(half, x)
+        x = x + saturate32(high_multiply(x, error) << 2)
+    return saturate32(x << 1)
+
+
+def _leading_zeros(value: Int) -> Int:
+    return 32 - np.frexp(value.astype(np.float64))[1].astype(np.int64)
+
+
+def _softmax8(rows: Int, x: QParams, out: QParams) -> Int:
+    scale = min(float(np.float32(x.scale)) * (1 << (31 - _DIFFERENCE_BITS)), (1 << 31) - 1.0)
+    multiplier, left = quantize_multiplier(np.array([scale]))
+    radius = ((1 << _DIFFERENCE_BITS) - 1) * (1 << (31 - _DIFFERENCE_BITS)) / float(1 << int(left[0]))
+    distance = rows - rows.max(axis=1, keepdims=True)
+    counted = distance >= -int(np.floor(radius))
+    scaled = high_multiply(np.where(counted, distance, 0) << left, multiplier)
+    powers = np.where(counted, exp_on_negative_values(scaled), 0)
+    total = np.where(counted, rounding_shift(powers, _SUM_BITS), 0).sum(axis=1, keepdims=True)
+    headroom = _leading_zeros(total)
+    inverse = _reciprocal(((total << headroom) & 0xFFFFFFFF) - (1 << 31))
+    exponent = (_SUM_BITS - headroom) + 31 - out.dtype.bits
+    integers = rounding_shift(high_multiply(inverse, powers), exponent) + out.dtype.low
+    return np.where(counted, integers, out.dtype.low)
+
+
+def _interpolation_table(low: float, high: float, function: Callable[[Any], Any]) -> Int:
+    """Return 513 knots of `function` over [low, high] for s16 input and output range -1 .. 1.
+
+    Each knot is lowered by half of the error of a straight line at the middle of its step.
+    """
+    step = (high - low) / 512
+    at = low + np.arange(513) * step
+    to_integer = 65536.0 / (2.0 / 65535 * 32767 - 2.0 / 65535 * -32768)
+    value = function(at) * to_integer
+    sample = round_half_away(value)
+    middle = round_half_away(function(at[:-1] + step / 2) * to_integer)
+    line = round_half_away((value[1:] + sample[:-1]) / 2)
+    knots = sample.copy()
+    knots[:-1] -= round_half_away((line - middle) / 2)
+    table: Int = np.clip(knots, -32768, 32767).astype(np.int64)
+    return table
+
+
+def _interpolate(value: Int, knots: Int) -> Int:
+    index = 256 + (value >> 7)
+    slope = knots[index + 1] - knots[index]
+    result: Int = knots[index] + ((slope * (value & 0x7F) + 64) >> 7)
+    return result
+
+
+def _softmax16(rows: Int, x: QParams) -> Int:
+    exp_knots = _interpolation_table(-10.0, 0.0, np.exp)
+    inverse_knots = _interpolation_table(0.0, 1.0, lambda v: 1.0 / (1.0 + v))
+    multiplier, exponent = quantize_multiplier(np.array([float(np.float32(x.scale)) / (10.0 / 65535.0)]))
+    distance = rows - rows.max(axis=1, keepdims=True)
+    scaled = multiply_by_quantized_multiplier(distance, multiplier, exponent) + 32767
+    powers = _interpolate(np.clip(scaled, -32768, 32767), exp_knots)
+    total = powers.sum(axis=1, keepdims=True)
+    headroom = _leading_zeros(total)
+    shifted = ((total << (headroom - 1)) + (1 << 13)) >> 14
+    inverse = _interpolate(np.clip(shifted - ((1 << 15) + (1 << 16)), -32768, 32767), inverse_knots)
+    shift = 31 - headroom
+    result: Int = np.clip((powers * inverse + (np.int64(1) << (shift - 1))) >> shift, 0, 32767)
+    return result

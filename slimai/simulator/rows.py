@@ -1,0 +1,160 @@
+"""Requantization of accumulator rows [R, C]: picks the fast kernel that is proven exact for the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.simulator.accumulate import Accumulator
+from slimai.simulator.context import Tally
+from slimai.simulator.fixed_point import S32_HIGH, Int
+from slimai.simulator.requantize import Requantizer
+
+Array = NDArray[Any]
+RowKernel = Callable[[Array, Array], None]
+
+
+class RowRequantizer:
+    """Turns accumulator rows into output integers, bias added on the way.
+
+    Args:
+        requantizer: tables of the layer, one channel a column (or one for all).
+        bias: [C] int64 or zeros.
+        accumulator: width and largest magnitude of the sums, bias included.
+        columns: C.
+    """
+
+    def __init__(self, requantizer: Requantizer, bias: Int, accumulator: Accumulator, columns: int) -> None:
+        self.requantizer = requantizer
+        self.bias = np.broadcast_to(np.asarray(bias, np.int64), (columns,))
+        self.accumulator = accumulator
+        self._kernel = None if accumulator.checked else fast_kernel(requantizer, self.bias, accumulator.bound)
+
+    def __call__(self, acc: Array, out: Array, tally: Tally) -> None:
+        """Write the integers of `acc` (sums without bias, [R, C], any dtype) into `out`, [R, C]."""
+        if self._kernel is not None:
+            self._kernel(acc, out)
+            return
+        total = self.accumulator.limit(acc.astype(np.int64) + self.bias, tally)
+        out[...] = self.requantizer.exact(total)
+
+
+class FlatRequantizer:
+    """Requantizes arrays of any shape and memory order with one multiplier."""
+
+    WIDTH = 1024
+
+    def __init__(self, requantizer: Requantizer, accumulator: Accumulator) -> None:
+        self.dtype = requantizer.out.dtype.numpy
+        self._rows = RowRequantizer(requantizer, np.zeros(1, np.int64), accumulator, self.WIDTH)
+
+    def __call__(self, acc: Array, tally: Tally) -> Array:
+        """Return output integers in the shape and memory order of `acc`."""
+        out = np.empty_like(acc, dtype=self.dtype, order="K")
+        if not acc.size:
+            return out
+        source, target = acc.ravel(order="K"), out.ravel(order="K")
+        whole = source.size - source.size % self.WIDTH
+        self._rows(source[:whole].reshape(-1, self.WIDTH), target[:whole].reshape(-1, self.WIDTH), tally)
+        if whole < source.size:
+            tail = np.zeros((1, self.WIDTH), acc.dtype)
+            tail[0, : source.size - whole] = source[whole:]
+            integers = np.empty((1, self.WIDTH), self.dtype)
+            self._rows(tail, integers, tally)
+            target[whole:] = integers[0, : source.size - whole]
+        return out
+
+
+def fast_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
+    """Return a compiled kernel that equals `Requantizer.exact` for |acc + bias| <= `bound`, or None.
+
+    None means that no kernel can be proven exact (sums beyond 32 bits with a shift too large for float64).
+    """
+    rule = requantizer.rule
+    if rule.final == "half_even":
+        return _float_kernel(requantizer, bias) if bound <= S32_HIGH else None
+    if rule.pre_shift:
+        return _xi_kernel(requantizer, bias, bound)
+    if rule.final == "half_up":
+        return _scaled_kernel(requantizer, bias)
+    return _two_step_kernel(requantizer, bias, bound)
+
+
+def _ends(requantizer: Requantizer) -> tuple[np.int32, np.int32, np.int32]:
+    return np.int32(requantizer.out.zero_point), np.int32(requantizer.low), np.int32(requantizer.high)
+
+
+def _columns(values: Any, bias: Int, kind: type) -> Array:
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values), bias.shape).astype(kind))
+
+
+def _half(shift: Int) -> Int:
+    return np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
+
+
+def _xi_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
+    from slimai.simulator._kernels_requantize import xi_rows
+
+    # A shift of 32 or more leaves nothing of a 32-bit value: a multiplier of 0 says the same.
+    gone = (requantizer.pre_shift > 31) | (requantizer.shift > 31) | (requantizer.multiplier == 0)
+    pre, shift = np.where(gone, 0, requantizer.pre_shift), np.where(gone, 0, requantizer.shift)
+    multiplier = np.where(gone, 0, requantizer.multiplier)
+    if bound + float(_half(pre).max()) > S32_HIGH:
+        return None
+    # Above `most` the product would leave 32 bits; the output is saturated there already (M * 2**p >= Y / 32767).
+    most = np.minimum(32767, (S32_HIGH - _half(shift)) // np.maximum(multiplier, 1))
+    tables = (bias + _half(pre), pre, np.full_like(most, -32768), most, multiplier, _half(shift), shift)
+    return partial(_call, xi_rows, (*(_columns(table, bias, np.int32) for table in tables), *_ends(requantizer)))
+
+
+def _call(kernel: Callable[..., None], tables: tuple[Any, ...], acc: Array, out: Array) -> None:
+    kernel(acc, *tables, out)
+
+
+def _reach(requantizer: Requantizer) -> int:
+    """Return the magnitude beyond which every result is clamped."""
+    zero = requantizer.out.zero_point
+    return max(abs(requantizer.low - zero), abs(requantizer.high - zero)) + 2
+
+
+def _scaled_kernel(requantizer: Requantizer, bias: Int) -> RowKernel | None:
+    from slimai.simulator._kernels_requantize import scaled_rows
+
+    reach, shift = _reach(requantizer), requantizer.shift
+    # (reach + 1) * 2**shift bounds acc * m after the clamp: below 2**52 nothing is rounded in float64.
+    if np.any(float(reach + 1) * np.exp2(shift.astype(np.float64)) >= 2.0**52):
+        return None
+    multiplier = np.ldexp(requantizer.multiplier.astype(np.float64), -shift)
+    limit = np.ceil(reach / np.where(multiplier > 0, multiplier, 1.0))
+    tables = (bias, limit, multiplier)
+    return partial(_call, scaled_rows, (*(_columns(table, bias, np.float64) for table in tables), *_ends(requantizer)))
+
+
+def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
+    from slimai.simulator._kernels_requantize import two_step_rows, two_step_wide_rows
+
+    left, right = np.maximum(requantizer.shift, 0), np.maximum(-requantizer.shift, 0)
+    reach = _reach(requantizer)
+    ends = (_columns(_half(right), bias, np.int32), _columns(right, bias, np.int32), *_ends(requantizer))
+    # The first result has 31 fractional bits before rounding and stays below (reach + 1) * 2**right.
+    if np.all(float(reach + 1) * np.exp2(right + 31.0) < 2.0**52):
+        multiplier = np.ldexp(requantizer.multiplier.astype(np.float64), left - 31)
+        limit = np.ceil(reach * np.exp2(right.astype(np.float64)) / np.where(multiplier > 0, multiplier, 1.0))
+        tables = [_columns(table, bias, np.float64) for table in (bias, limit, multiplier)]
+        return partial(_call, two_step_rows, (*tables, *ends))
+    if bound > S32_HIGH:
+        return None
+    tables = [_columns(table, bias, np.int64) for table in (bias, left, requantizer.multiplier, _half(right), right)]
+    return partial(_call, two_step_wide_rows, (*tables, *_ends(requantizer)))
+
+
+def _float_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:
+    from slimai.simulator._kernels_requantize import float_rows
+
+    zero, low, high = _ends(requantizer)
+    tables = (_columns(bias, bias, np.int32), _columns(requantizer.scale, bias, np.float32))
+    return partial(_call, float_rows, (*tables, np.float32(low - zero), np.float32(high - zero), zero))
