@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from slimai.config.dirs import bundled_conf
 from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, VERSION_BASE, prepare_hydra
 from slimai.config.overrides import in_hydra_terms
+from slimai.errors import Diagnostic
 
 if TYPE_CHECKING:
     from slimai.config.origins import Origins
@@ -26,7 +27,7 @@ class Composed:
     """The values of one job before validation.
 
     overrides: in Hydra's terms. written: as the user wrote them. config_file: the preset's file.
-    files: preset name -> path of presets that were given as a path.
+    files: preset name -> path of presets that were given as a path. notes: what reading them brought up.
     """
 
     values: dict[str, Any]
@@ -34,6 +35,7 @@ class Composed:
     written: tuple[str, ...] = ()
     config_file: Path | None = None
     files: dict[str, Path] = field(default_factory=dict)
+    notes: tuple[Diagnostic, ...] = ()
 
 
 @contextmanager

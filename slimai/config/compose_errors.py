@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -52,11 +51,13 @@ def _parse_problem(term: str, written: list[str]) -> Diagnostic | None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     try:
-        OverridesParser.create().parse_override(term)
+        OverridesParser.create().parse_overrides([term])
     except OverrideParseException as error:
-        detail = _first_line(error.__cause__ or error).removeprefix("Error parsing override ").strip()
+        detail = str(error.__cause__ or error).splitlines()
         cure = "write key=value" if "=" not in term and not term.startswith("~") else QUOTE
-        return Diagnostic(f"the override does not parse: {detail}", override=as_written(term, written), suggestion=cure)
+        return Diagnostic(
+            f"the override does not parse: {_grammar(detail)}", override=as_written(term, written), suggestion=cure
+        )
     return None
 
 
@@ -92,13 +93,13 @@ def _composition(error: HydraException, terms: Sequence[str], written: list[str]
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and not text.strip():
         return _interpolation(cause)
-    found = re.search(r"Ambiguous value for argument '(.+)'", text)
-    if found:
-        key, _, values = found[1].partition("=")
+    term = next((item for item in terms if f"'{item}'" in text), None)
+    if term is not None and ("Ambiguous value" in text or "requires --multirun" in text):
+        key, _, values = term.partition("=")
         return Diagnostic(
             "several values for one job",
             key=key.lstrip("+"),
-            override=as_written(found[1], written),
+            override=as_written(term, written),
             suggestion=f"write [{values}] to try them inside one job, or add -m for one job each",
         )
     return _unknown_key(text, terms, written)
@@ -107,14 +108,23 @@ def _composition(error: HydraException, terms: Sequence[str], written: list[str]
 def _unknown_key(text: str, terms: Sequence[str], written: list[str]) -> Diagnostic:
     from slimai.schema.root import SlimaiConfig
 
-    found = re.search(r"(?:Could not override|Could not delete|Could not find|override) '([^'\s]+)'", text)
-    key = found[1].partition("=")[0].lstrip("+~") if found else ""
-    term = next((item for item in terms if key and item.lstrip("+~").partition("=")[0] == key), None)
-    override = as_written(term, written) if term else None
-    if "No match in the defaults list" in text and term and key not in GROUPS:
+    bare = {term.lstrip("+~").partition("=")[0]: term for term in terms}
+    key = next((key for key in bare if f"'{key}'" in text), None)
+    override = as_written(bare[key], written) if key else None
+    if key and "Could not delete" in text:
+        return Diagnostic("there is nothing to delete", key=key, override=override, suggestion="remove the override")
+    if key and "Could not override" in text and key not in GROUPS:
         cure = did_you_mean(key, [*GROUPS, *SlimaiConfig.model_fields]) or "write section.key=value, or +model=NAME"
         return Diagnostic(f"unknown key or group '{key}'", override=override, suggestion=cure)
     return Diagnostic(_first_line(text), override=override)
+
+
+def _grammar(lines: Sequence[str]) -> str:
+    """Return what the grammar of overrides says, without its repetition of the override and its link."""
+    kept = [line for line in lines if line and not line.startswith(("Error parsing override", "See https"))]
+    if not kept or kept[0].startswith("LexerNoViableAlt"):
+        return "it holds a character that is not allowed outside quotes"
+    return kept[0]
 
 
 def _first_line(error: object) -> str:

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from slimai.config.compose_errors import did_you_mean
+from slimai.config.dirs import preset_names
 from slimai.errors import Diagnostic
 from slimai.schema.base import WRONG
 from slimai.schema.metric import metric_kind
 from slimai.schema.problem import Problem
 from slimai.schema.root import RULES, SlimaiConfig
+from slimai.schema.rules import problems
 
 if TYPE_CHECKING:
     from slimai.config.compose import Composed
-    from slimai.config.origins import Origins
+    from slimai.config.origins import Place
 
 _TAGS = frozenset(("voc", "coco", "segmentation", "image", "topk", "plain", "custom", "default"))
 UNKNOWN = "unknown key"
@@ -30,10 +32,16 @@ _SEXAGESIMAL = re.compile(r"[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 @dataclass(frozen=True)
 class Verdict:
-    """The configuration (None when something is wrong) and everything to be said about it."""
+    """What validation found.
+
+    config: the configuration, None when something is wrong. sound: what is right of it, with defaults and
+    placeholders in place of the dotted keys in `broken`; None where not even that can be built.
+    """
 
     config: SlimaiConfig | None
     diagnostics: tuple[Diagnostic, ...] = ()
+    sound: SlimaiConfig | None = None
+    broken: frozenset[str] = frozenset()
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
@@ -43,39 +51,41 @@ class Verdict:
 
 def judge(composed: Composed, base: Path | None = None) -> Verdict:
     """Return the verdict on composed values; relative paths start from `base` (default: current folder)."""
-    from slimai.config.compose import find_origins
-
     values = dict(composed.values)
     if composed.config_file is not None:
         values.setdefault("config_file", str(composed.config_file))
-    config, found = judge_values(values, base)
-    if not found:
-        return Verdict(config)
-    origins = find_origins(composed)
-    return Verdict(config, tuple(_placed(item, origins) for item in found))
+    if "network" not in values and "path" not in values:
+        cure = f"add +model=NAME (one of {', '.join(preset_names())}) or the sections path and network"
+        return Verdict(None, (Diagnostic("no model is chosen", suggestion=cure),))
+    return examine(values, base)
 
 
 def judge_values(values: Mapping[str, Any], base: Path | None = None) -> tuple[SlimaiConfig | None, list[Diagnostic]]:
     """Return the configuration (None when wrong) and the diagnostics of plain `values`, without places."""
+    verdict = examine(values, base)
+    return verdict.config, list(verdict.diagnostics)
+
+
+def examine(values: Mapping[str, Any], base: Path | None = None) -> Verdict:
+    """Return the verdict on plain `values`; its diagnostics have no places yet."""
     context: dict[str, Any] = {"base": base} if base else {}
     try:
         config = SlimaiConfig.model_validate(values, context=context)
     except ValidationError as error:
-        return None, list(_diagnostics(error, values, context))
-    return config, [_of_problem(item) for item in config.warnings()]
-
-
-def _diagnostics(error: ValidationError, values: Mapping[str, Any], context: dict[str, Any]) -> Iterator[Diagnostic]:
-    details: list[Any] = error.errors(include_url=False)
+        details: list[Any] = error.errors(include_url=False)
+    else:
+        return Verdict(config, tuple(_of_problem(item) for item in config.warnings()), config)
     if [item["type"] for item in details] == [RULES]:
-        yield from (_of_problem(item) for item in details[0]["ctx"]["problems"])
-        return
-    yield from root_causes([_of_detail(item, values) for item in details])
-    yield from _broken_rules(values, details, context)
+        details = []
+    found = list(root_causes([_of_detail(item, values) for item in details]))
+    sound, broken = _sound_part(values, details, context)
+    rules = problems(sound, broken) if sound else []
+    return Verdict(None, (*found, *map(_of_problem, rules)), sound, broken)
 
 
 def root_causes(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
     """Yield the diagnostics once each, without a required key that stands there misspelt."""
+    found = _foreign_input(found)
     unknown = {item.key: item.suggestion for item in found if item.message == UNKNOWN}
     seen: set[tuple[str, str]] = set()
     for item in found:
@@ -87,28 +97,44 @@ def root_causes(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
         yield item
 
 
-def _broken_rules(
+INPUT_KEY = "metric.metric_input"
+
+
+def _foreign_input(found: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Return the diagnostics with one in place of all those of an input that belongs to another metric."""
+    inside = [item for item in found if item.key.startswith(INPUT_KEY + ".")]
+    strangers = [
+        item for item in inside if item.message == UNKNOWN and item.suggestion.startswith(("one of", "no keys"))
+    ]
+    if len(strangers) < 2:
+        return list(found)
+    names = ", ".join(item.key.rpartition(".")[2] for item in strangers)
+    one = Diagnostic(f"holds keys of another metric: {names}", INPUT_KEY, suggestion=strangers[0].suggestion)
+    return [*(item for item in found if item not in inside), one]
+
+
+def _sound_part(
     values: Mapping[str, Any], details: Sequence[Mapping[str, Any]], context: dict[str, Any]
-) -> Iterator[Diagnostic]:
-    """Yield the cross-section problems that do not rest on a key that is wrong by itself.
+) -> tuple[SlimaiConfig | None, frozenset[str]]:
+    """Return what is right of `values`, and the dotted keys that are wrong.
 
     Wrong keys are taken out (their defaults stand in), missing ones get a placeholder, and the rest is
-    validated again; rules that read one of those keys are skipped.
+    validated again, until nothing more is wrong.
     """
     pruned, broken = deepcopy(dict(values)), set[str]()
     for _ in range(8):
         for item in details:
             loc = key_path(item["loc"])
             broken.add(".".join(loc))
+            if item["type"] == "extra_forbidden":  # what it is a misspelling of cannot be judged either
+                near = re.search(r"'([^']+)'", _near_key(loc, values))
+                broken.update({".".join((*loc[:-1], near[1]))} if near else ())
             _replace(pruned, loc, placeholder=item["type"] == "missing")
         try:
-            SlimaiConfig.model_validate(pruned, context={**context, "broken": frozenset(broken)})
+            return SlimaiConfig.model_validate(pruned, context={**context, "skip_rules": True}), frozenset(broken)
         except ValidationError as error:
             details = error.errors(include_url=False)
-            if [item["type"] for item in details] != [RULES]:
-                continue
-            yield from (_of_problem(item) for item in details[0]["ctx"]["problems"])
-        return
+    return None, frozenset(broken)
 
 
 def _replace(values: Any, loc: Sequence[str], *, placeholder: bool) -> None:
@@ -133,13 +159,25 @@ def key_path(loc: Sequence[int | str]) -> tuple[str, ...]:
     )
 
 
+def _written_path(loc: tuple[str, ...], values: Any) -> tuple[str, ...]:
+    """Return `loc` up to the value as written: a one-element tuple that we made of a scalar has no index."""
+    for depth, name in enumerate(loc):
+        if isinstance(values, Mapping):
+            values = values.get(name)
+        elif isinstance(values, list) and name.isdigit():
+            values = values[int(name)] if int(name) < len(values) else None
+        else:
+            return loc[:depth] if values is not None else loc
+    return loc
+
+
 def _of_problem(problem: Problem) -> Diagnostic:
     value = {"value": problem.value} if problem.has_value else {}
     return Diagnostic(problem.message, problem.key, suggestion=problem.cure, severity=problem.severity, **value)
 
 
 def _of_detail(detail: Mapping[str, Any], values: Mapping[str, Any]) -> Diagnostic:
-    loc, kind, value = key_path(detail["loc"]), detail["type"], detail["input"]
+    loc, kind, value = _written_path(key_path(detail["loc"]), values), detail["type"], detail["input"]
     key = ".".join(loc)
     if kind == "missing":
         return Diagnostic(MISSING, key, suggestion=_help(loc, values))
@@ -167,7 +205,7 @@ def _near_key(loc: Sequence[str], values: Mapping[str, Any]) -> str:
         inner = model_at((section,), values)
         if inner is not None and name in _names(inner):
             return f"did you mean '{section}.{name}'?"
-    return f"one of {', '.join(fields)}" if fields else ""
+    return f"one of {', '.join(fields)}" if fields else "no keys belong here"
 
 
 def _help(loc: Sequence[str], values: Mapping[str, Any]) -> str:
@@ -201,9 +239,18 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in _models(part)]
 
 
-def _placed(item: Diagnostic, origins: Origins) -> Diagnostic:
-    """Return the diagnostic with its place, and the explanation of a number that was written a:b:c."""
-    place = origins.find(item.key)
+def placed(found: Sequence[Diagnostic], composed: Composed) -> tuple[Diagnostic, ...]:
+    """Return the diagnostics with the places of their keys; those that have a file of their own keep it."""
+    from slimai.config.compose import find_origins
+
+    if all(item.file or not item.key for item in found):
+        return tuple(found)
+    origins = find_origins(composed)
+    return tuple(item if item.file or not item.key else _at(item, origins.find(item.key)) for item in found)
+
+
+def _at(item: Diagnostic, place: Place) -> Diagnostic:
+    """Return the diagnostic at `place`, with the explanation of a number that was written a:b:c."""
     message = item.message
     if place.text and _SEXAGESIMAL.fullmatch(place.text) and "base-60" not in message:
         message += f"; the unquoted {place.text} is a base-60 number in YAML 1.1, quote it"

@@ -40,3 +40,9 @@ def shadowed() -> list[tuple[Path, Path]]:
         return []
     pairs = ((path, bundled_conf() / path.relative_to(own)) for path in sorted(own.rglob("*.yaml")))
     return [(path, hidden) for path, hidden in pairs if hidden.is_file()]
+
+
+def preset_names() -> list[str]:
+    """Return the names that ``+model=NAME`` accepts: the user's own and the bundled ones."""
+    folders = [folder / "model" for folder in (user_conf(), bundled_conf()) if folder is not None]
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})

@@ -37,8 +37,12 @@ class Origins:
     sections: Mapping[str, Place]
 
     def find(self, key: str) -> Place:
-        """Return the place of `key`, or of the nearest key above it."""
+        """Return the place of `key`; of a key in it when only overrides made it; else of the nearest above it."""
         parts = key.split(".")
+        if key not in self.keys and key not in self.sections:
+            below = next((place for known, place in self.keys.items() if known.startswith(key + ".")), None)
+            if below is not None:
+                return below
         while parts:
             dotted = ".".join(parts)
             for table in (self.keys, self.sections):
@@ -63,7 +67,9 @@ def trace(composed: Composed) -> Origins:
         if path is None or path.startswith("hydra/") or default.package == "hydra":
             continue
         file = _file_of(loader, path, composed.files)
-        if file is not None:
+        if file is not None and file.suffix.lower() == ".cfg":
+            _place_cfg(file, keys)
+        elif file is not None:
             package = preset_package(file) if path.startswith(FILE_GROUP) else default.package or ""
             place_keys(file, "" if package == "_global_" else package.removeprefix("_global_."), keys, sections)
     for item in OverridesParser.create(config_loader=loader).parse_overrides(terms):
@@ -82,6 +88,13 @@ def _file_of(loader: Any, config_path: str, files: Mapping[str, Path]) -> Path |
         if source.scheme() == "file" and file.is_file():
             return file
     return None
+
+
+def _place_cfg(file: Path, keys: dict[str, Place]) -> None:
+    from slimai.config.legacy.load import judge_cfg
+
+    for path, place in judge_cfg(file).settings.places.items():
+        keys[".".join(map(str, path))] = Place(str(file), place.line, place.column)
 
 
 def _forget(key: str, keys: dict[str, Place]) -> None:

@@ -6,23 +6,24 @@ import re
 
 # a value for one of these has no dot, and yet is no choice of a group
 TOP_LEVEL_VALUES = ("stages", "smart_search", "config_file")
-_PLAIN = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
+_PLAIN = re.compile(r"\+?(?P<key>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
 
 
 def in_hydra_terms(override: str) -> str:
     """Return the override that Hydra accepts for what the user means.
 
-    ``model=x`` becomes ``+model=x`` (presets are appended), and ``section.key=value`` becomes
-    ``++section.key=value``: the schema, not the set of keys that happen to be in the files, says which
-    keys exist, and its message has a suggestion.
+    ``model=x`` becomes ``+model=x``: presets are appended. ``section.key=value`` (also with one ``+``)
+    becomes ``++section.key=value``: the schema, not the set of keys that happen to be in the files, says
+    which keys exist, and its message has a suggestion.
     """
     found = _PLAIN.fullmatch(override)
     if found is None or found["key"].startswith("hydra."):
         return override
+    bare = override.removeprefix("+")
     if found["key"] == "model":
-        return "+" + override
+        return "+" + bare
     mapping = found["value"].startswith("{")
-    return "++" + override if "." in found["key"] or found["key"] in TOP_LEVEL_VALUES or mapping else override
+    return "++" + bare if "." in found["key"] or found["key"] in TOP_LEVEL_VALUES or mapping else override
 
 
 def as_written(override: str, written: list[str]) -> str:

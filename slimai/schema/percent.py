@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -45,8 +46,8 @@ class PercentileRange:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
             raise wrong("Input should be a range of percentages", FORM)
-        if isinstance(value, int | float) and value > 100:
-            raise wrong(base60_message(value), FORM)
+        if isinstance(value, int | float) and 100 < value < math.inf:
+            raise wrong(f"A percentage is at most 100; {base60_message(value)}", FORM)
         return cls._bounded([_number(part) for part in _parts(value)])
 
     @classmethod
@@ -71,9 +72,9 @@ def percent_text(value: Decimal) -> str:
 
 def base60_message(value: float) -> str:
     """Return the explanation of a number that YAML 1.1 made of an unquoted ``a:b:c``."""
-    return f"got the number {value:g}" + (
-        f"; an unquoted {_base60(value)} is a base-60 number in YAML 1.1, quote it" if value == int(value) else ""
-    )
+    if value != int(value) or value < 60:
+        return "a plain number is not enough"
+    return f"an unquoted {_base60(value)} is a base-60 number in YAML 1.1, quote it"
 
 
 def _base60(value: float) -> str:

@@ -31,11 +31,12 @@ class Rule:
 
 def problems(config: SlimaiConfig, broken: frozenset[str] = frozenset()) -> list[Problem]:
     """Return every broken rule of `config`; `broken` names dotted keys that are wrong already."""
-    sound = [rule for rule in RULES if not any(_touches(key, broken) for key in rule.reads)]
+    sound = [rule for rule in RULES if not any(touches(key, broken) for key in rule.reads)]
     return [problem for rule in sound for problem in rule.check(config)]
 
 
-def _touches(key: str, broken: frozenset[str]) -> bool:
+def touches(key: str, broken: frozenset[str]) -> bool:
+    """Return whether `key`, a key above it or a key in it is among `broken`."""
     return any(key == bad or key.startswith(bad + ".") or bad.startswith(key + ".") for bad in broken)
 
 

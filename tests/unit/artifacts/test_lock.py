@@ -64,6 +64,6 @@ def test_an_error_inside_frees_the_lock(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"path\.output_dir: cannot be written: (Not a directory|File exists)"):
-        with run_lock(tmp_path / "file" / "out"):
-            pass
+    message = r"path\.output_dir: cannot be written: (Not a directory|File exists)"
+    with pytest.raises(InputError, match=message), run_lock(tmp_path / "file" / "out"):
+        pass

@@ -1,0 +1,95 @@
+"""The command line: a sub-command word, or the main job in Hydra's grammar."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError
+
+COMMANDS = {
+    "validate": "slimai.app.commands.validate:main",
+    "convert": "slimai.app.commands.convert:main",
+    "export": "slimai.app.commands.export:main",
+    "schema": "slimai.app.commands.schema:main",
+    "inspect": "slimai.app.commands.inspect:main",
+    "simulate": "slimai.app.commands.simulate:main",
+    "metric": "slimai.app.commands.metric:main",
+    "report": "slimai.app.commands.report:main",
+}
+
+Command = Callable[[Sequence[str]], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's own) and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except SystemExit as stop:  # argparse and Hydra end this way
+        return stop.code if isinstance(stop.code, int) else (EXIT_FAILED if stop.code else 0)
+    except KeyboardInterrupt:
+        _say("slimai: interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; do not fail again at exit
+        return EXIT_FAILED
+    except SlimaiError as error:
+        if debugging(words):
+            raise
+        _say(str(error))
+        return error.exit_code
+    except Exception as error:  # the last door: a sentence instead of a traceback
+        if debugging(words):
+            raise
+        hint = "" if isinstance(error, OSError) else " (internal error; SLIMAI_DEBUG=1 shows the traceback)"
+        _say(f"slimai: {type(error).__name__}: {error}{hint}")
+        return EXIT_FAILED
+
+
+def debugging(words: Sequence[str] = ()) -> bool:
+    """Return whether tracebacks are wanted: SLIMAI_DEBUG=1 or hydra.verbose=true."""
+    return os.environ.get("SLIMAI_DEBUG", "") not in ("", "0") or "hydra.verbose=true" in (w.lower() for w in words)
+
+
+def _run(words: list[str]) -> int:
+    first = words[0] if words else ""
+    if first in COMMANDS:
+        return _command(first)(words[1:])
+    if first and not first.startswith(("-", "+", "~")) and "=" not in first:
+        return _unknown(first)
+    if first in ("-h", "--help") and len(words) == 1:
+        from slimai.app.help import HELP
+
+        sys.stdout.write(HELP)
+        return 0
+    if first == "--version":
+        from slimai import __version__
+
+        sys.stdout.write(f"slimai {__version__}\n")
+        return 0
+    from slimai.app.job import run_words
+
+    return run_words(words)
+
+
+def _command(word: str) -> Command:
+    from importlib import import_module
+
+    module, _, name = COMMANDS[word].partition(":")
+    command: Command = getattr(import_module(module), name)
+    return command
+
+
+def _unknown(word: str) -> int:
+    from slimai.registry import suggest
+
+    what = "file" if word.endswith((".cfg", ".yaml", ".yml")) else "command"
+    cure = f"; to check it: slimai validate {word}" if what == "file" else suggest(word, COMMANDS)
+    _say(f"slimai: unknown command '{word}'{cure}")
+    return EXIT_INVALID
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,76 @@
+"""``slimai validate``: every mistake of a configuration at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from slimai.app.verdict import judge_job, shadow_report
+from slimai.config.target import is_file_target, load_target
+from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError
+
+EPILOG = """examples:
+  slimai validate +model=yolo quantization.accuracy_level=3
+  slimai validate conf/model/yolo.yaml legacy_cfg/unet.cfg --format json
+  slimai validate +model=yolo --deep
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check the targets of the command line `argv`; return 0 when all are valid, else 2."""
+    options, overrides = _parser().parse_known_args(list(argv))
+    unknown = [word for word in overrides if word.startswith("-")]
+    if unknown:
+        _parser().error(f"unknown option {unknown[0]}")
+    found = [item for target in targets([*options.target, *overrides]) for item in check(target, deep=options.deep)]
+    if options.format == "json":
+        sys.stdout.write(json.dumps([item.to_json() for item in found], indent=2, default=str) + "\n")
+    else:
+        _print(found)
+    return EXIT_INVALID if any(item.severity == "error" for item in found) else EXIT_DONE
+
+
+def targets(words: Sequence[str]) -> list[list[str]]:
+    """Return the targets of the words: each file is one, all overrides together are one."""
+    files = [[word] for word in words if is_file_target(word)]
+    overrides = [word for word in words if not is_file_target(word)]
+    if not files or any(word.lstrip("+").startswith("model=") for word in overrides):
+        return [*files, overrides]
+    return [[*file, *overrides] for file in files]
+
+
+def check(target: Sequence[str], *, deep: bool = False) -> list[Diagnostic]:
+    """Return the diagnostics of one target."""
+    try:
+        composed = load_target(target)
+    except InputError as error:
+        return list(error.diagnostics)
+    return list(judge_job(composed, deep=deep).diagnostics)
+
+
+def _print(found: Sequence[Diagnostic]) -> None:
+    for line in shadow_report():
+        sys.stdout.write(f"note: {line}\n")
+    for item in found:
+        sys.stdout.write(f"{item.severity}: {item}\n")
+    errors = sum(item.severity == "error" for item in found)
+    warnings = len(found) - errors
+    counts = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    sys.stdout.write(f"{'invalid' if errors else 'valid'}: {counts}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slimai validate",
+        description="Check configurations, the files they name and the image lists; list every mistake at once.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "target", nargs="*", help="+model=NAME and overrides, a YAML file, or a legacy .cfg (overrides apply to files)"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="form of the answer")
+    parser.add_argument("--deep", action="store_true", help="open the model and every picture too")
+    return parser

@@ -1,0 +1,42 @@
+"""Everything that can be said about a job before it starts: configuration, then the files it names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from slimai.app.files import file_problems
+from slimai.config.compose import Composed
+from slimai.config.diagnose import Verdict, judge, placed
+from slimai.config.dirs import shadowed
+from slimai.errors import Diagnostic
+from slimai.schema.root import SlimaiConfig
+
+
+def judge_job(composed: Composed, *, deep: bool = False) -> Verdict:
+    """Return the verdict on composed values and on the files that they name, every diagnostic with its place.
+
+    `deep` opens model and pictures too, when nothing else is wrong.
+    """
+    verdict = judge(composed)
+    found = list(verdict.diagnostics)
+    if verdict.sound is not None:
+        found = _merged(found, file_problems(verdict.sound, verdict.broken))
+    if deep and verdict.config is not None and not any(item.severity == "error" for item in found):
+        found = _merged(found, _deep(verdict.config))
+    return replace(verdict, diagnostics=tuple(_merged(list(composed.notes), list(placed(found, composed)))))
+
+
+def _merged(first: list[Diagnostic], second: list[Diagnostic]) -> list[Diagnostic]:
+    known = {(item.key, item.message) for item in first}
+    return [*first, *(item for item in second if (item.key, item.message) not in known or not item.key)]
+
+
+def _deep(config: SlimaiConfig) -> list[Diagnostic]:
+    from slimai.app.deep_check import check
+
+    return check(config)
+
+
+def shadow_report() -> list[str]:
+    """Return one line for each bundled file that the user's `./conf` hides."""
+    return [f"{own} is used in place of the bundled {hidden.name}" for own, hidden in shadowed()]
