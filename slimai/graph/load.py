@@ -1,6 +1,6 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
-With `slimai.graph.save` the only door to the onnx package in this floor.
+With `upgrade` and `save` the only door to the onnx package in this floor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
-from onnx import checker, external_data_helper, helper, numpy_helper, shape_inference, version_converter
+from onnx import checker, external_data_helper, helper, numpy_helper, shape_inference
 from onnx.inliner import inline_local_functions
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
@@ -21,15 +21,13 @@ from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
+from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.registry import suggest
 
-OLDEST_OPSET = 7
-COMMON_OPSET = 17
 SIZE_LIMIT = 2**31 - 1
 _LIBRARY_ERRORS = (
     checker.ValidationError,
     shape_inference.InferenceError,
-    version_converter.ConvertError,
     DecodeError,
     EncodeError,
     RuntimeError,
@@ -64,7 +62,7 @@ def load_onnx(
     where = str(path)
     model = _read(Path(path), where)
     _fix_input_shapes(model, input_shapes or {}, where)
-    model = _upgrade(model, where)
+    model = upgraded(_checked(model, where), where)
     optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
     graph = _to_graph(_infer_shapes(onnx.load_model_from_string(optimized), where), name or Path(path).stem, where)
     if optimize:
@@ -89,13 +87,30 @@ def _read(path: Path, where: str) -> onnx.ModelProto:
             raise InputError.at(where, "this is no ONNX model, or only a part of one", cure="export the model again")
         _load_external_data(model, path.resolve().parent, where)
         _check_opsets(model, where)
-        checker.check_model(model)
-        return inline_local_functions(model) if model.functions else model
     except OSError as error:
         raise InputError.at(where, f"the model file cannot be read: {first_line(error)}") from error
     except _LIBRARY_ERRORS as error:
-        cure = "export the model again, or copy the whole file"
-        raise InputError.at(where, f"this is no valid ONNX model: {first_line(error)}", cure=cure) from error
+        raise _invalid(error, where) from error
+    return model
+
+
+def _invalid(error: Exception, where: str) -> InputError:
+    cure = "export the model again, or copy the whole file"
+    return InputError.at(where, f"this is no valid ONNX model: {first_line(error)}", cure=cure)
+
+
+def _checked(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """Return the model without functions, after the ONNX checker; output shapes are left to inference."""
+    tensors = [output.type.tensor_type for output in model.graph.output if output.type.HasField("tensor_type")]
+    for tensor in tensors:
+        tensor.shape.SetInParent()  # the checker wants a shape, which many exporters leave out
+    try:
+        checker.check_model(model)
+        for tensor in tensors:
+            tensor.ClearField("shape")
+        return inline_local_functions(model) if model.functions else model
+    except _LIBRARY_ERRORS as error:
+        raise _invalid(error, where) from error
 
 
 def _load_external_data(model: onnx.ModelProto, folder: Path, where: str) -> None:
@@ -124,7 +139,7 @@ def _load_external_data(model: onnx.ModelProto, folder: Path, where: str) -> Non
 
 
 def _check_opsets(model: onnx.ModelProto, where: str) -> None:
-    version = _opset(model)
+    version = opset_of(model)
     if version < OLDEST_OPSET:
         raise InputError.at(
             where,
@@ -133,10 +148,6 @@ def _check_opsets(model: onnx.ModelProto, where: str) -> None:
             cure="export the model again",
             key="opset",
         )
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next((item.version for item in model.opset_import if item.domain in {"", "ai.onnx"}), COMMON_OPSET)
 
 
 def _fix_input_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]], where: str) -> None:
@@ -166,9 +177,6 @@ def _fix_input_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]
     if problems:
         raise InputError(problems)
     del model.graph.value_info[:]
-    for output in model.graph.output:
-        if output.type.HasField("tensor_type"):
-            output.type.tensor_type.ClearField("shape")
 
 
 def _dims(item: onnx.ValueInfoProto) -> list[int | str] | None:
@@ -208,16 +216,6 @@ def _static_shape(
             problems.append(Diagnostic(f"axis {axis} of this input has no fixed size", name, size, cure, where))
             shape.append(1)
     return shape, problems
-
-
-def _upgrade(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    if _opset(model) >= COMMON_OPSET:
-        return model
-    try:
-        return version_converter.convert_version(model, COMMON_OPSET)
-    except _LIBRARY_ERRORS as error:
-        message = f"operator set {_opset(model)} cannot be brought to {COMMON_OPSET}: {first_line(error)}"
-        raise InputError.at(where, message, cure=f"export the model with operator set {COMMON_OPSET}") from error
 
 
 def _serialized(model: onnx.ModelProto, where: str) -> bytes:

@@ -1,0 +1,87 @@
+"""Bringing a model to the common operator set, with a correction of what the ONNX converter changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper, version_converter
+
+from slimai.errors import Diagnostic, InputError, UnsupportedError
+from slimai.graph.optimize import first_line
+
+OLDEST_OPSET = 7
+COMMON_OPSET = 17
+_RESIZE_REDEFINED = 11
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the default operator set."""
+    return next((item.version for item in model.opset_import if item.domain in {"", "ai.onnx"}), COMMON_OPSET)
+
+
+def upgraded(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """Return the model in operator set 17, or as it is when it has that or a later one.
+
+    Raises:
+        InputError: an operator cannot be brought there.
+        UnsupportedError: a Resize of operator set 10 or older has no equivalent.
+    """
+    version = opset_of(model)
+    if version >= COMMON_OPSET:
+        return model
+    old = _old_resizes(model, where) if version < _RESIZE_REDEFINED else {}
+    try:
+        found = version_converter.convert_version(model, COMMON_OPSET)
+    except (version_converter.ConvertError, RuntimeError, ValueError, TypeError) as error:
+        message = f"operator set {version} cannot be brought to {COMMON_OPSET}: {first_line(error)}"
+        raise InputError.at(where, message, cure=f"export the model with operator set {COMMON_OPSET}") from error
+    for node in found.graph.node:
+        if node.op_type == "Resize" and node.output[0] in old:
+            _set(node, "coordinate_transformation_mode", "asymmetric")
+            _set(node, "nearest_mode", old[node.output[0]])
+    return found
+
+
+def _old_resizes(model: onnx.ModelProto, where: str) -> dict[str, str]:
+    """Return output -> nearest_mode that keeps the meaning of Upsample and Resize before operator set 11.
+
+    They map x_out to x_out / scale and take the element below when they enlarge, above when they reduce (ONNX
+    Runtime's reading of operator set 10). The converter leaves the defaults of operator set 11 instead.
+    """
+    constants = {item.name: item for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
+            constants[node.output[0]] = node.attribute[0].t
+    found, problems = {}, []
+    for node in model.graph.node:
+        if node.op_type not in {"Upsample", "Resize"} or node.domain not in {"", "ai.onnx"}:
+            continue
+        scales = _scales(node, constants)
+        if scales is None or (scales.min() < 1 < scales.max()):
+            reason = "has computed scales" if scales is None else "both enlarges and reduces"
+            message = f"{node.op_type} of operator set {opset_of(model)} {reason}"
+            cure = f"export the model with operator set {COMMON_OPSET}"
+            problems.append(Diagnostic(message, node.name or node.output[0], suggestion=cure, file=where))
+        else:
+            found[node.output[0]] = "ceil" if scales.min() < 1 else "floor"
+    if problems:
+        raise UnsupportedError(problems)
+    return found
+
+
+def _scales(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> NDArray[Any] | None:
+    given = next((item.floats for item in node.attribute if item.name == "scales"), None)
+    if given is not None:
+        return np.array(given, dtype=np.float32)
+    tensor = constants.get(node.input[1]) if len(node.input) > 1 else None
+    value: NDArray[Any] | None = None if tensor is None else numpy_helper.to_array(tensor)
+    return value if value is not None and value.size else None
+
+
+def _set(node: onnx.NodeProto, name: str, value: str) -> None:
+    kept = [item for item in node.attribute if item.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
