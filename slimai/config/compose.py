@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,33 +46,36 @@ def hydra_ready() -> Iterator[None]:
         yield
 
 
-def compose_job(overrides: Sequence[str], files: dict[str, Path] | None = None) -> Composed:
+def compose_job(
+    overrides: Sequence[str], files: dict[str, Path] | None = None, written: Sequence[str] | None = None
+) -> Composed:
     """Return the resolved values of one job; call it inside `hydra_ready`.
+
+    `written` are the user's words that `overrides` were expanded from (default: the overrides themselves).
 
     Raises:
         InputError: Hydra refuses the overrides or a file; with the place and a suggestion.
     """
     from slimai.config.compose_errors import explained
 
+    words = tuple(overrides if written is None else written)
     terms = [in_hydra_terms(text) for text in overrides]
-    with explained(tuple(terms), list(overrides)):
+    with explained(terms, list(words)):
         config = compose(CONFIG_NAME, overrides=terms, return_hydra_config=True)
-        return plain(config, terms, overrides, files or {})
+        values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        return replace(plain(values, config.hydra, files), overrides=tuple(terms), written=words)
 
 
-def plain(
-    config: DictConfig, terms: Sequence[str], written: Sequence[str], files: dict[str, Path] | None = None
-) -> Composed:
-    """Return the values of a composed configuration without the `hydra` node, interpolations resolved."""
-    choices, sources = config.hydra.runtime.choices, config.hydra.runtime.config_sources
-    folders = [Path(source.path) for source in sources if source.schema == "file"]
-    name = choices.get("model")
+def plain(config: DictConfig, hydra: Any, files: dict[str, Path] | None = None) -> Composed:
+    """Return the values of a composed configuration (without the `hydra` node), interpolations resolved."""
+    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    name = hydra.runtime.choices.get("model")
     candidates = [folder / "model" / f"{name}.yaml" for folder in folders] if name else []
-    chosen = (files or {}).get(choices.get(FILE_GROUP) or "")
-    values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    resolved: Any = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
+    chosen = (files or {}).get(hydra.runtime.choices.get(FILE_GROUP) or "")
+    resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     file = chosen or next((path for path in candidates if path.is_file()), None)
-    return Composed(resolved, tuple(terms), tuple(written), file, files or {})
+    terms = tuple(hydra.overrides.task)
+    return Composed(resolved, terms, terms, file, files or {})
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:

@@ -1,0 +1,54 @@
+"""slimai from Python: `load_config`, `validate`, `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slimai.app.verdict import judge_job
+from slimai.config.target import load_target
+from slimai.errors import Diagnostic, InputError
+from slimai.schema.root import SlimaiConfig
+
+if TYPE_CHECKING:
+    from slimai.app.pipeline import RunResult
+    from slimai.search.events import Reporter
+
+
+def load_config(*target: str | Path) -> SlimaiConfig:
+    """Return the validated configuration of a target: overrides, or a YAML or cfg file and overrides.
+
+    Example: ``load_config("+model=yolo", "quantization.accuracy_level=3")``.
+
+    Raises:
+        InputError: with every mistake of the configuration; the files that it names are not looked for.
+    """
+    from slimai.config.diagnose import judge, placed
+
+    composed = load_target([str(word) for word in target])
+    verdict = judge(composed)
+    if verdict.config is None:
+        raise InputError(placed(verdict.errors, composed))
+    return verdict.config
+
+
+def validate(*target: str | Path, deep: bool = False) -> list[Diagnostic]:
+    """Return every error and warning of a target and of the files that it names; `deep` opens them too."""
+    try:
+        composed = load_target([str(word) for word in target])
+    except InputError as error:
+        return list(error.diagnostics)
+    return list(judge_job(composed, deep=deep).diagnostics)
+
+
+def run(config: SlimaiConfig | Sequence[str], *, reporter: Reporter | None = None) -> RunResult:
+    """Run a job and return the table of candidates, the best one and the paths.
+
+    Raises:
+        InputError: the configuration, model or images are wrong.
+    """
+    from slimai.app.pipeline import run_job
+
+    job = config if isinstance(config, SlimaiConfig) else load_config(*config)
+    return run_job(job, reporter=reporter)

@@ -1,0 +1,153 @@
+"""Several jobs: one lock, one table at the end, and the jobs' failures in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimai.app.job import EXIT_CODES, job_folder, run_hydra
+from slimai.app.job_log import Status, read_status
+from slimai.app.preflight import CheckedJob, CommandLine
+from slimai.app.table import render
+from slimai.artifacts.atomic import write_text
+from slimai.artifacts.lock import MULTIRUN, run_lock
+from slimai.config.overrides import quoted
+from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+
+COLUMNS = ("job", "status", "overrides", "float", "score", "value", "profile", "level", "range", "ms", "message")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job of the final table."""
+
+    number: int
+    folder: Path
+    overrides: tuple[str, ...]
+    status: Status | None
+    run: dict[str, Any]
+
+    @property
+    def done(self) -> bool:
+        """Whether the job ended well."""
+        return self.status is not None and self.status.status == "done"
+
+    def cells(self) -> dict[str, Any]:
+        """Return the row of the CSV and JSON summary."""
+        best = self.run.get("best") or {}
+        status = self.status or Status("failed", "", message="the job left no status")
+        return {
+            "job": self.number,
+            "status": status.status,
+            "overrides": " ".join(self.overrides),
+            "float": (self.run.get("float") or {}).get("score"),
+            "score": best.get("score"),
+            "value": best.get("value"),
+            "profile": best.get("profile"),
+            "level": best.get("accuracy_level"),
+            "range": best.get("range"),
+            "ms": best.get("latency_ms"),
+            "message": status.message,
+        }
+
+
+def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
+    """Run the jobs of a multirun under its lock, then print and write the summary; return the exit code."""
+    if line.foreign:
+        return max((EXIT_CODES[end.status] for end in run_hydra(line)), default=EXIT_DONE)
+    configs = [job.config for job in jobs if job.config is not None]
+    folders = list(dict.fromkeys(config.path.output_dir for config in configs))
+    with ExitStack() as stack:
+        for folder in sorted(folders):
+            stack.enter_context(run_lock(folder, MULTIRUN))
+        for job, config in zip(jobs, configs, strict=True):
+            _forget_status(job_folder(config.path.output_dir, job.number), config.key())
+        code = _launch(line, folders[0])
+        rows = [
+            _row(job, job_folder(config.path.output_dir, job.number)) for job, config in zip(jobs, configs, strict=True)
+        ]
+        for folder in folders:
+            write_summary(folder, rows)
+    sys.stdout.write(summary_text(rows) + f"\nsummary: {folders[0] / 'multirun.csv'}\n")
+    if code == EXIT_INTERRUPTED or all(row.done for row in rows):
+        return code
+    return EXIT_FAILED
+
+
+def _launch(line: CommandLine, folder: Path) -> int:
+    given = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in line.overrides)
+    try:
+        run_hydra(line, [] if given else [f"hydra.sweep.dir={quoted(str(folder))}"])
+    except KeyboardInterrupt:
+        sys.stderr.write("slimai: interrupted\n")
+        return EXIT_INTERRUPTED
+    except SystemExit as stop:  # a launcher failed; the table tells which jobs did not end
+        return stop.code if isinstance(stop.code, int) else EXIT_FAILED
+    return EXIT_DONE
+
+
+def _forget_status(folder: Path, key: str) -> None:
+    """Remove the status of an earlier run of the same job: the table shows how this one ends."""
+    earlier = read_status(folder)
+    if earlier is not None and earlier.key == key:
+        (folder / "status.json").unlink()
+
+
+def _row(job: CheckedJob, folder: Path) -> Row:
+    run: dict[str, Any] = {}
+    status = read_status(folder)
+    if status is not None and status.status == "done":
+        try:
+            run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            run = {}
+    return Row(job.number, folder, job.overrides, status, run)
+
+
+def varying(rows: Sequence[Row]) -> list[str]:
+    """Return, for each row, the overrides that not all rows share."""
+    shared = set.intersection(*(set(row.overrides) for row in rows)) if len(rows) > 1 else set()
+    return [" ".join(word for word in row.overrides if word not in shared) for row in rows]
+
+
+def summary_text(rows: Sequence[Row]) -> str:
+    """Return the table of all jobs in the order of their numbers, failures below it."""
+    header = ("overrides", "job", "float", "score", "profile", "est. ms", "status")
+    lines = []
+    for row, words in zip(rows, varying(rows), strict=True):
+        cells = row.cells()
+        texts = (
+            _number(cells["float"], 4),
+            _number(cells["score"], 4),
+            cells["profile"] or "-",
+            _number(cells["ms"], 3),
+        )
+        lines.append((words or "-", str(row.number), *texts, cells["status"]))
+    failures = [
+        f"job{row.number}: {row.cells()['message'].splitlines()[0] if row.cells()['message'] else 'failed'}"
+        for row in rows
+        if not row.done
+    ]
+    return "\n".join([render(header, lines), *failures])
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def write_summary(folder: Path, rows: Sequence[Row]) -> None:
+    """Write `multirun.csv` and `multirun.json` into the output folder."""
+    cells = [row.cells() for row in rows]
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(cells)
+    write_text(folder / "multirun.csv", text.getvalue())
+    write_text(folder / "multirun.json", json.dumps({"jobs": cells}, indent=1, ensure_ascii=False) + "\n")
