@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from slimai.calibration.limits import Limits, range_limits, union
+from slimai.calibration.limits import Limits, full_limits, range_limits, union
+from slimai.calibration.solve import Grid, solve_limits
 from slimai.calibration.statistics import Statistics
 from slimai.errors import Diagnostic, InputError
 from slimai.graph.ir import Graph
 from slimai.quantizer.layers import Step, layer_steps, nonnegative_tensors, quantized_tensors
 from slimai.quantizer.levels import LEVELS, Scheme, activation_params, as_float32, fixed_params
 from slimai.quantizer.options import QuantOptions
-from slimai.quantizer.params import QParams
+from slimai.quantizer.params import S8, S16, U8, QParams
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.support import INTEGER_OPS
 from slimai.quantizer.tying import Groups, TyingInput, tie
@@ -23,14 +24,15 @@ from slimai.quantizer.tying import Groups, TyingInput, tie
 class Assignment:
     """Parameters by tensor and width for one candidate; built by `assign`.
 
-    steps: the layers. reads / writes: bits by node name. widths: bits by tensor. floors: smallest scale of a group,
+    steps: the layers. limits: bits -> tensor -> limits before groups are formed. reads / writes: bits by node name.
+    widths: bits by tensor. floors: smallest scale of a group,
     by representative, set where a layer could not reach a finer output grid.
     """
 
     graph: Graph
     steps: tuple[Step, ...]
     scheme: Scheme
-    limits: Mapping[str, Limits]
+    limits: Mapping[int, Mapping[str, Limits]]
     reads: Mapping[str, int]
     writes: Mapping[str, int]
     widths: Mapping[str, int]
@@ -52,18 +54,18 @@ class Assignment:
         """Return the parameters of `tensor` at its own width, or at `bits` (the same limits, taken anew)."""
         bits = self.widths[tensor] if bits is None else bits
         head = self.groups.find(tensor)
-        limits = self.group_limits(tensor)
+        limits = self.group_limits(tensor, bits)
         if head in self._fixed_ops and not self._edited(head):
             return fixed_params(self.scheme, self._fixed_ops[head], bits)
         nonnegative = all(name in self.nonnegative for name in self.groups.members[head])
         found = activation_params(self.scheme, limits.low, limits.high, nonnegative=nonnegative, bits=bits)
         return _with_floor(found, limits, self.floors.get(head, 0.0))
 
-    def group_limits(self, tensor: str) -> Limits:
+    def group_limits(self, tensor: str, bits: int) -> Limits:
         """Return the limits that the group of `tensor` has to cover; edited ones, where there are any, are final."""
         members = self.groups.members[self.groups.find(tensor)]
         edited = self._edited(self.groups.find(tensor))
-        return union(edited or [self.limits[name] for name in members]).with_zero()
+        return union(edited or [self.limits[bits][name] for name in members]).with_zero()
 
     def _edited(self, head: str) -> list[Limits]:
         return [Limits(*self.overrides[name]) for name in self.groups.members[head] if name in self.overrides]
@@ -96,10 +98,17 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     writes = {step.name: options.datatypes.get(step.name, (bits, bits))[1] for step in steps}
     widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
     fixed = fixed_tensors(graph, steps)
-    limits = tensor_limits(graph, stats, options, tensors, fixed)
     nonnegative = nonnegative_tensors(graph, options.nonnegative_inputs)
+    used = {*widths.values(), *(reads[step.name] for step in steps if step.integer)}
+    limits = {
+        bits: tensor_limits(
+            graph, stats, options, {name: tensor_grid(scheme, bits, name in nonnegative) for name in tensors}, fixed
+        )
+        for bits in used
+    }
+    own = {name: limits[widths[name]][name] for name in tensors}
     held = frozenset(graph.inputs) | fixed
-    groups = tie(TyingInput(graph, steps, limits, widths, reads, held, nonnegative, scheme))
+    groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
     return Assignment(graph, steps, scheme, limits, reads, writes, widths, nonnegative, options.limits, groups)
 
 
@@ -133,19 +142,37 @@ def tensor_widths(
     return widths
 
 
+def tensor_grid(scheme: Scheme, bits: int, nonnegative: bool) -> Grid:
+    """Return the integers that a tensor is quantized to, for the search of its limits."""
+    if bits == 16:
+        return Grid(S16.low, S16.high)
+    if scheme.asymmetric:
+        return Grid(U8.low, U8.high, free_zero=True)
+    kind = U8 if scheme.unsigned and nonnegative else S8
+    return Grid(kind.low, kind.high)
+
+
 def tensor_limits(
-    graph: Graph, stats: Statistics, options: QuantOptions, tensors: tuple[str, ...], fixed: frozenset[str]
+    graph: Graph, stats: Statistics, options: QuantOptions, grids: Mapping[str, Grid], fixed: frozenset[str]
 ) -> dict[str, Limits]:
-    """Return the limits of each tensor before groups are formed: network inputs keep their whole range."""
-    missing = [name for name in tensors if name not in stats]
+    """Return the limits of each tensor of `grids` before groups are formed.
+
+    Network inputs keep their whole range unless the limits are searched; fixed scales have no limits to search.
+    """
+    missing = [name for name in grids if name not in stats]
     if missing:
         cure = "calibrate this network anew"
         raise InputError(
             Diagnostic("calibration has not seen this tensor", key=name, suggestion=cure) for name in missing
         )
+    if options.method is not None:
+        histograms = {name: stats[name].histogram for name in grids}
+        searched = {name: grid for name, grid in grids.items() if name not in fixed}
+        found = solve_limits(histograms, searched, options.method)
+        return {name: found[name] if name in found else full_limits(stats[name]) for name in grids}
     whole = {*graph.inputs, *fixed}
-    percent = {name: 100.0 if name in whole else options.percent for name in tensors}
-    return {name: range_limits(stats[name], percent[name], options.range_mode) for name in tensors}
+    percent = {name: 100.0 if name in whole else options.percent for name in grids}
+    return {name: range_limits(stats[name], percent[name], options.range_mode) for name in grids}
 
 
 def host_decisions(steps: tuple[Step, ...]) -> list[Decision]:

@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.calibration.solve import Method
+
 
 class Target(Protocol):
     """The abilities of a target that decide parameters (the section `target` has them)."""
@@ -29,7 +31,8 @@ class VisionDsp:
 class QuantOptions:
     """One candidate.
 
-    level: accuracy level 0..4. percent, range_mode: the `range` setting. level4_weights: s16, or s8 for 16x8; also
+    level: accuracy level 0..4. percent, range_mode: the `range` setting. method: single-shot calibration, which takes
+    the place of the range. level4_weights: s16, or s8 for 16x8; also
     what 16-bit nodes of a mixed network take. limits: final limits by tensor, from an edited profile; never scaled
     again. datatypes: node name -> (bits read, bits written), from mixed-precision rules. nonnegative_inputs: network
     inputs that cannot be negative. bias_offsets: node name -> [O] added to the float bias.
@@ -38,6 +41,7 @@ class QuantOptions:
     level: int = 1
     percent: float = 100.0
     range_mode: Literal["scale", "percentile"] = "scale"
+    method: Method | None = None
     level4_weights: Literal["s16", "s8"] = "s16"
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     datatypes: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -94,8 +94,7 @@ def _constant_weights(graph: Graph, node: Node) -> Array | None:
     traits = TRAITS.get(node.op)
     if traits is None or traits.weight is None:
         return None
-    constants = [graph.constants[name] for name in node.inputs[:2] if name in graph.constants]
-    return constants[0] if constants else None
+    return graph.constants.get(node.inputs[traits.weight])
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +140,8 @@ class LayerBuilder:
 
     def _per_channel(self, step: Step) -> bool:
         """Whether the target has a kernel with one weight scale an output channel for this layer."""
-        constant_first = step.node.inputs[0] in self.graph.constants
-        return self.given.scheme.per_channel and step.node.op in self.target.per_channel_ops and not constant_first
+        stacked = step.node.op == "MatMul" and len(self.graph.shape(step.node.inputs[1])) > 2
+        return self.given.scheme.per_channel and step.node.op in self.target.per_channel_ops and not stacked
 
     def _float_bias(self, step: Step) -> NDArray[np.float64] | None:
         """Return the bias to quantize, [O] or None."""

@@ -69,7 +69,7 @@ def _constant_reason(graph: Graph, node: Node) -> str:
         name = node.inputs[position] if len(node.inputs) > position else ""
         if node.op in ("Conv", "ConvTranspose", "Gemm") and name and name not in graph.constants:
             return f"the {what} of {node.op} are computed, not constant"
-    if node.op in ("Conv", "ConvTranspose", "Gemm", "PRelu") and node.inputs[0] in graph.constants:
+    if node.op in ("Conv", "ConvTranspose", "Gemm", "MatMul", "PRelu") and node.inputs[0] in graph.constants:
         return f"the first input of {node.op} is a constant"
     if node.op == "PRelu" and node.inputs[1] not in graph.constants:
         return "the slope of PRelu is computed, not constant"
