@@ -112,9 +112,14 @@ def _row(job: CheckedJob, folder: Path) -> Row:
 
 
 def varying(rows: Sequence[Row]) -> list[str]:
-    """Return, for each row, the overrides that not all rows share."""
-    shared = set.intersection(*(set(row.overrides) for row in rows)) if len(rows) > 1 else set()
-    return [" ".join(word for word in row.overrides if word not in shared) for row in rows]
+    """Return, for each row, the overrides that not all rows share, by the last part of their keys."""
+    shared = set.intersection(*(set(row.overrides) for row in rows)) if len(rows) > 1 else set[str]()
+    return [" ".join(_short(word) for word in row.overrides if word not in shared) for row in rows]
+
+
+def _short(override: str) -> str:
+    key, equals, value = override.lstrip("+").partition("=")
+    return key.rpartition(".")[2] + equals + value
 
 
 def summary_text(rows: Sequence[Row]) -> str:

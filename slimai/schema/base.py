@@ -29,6 +29,11 @@ def legacy(*keys: str) -> dict[str, Any]:
     return {"legacy": keys[0] if len(keys) == 1 else list(keys)}
 
 
+def also(**form: Any) -> dict[str, Any]:
+    """Return the schema extra of a second form that a field is read from, as JSON Schema."""
+    return {"also": form}
+
+
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise wrong("Input should be a number, not a truth value")

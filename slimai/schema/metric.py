@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
-from slimai.schema.base import Int, Real, Section, legacy, wrong
+from slimai.schema.base import Int, Real, Section, also, legacy, wrong
 from slimai.schema.metric_specs import (
     CocoInput,
     CustomInput,
@@ -101,7 +101,7 @@ def _cls(description: str) -> Any:
 
 def _input(*, required: bool) -> Any:
     text = "Settings of the metric: a mapping, or the one-line legacy string."
-    extra = legacy("metric.metric_input")
+    extra = legacy("metric.metric_input") | also(type=["string", "null"])
     if required:
         return Field(description=text, json_schema_extra=extra)
     return Field(default={}, validate_default=True, description=text, json_schema_extra=extra)

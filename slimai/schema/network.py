@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from slimai.schema.base import Int, Section, legacy, wrong
+from slimai.schema.base import Int, Section, also, legacy, wrong
 from slimai.schema.values import AnyPath, ChannelOrder, InputLayout, NetworkClass, Numbers
 
 
@@ -141,7 +141,9 @@ class NetworkSection(Section):
         json_schema_extra=legacy("network.stddev"),
     )
     resize: Annotated[Resize, BeforeValidator(_resize_form)] | None = Field(
-        default=None, description="What to do with images of another size; null = they are an error."
+        default=None,
+        description="What to do with images of another size: a mapping, or a mode; null = they are an error.",
+        json_schema_extra=also(type="string", enum=["stretch", "letterbox", "center_crop"]),
     )
     input_node_name: Annotated[dict[str, InputNode], BeforeValidator(_nodes_form), _NAME_OR_MAPPING] = Field(
         default_factory=dict,
