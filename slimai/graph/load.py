@@ -6,6 +6,7 @@ With `upgrade` and `save` the only door to the onnx package in this floor.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,6 +64,8 @@ def load_onnx(
     model = _read(Path(path), where)
     _fix_input_shapes(model, input_shapes or {}, where)
     model = upgraded(_checked(model, where), where)
+    _number_equal_names(model)
+    _refuse_huge_tensors(model, where)
     optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
     graph = _to_graph(_infer_shapes(onnx.load_model_from_string(optimized), where), name or Path(path).stem, where)
     if optimize:
@@ -218,6 +221,25 @@ def _static_shape(
     return shape, problems
 
 
+def _number_equal_names(model: onnx.ModelProto) -> None:
+    """Give nodes of one name numbers from 2, as ONNX Runtime refuses equal names; nameless nodes stay so."""
+    taken = {node.name for node in model.graph.node}
+    seen: set[str] = set()
+    for node in model.graph.node:
+        if node.name in seen:
+            node.name = _free(node.name, taken)
+            taken.add(node.name)
+        if node.name:
+            seen.add(node.name)
+
+
+def _free(base: str, taken: set[str]) -> str:
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
 def _serialized(model: onnx.ModelProto, where: str) -> bytes:
     try:
         data: bytes = model.SerializeToString()
@@ -227,10 +249,33 @@ def _serialized(model: onnx.ModelProto, where: str) -> bytes:
 
 
 def _infer_shapes(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """Return the model with shapes; values that steer shapes are followed only where shapes are missing."""
     try:
+        found = shape_inference.infer_shapes(model)
+        known = {item.name for item in (*found.graph.value_info, *found.graph.output) if _info(item)}
+        if all(name in known for node in model.graph.node for name in node.output if name):
+            return found
         return shape_inference.infer_shapes(model, data_prop=True)
     except _LIBRARY_ERRORS as error:
         raise InputError.at(where, f"shapes do not fit: {first_line(error)}") from error
+
+
+def _refuse_huge_tensors(model: onnx.ModelProto, where: str) -> None:
+    """Refuse a model whose tensors cannot fit in memory, before anything tries to compute one."""
+    try:
+        found = shape_inference.infer_shapes(model)
+    except _LIBRARY_ERRORS as error:
+        raise InputError.at(where, f"shapes do not fit: {first_line(error)}") from error
+    infos = [
+        info for item in (*found.graph.input, *found.graph.value_info, *found.graph.output) if (info := _info(item))
+    ]
+    problems = [
+        Diagnostic("a tensor of 2 GB or more is not supported", info.name, list(info.shape), file=where)
+        for info in infos
+        if prod(info.shape) * np.dtype(info.dtype).itemsize > SIZE_LIMIT
+    ]
+    if problems:
+        raise UnsupportedError(problems[:1])
 
 
 def _to_graph(model: onnx.ModelProto, name: str, where: str) -> Graph:
@@ -262,10 +307,7 @@ def _nodes(graph: onnx.GraphProto, where: str) -> Iterator[Node]:
     for proto in graph.node:
         if proto.op_type == "Constant" and proto.domain in {"", "ai.onnx"}:
             continue
-        name = base = proto.name or next((item for item in proto.output if item), proto.op_type)
-        number = 2
-        while name in taken:
-            name, number = f"{base}_{number}", number + 1
+        name = _free(proto.name or next((item for item in proto.output if item), proto.op_type), taken)
         taken.add(name)
         attrs = {item.name: _attribute(item) for item in proto.attribute}
         if any(isinstance(value, onnx.GraphProto) for value in attrs.values()):

@@ -134,8 +134,9 @@ def _resize(out: Lowered, graph: Graph, node: Node) -> None:
     x, y, attrs = node.inputs[0], node.outputs[0], node.attrs
     kept = {key: attrs[key] for key in ("mode", "coordinate_transformation_mode", "nearest_mode")}
     scales = np.array(attrs["scales"], dtype=np.float32)
-    sizes = np.array(graph.shape(x), dtype=np.float32)
-    if tuple(np.floor(sizes * scales).astype(int)) == tuple(attrs["sizes"]):
+    # Readers round the product in float32 or in double; scales are written only where both give the sizes.
+    products = [np.array(graph.shape(x), dtype=kind) * scales.astype(kind) for kind in (np.float32, np.float64)]
+    if all(tuple(np.floor(product).astype(int)) == tuple(attrs["sizes"]) for product in products):
         out.add(node, "Resize", (x, "", out.constant(f"{y}_scales", scales, "float32")), y, kept)
         return
     target = out.constant(f"{y}_sizes", attrs["sizes"], "int64")
