@@ -39,20 +39,33 @@ class Pool:
     digits: FloatArray
     labels: NDArray[np.int64]
 
+    def of_classes(self, count: int) -> Pool:
+        """Return the samples of the first ``count`` classes."""
+        chosen = self.labels < count
+        return Pool(self.indices[chosen], self.digits[chosen], self.labels[chosen])
+
 
 @dataclass(frozen=True)
 class SceneKind:
-    """Size of the pictures of one data set and what is drawn on them (cells and counts: both ends inclusive)."""
+    """What the pictures of one data set show.
+
+    Attributes:
+        size: side of a picture in pixels.
+        cells: smallest and largest side of a digit's cell in pixels, both inclusive.
+        counts: fewest and most digits of a picture, both inclusive.
+        classes: the digits are zero up to this number, exclusive.
+    """
 
     size: int
     cells: tuple[int, int]
     counts: tuple[int, int]
+    classes: int = 10
 
 
 SCENES = {
     "digits_det": SceneKind(128, (20, 64), (1, 5)),
     "digits_cls": SceneKind(32, (22, 32), (1, 1)),
-    "digits_seg": SceneKind(96, (28, 60), (1, 3)),
+    "digits_seg": SceneKind(96, (36, 64), (1, 2), classes=5),
 }
 COUNTS = {
     "digits_det": {"calib": 64, "val": 128},
@@ -88,7 +101,7 @@ def scene(
 
 
 def index_mask(glyphs: Sequence[Glyph], size: int) -> NDArray[np.uint8]:
-    """Return the class map ``[size, size] uint8``: 0 background, 1..10 the digits zero..nine."""
+    """Return the class map ``[size, size] uint8``: 0 background, then 1 + digit."""
     mask = np.zeros((size, size), dtype=np.uint8)
     for glyph in glyphs:
         mask[glyph.ink] = glyph.label + 1
@@ -163,10 +176,12 @@ def write_split(folder: Path, split: str, pool: Pool, seed: int) -> None:
 def generate(output: Path) -> None:
     """Write the three data sets below ``output``."""
     pools = load_pools()
-    for number, name in enumerate(SCENES):
+    for number, (name, kind) in enumerate(SCENES.items()):
         (output / name).mkdir(parents=True, exist_ok=True)
         for split in ("calib", "val"):
-            write_split(output / name, split, pools[split], seed=100 + 10 * number + (split == "val"))
+            write_split(
+                output / name, split, pools[split].of_classes(kind.classes), seed=100 + 10 * number + (split == "val")
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

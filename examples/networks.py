@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CLASS_COUNT = 10
+SEGMENT_COUNT = 6  # background, zero..four
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -103,7 +104,7 @@ def double_conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class UNetDigits(nn.Module):
-    """Segmentation of 96x96 pictures, logits ``[N, 11, 96, 96]`` (background, zero..nine)."""
+    """Segmentation of 96x96 pictures, logits ``[N, 6, 96, 96]`` (background, zero..four)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,8 +119,8 @@ class UNetDigits(nn.Module):
         self.join2 = separable(88, 40)
         self.up1 = nn.ConvTranspose2d(40, 24, 2, 2)
         self.join1 = separable(48, 24)
-        self.up0 = nn.ConvTranspose2d(24, 16, 2, 2)
-        self.join0 = nn.Sequential(*conv(24, 16), nn.ReLU(), nn.Conv2d(16, CLASS_COUNT + 1, 1))
+        self.up0 = nn.ConvTranspose2d(24, 8, 2, 2)
+        self.join0 = nn.Sequential(*conv(16, 12), nn.ReLU(), nn.Conv2d(12, SEGMENT_COUNT, 1))
         self.shrink = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 RECIPES = {
     "yolo_digits": Recipe(YoloDigits, detection_loss, 12000, 8, 4e-3, 32, False, ("coarse", "fine")),
     "mobilenet_digits": Recipe(MobileNetDigits, classification_loss, 40000, 8, 4e-3, 64, False, ("logits",)),
-    "unet_digits": Recipe(UNetDigits, segmentation_loss, 8000, 6, 5e-3, 32, True, ("logits",)),
+    "unet_digits": Recipe(UNetDigits, segmentation_loss, 9000, 4, 4e-3, 16, True, ("logits",)),
 }
 
 
@@ -82,7 +82,8 @@ def draw_training_set(name: str, count: int) -> tuple[NDArray[np.uint8], NDArray
     Labels of the detector are boxes ``[count, 5, 5]``: centre x, centre y, width, height in pixels and class, with
     class -1 in unused rows; of the classifier classes ``[count]``; of the segmentation masks ``[count, H, W]``.
     """
-    pool, kind = load_pools()["train"], SCENES[EXAMPLES[name].data]
+    kind = SCENES[EXAMPLES[name].data]
+    pool = load_pools()["train"].of_classes(kind.classes)
     rng = np.random.default_rng(SEED)
     scenes = [scene(rng, pool, kind) for _ in range(count)]
     pictures = np.stack([pixels for pixels, _ in scenes])

@@ -139,7 +139,7 @@ def test_segmentation_masks_hold_class_indices_in_list_order():
         assert (mask.shape, mask.dtype) == ((96, 96), np.uint8)
         assert mask.any()
         seen |= set(np.unique(mask).tolist())
-    assert seen == set(range(11))
+    assert seen == set(range(6))
 
 
 def test_box_is_the_tight_frame_of_the_ink(scripts):
