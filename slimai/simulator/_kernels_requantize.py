@@ -71,6 +71,19 @@ def two_step_wide_rows(
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def double_rows(acc: Any, bias: Any, scale: Any, limit: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write round((acc + bias) * scale) + zero in float64, ties away from zero; `limit` lies beyond the clamp."""
+    for row in range(acc.shape[0]):
+        for c in range(acc.shape[1]):
+            value = (np.float64(acc[row, c]) + bias[c]) * scale[c]
+            value = min(max(value, -limit), limit)
+            size = np.floor(abs(value))
+            size += abs(value) - size >= 0.5
+            rounded = np.int32(size) if value >= 0 else -np.int32(size)
+            out[row, c] = min(max(np.int32(rounded + zero), low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def float_rows(acc: Any, bias: Any, scale: Any, least: Any, most: Any, zero: Any, out: Any) -> None:
     """Write ONNX Runtime's float32 requantization: multiply, clamp, round half to even, add the zero point."""
     for row in range(acc.shape[0]):

@@ -42,6 +42,13 @@ def two_step_wide_rows(
     out[...] = np.clip(value + zero, low, high)
 
 
+def double_rows(acc: Any, bias: Any, scale: Any, limit: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write the float64 requantization of accumulator rows."""
+    value = np.clip((acc.astype(np.float64) + bias) * scale, -limit, limit)
+    size = np.floor(np.abs(value))
+    out[...] = np.clip(np.copysign(size + (np.abs(value) - size >= 0.5), value) + zero, low, high)
+
+
 def float_rows(acc: Any, bias: Any, scale: Any, least: Any, most: Any, zero: Any, out: Any) -> None:
     """Write ONNX Runtime's float32 requantization of accumulator rows."""
     value = (acc.astype(np.int64) + bias).astype(np.float32) * scale

@@ -6,7 +6,7 @@ below; each is chosen only where a bound proves that it gives the same integers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -33,14 +33,14 @@ class RequantRule:
     acc_bits / wide_acc_bits: accumulator for 8-bit and for s16 inputs. pre_shift: whether a rounding right shift
     (half up) and a saturation to `pre_bits` precede the multiplier. multiplier_bits / multiplier_signed:
     the multiplier's width (a float32 significand for kind float32). final: half_up (one rounding), two_step
-    (high multiply half up, then shift with ties away from zero) or half_even (float32). recipe: whose operator
-    recipes go with it: dsp (SPEC 9.2), tflite or ort.
+    (high multiply half up, then shift with ties away from zero), half_even (float32) or half_away (float64).
+    recipe: whose operator recipes go with it: dsp (docs/arithmetic.md), tflite or ort.
     """
 
     name: str
     multiplier_bits: int
     multiplier_signed: bool
-    final: Literal["half_up", "two_step", "half_even"]
+    final: Literal["half_up", "two_step", "half_even", "half_away"]
     recipe: Recipe
     acc_bits: int = 32
     wide_acc_bits: int = 64
@@ -53,6 +53,8 @@ GEMMLOWP = RequantRule("gemmlowp", 31, multiplier_signed=True, final="two_step",
 TFLITE_S64 = RequantRule("tflite_s64", 15, multiplier_signed=True, final="half_up", recipe="tflite", acc_bits=64)
 SINGLE = RequantRule("single", 31, multiplier_signed=True, final="half_up", recipe="dsp")
 ORT_F32 = RequantRule("ort_f32", 24, multiplier_signed=True, final="half_even", recipe="ort")
+# TFLite's reference kernels requantize fully connected layers of 8-bit weights in float64, whatever the preset.
+TFLITE_DENSE = RequantRule("tflite_dense", 53, multiplier_signed=True, final="half_away", recipe="tflite")
 PRESETS = {rule.name: rule for rule in (XI_SYM, GEMMLOWP, TFLITE_S64, SINGLE, ORT_F32)}
 
 
@@ -129,7 +131,8 @@ class Requantizer:
     """The integer tables of one layer's requantization, one entry a channel (or one in all).
 
     multiplier, shift, pre_shift: [C] int64 (`shift` is the right shift of the final step; for two_step it is
-    the exponent e of `quantize_multiplier`). scale: [C] float32 for ort_f32. low, high: inclusive clamp.
+    the exponent e of `quantize_multiplier`). real: [C] M as a double (what float rules multiply by).
+    low, high: inclusive clamp.
     """
 
     rule: RequantRule
@@ -139,8 +142,7 @@ class Requantizer:
     multiplier: Int
     shift: Int
     pre_shift: Int
-    scale: NDArray[np.float32]
-    fast: dict[Any, Any] = field(default_factory=dict, repr=False)
+    real: NDArray[np.float64]
 
     @property
     def channels(self) -> int:
@@ -155,11 +157,14 @@ class Requantizer:
         return self.finish(self.raw(np.asarray(acc)))
 
     def raw(self, acc: NDArray[Any]) -> NDArray[Any]:
-        """Return the value before zero point and clamp, int64 (float32 for ort_f32)."""
+        """Return the value before zero point and clamp, int64."""
         if self.rule.final == "half_even":
             low, high = (np.float32(limit - self.out.zero_point) for limit in (self.low, self.high))
-            product: NDArray[np.float32] = acc.astype(np.float32) * self.scale
+            product: NDArray[np.float32] = acc.astype(np.float32) * self.real.astype(np.float32)
             return np.rint(np.minimum(np.maximum(product, low), high)).astype(np.int64)
+        if self.rule.final == "half_away":
+            rounded: NDArray[np.int64] = round_half_away(acc.astype(np.float64) * self.real).astype(np.int64)
+            return rounded
         value = acc.astype(np.int64)
         if self.rule.final == "two_step":
             return multiply_by_quantized_multiplier(value, self.multiplier, self.shift)
@@ -175,8 +180,8 @@ class Requantizer:
 
     def table(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that describe the layer for the exported integer tables."""
-        if self.rule.final == "half_even":
-            return {"multiplier": self.scale}
+        if self.rule.final in {"half_even", "half_away"}:
+            return {"multiplier": self.real}
         tables: dict[str, NDArray[Any]] = {"multiplier": self.multiplier, "shift": self.shift}
         return {**tables, "pre_shift": self.pre_shift} if self.rule.pre_shift else tables
 
@@ -219,9 +224,9 @@ def build_requantizer(
             fixed, shift = _short_multiplier(fixed), np.where(fixed > 0, 15 - shift, 0)
         elif rule.final == "half_up":
             shift = np.where(fixed > 0, 31 - shift, 0)
-    if np.any(shift < 0 if rule.final == "half_up" else shift > 30):
+    if np.any((shift < 0) if rule.final == "half_up" else (shift > 30)):
         raise InputError.at(where, "multiplier is too large for the shift", float(real.max()), cure="check the scales")
-    return Requantizer(rule, out, low, high, fixed, shift, pre, real.astype(np.float32))
+    return Requantizer(rule, out, low, high, fixed, shift, pre, real)
 
 
 def _short_multiplier(q31: Int) -> Int:

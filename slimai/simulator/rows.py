@@ -77,6 +77,8 @@ def fast_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel 
     rule = requantizer.rule
     if rule.final == "half_even":
         return _float_kernel(requantizer, bias) if bound <= S32_HIGH else None
+    if rule.final == "half_away":
+        return _double_kernel(requantizer, bias)
     if rule.pre_shift:
         return _xi_kernel(requantizer, bias, bound)
     if rule.final == "half_up":
@@ -152,9 +154,17 @@ def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKe
     return partial(_call, two_step_wide_rows, (*tables, *_ends(requantizer)))
 
 
+def _double_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:
+    from slimai.simulator._kernels_requantize import double_rows
+
+    tables = (_columns(bias, bias, np.float64), _columns(requantizer.real, bias, np.float64))
+    limit = np.float64(_reach(requantizer))
+    return partial(_call, double_rows, (*tables, limit, *_ends(requantizer)))
+
+
 def _float_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:
     from slimai.simulator._kernels_requantize import float_rows
 
     zero, low, high = _ends(requantizer)
-    tables = (_columns(bias, bias, np.int32), _columns(requantizer.scale, bias, np.float32))
+    tables = (_columns(bias, bias, np.int32), _columns(requantizer.real, bias, np.float32))
     return partial(_call, float_rows, (*tables, np.float32(low - zero), np.float32(high - zero), zero))

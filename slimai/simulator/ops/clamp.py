@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
-from slimai.simulator.lookup import every_integer, table_layer
+from slimai.simulator.lookup import every_integer, look_up, table_layer
 from slimai.simulator.ops.conv import weight_values
 from slimai.simulator.requantize import GEMMLOWP, Requantizer, clamp_limits
 
@@ -37,6 +37,20 @@ def scale_change(context: LayerContext) -> Int:
     else:
         requantizer = context.requantizer(x.scale, out=out)
     return requantizer.exact(integers - x.zero_point).astype(np.int64)
+
+
+class ScaleChange:
+    """Brings integers of the input's parameters to the output's; nothing to do where they are tied."""
+
+    def __init__(self, context: LayerContext) -> None:
+        self.tied = context.input() == context.out and context.layer.activation is None
+        low, high = context.limits
+        self.first = context.input().dtype.low
+        self.table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
+
+    def __call__(self, y: Array) -> Array:
+        """Return the integers on the output's grid."""
+        return y if self.tied else look_up(y, self.first, self.table)
 
 
 def compile_requantize(context: LayerContext) -> Compiled:

@@ -12,7 +12,7 @@ from slimai.quantizer.plan import QWeight
 from slimai.simulator.accumulate import accumulator, exact_dtype, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, pair, to_nhwc
-from slimai.simulator.requantize import Requantizer, real_multiplier
+from slimai.simulator.requantize import TFLITE_DENSE, Requantizer, real_multiplier
 from slimai.simulator.rows import RowRequantizer
 
 _TILE_ELEMENTS = 1 << 17
@@ -57,13 +57,15 @@ def layer_weight(context: LayerContext) -> QWeight:
 def matrix_requantizer(context: LayerContext, weight_scale: Any) -> Requantizer:
     """Return the requantizer of M = s_x * s_w / s_y per output channel.
 
-    TFLite multiplies the two input scales in float32 where weights have one scale and the operator is
-    fully connected or the input is uint8; else in float64.
+    TFLite's recipe: with uint8 inputs and one weight scale the two input scales are multiplied in float32, else
+    in float64; fully connected layers of 8-bit weights requantize in float64.
     """
     x, rule = context.input(), context.rule
     scale = np.atleast_1d(np.asarray(weight_scale, np.float64))
-    single = rule.recipe == "tflite" and scale.size == 1
-    if single and (context.layer.node.op in {"Gemm", "MatMul"} or x.dtype.name == "u8"):
+    dense = context.layer.node.op in {"Gemm", "MatMul"} and layer_weight(context).dtype.bits == 8
+    if rule.recipe == "tflite" and dense:
+        context = context.under(TFLITE_DENSE)
+    elif rule.recipe == "tflite" and scale.size == 1 and x.dtype.name == "u8":
         product = np.float64(np.float32(x.scale) * np.float32(scale[0]))
         return context.requantizer_of(np.array([product / context.out.scale]))
     return context.requantizer_of(real_multiplier(rule, (x.scale, scale), context.out.scale))

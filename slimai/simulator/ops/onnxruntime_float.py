@@ -95,7 +95,8 @@ def float_softmax(rows: Int, x: QParams, out: QParams) -> Int:
 
 def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
     """Return the kernel of a linear Resize on integers: float32 weights, the result truncated towards zero."""
-    from slimai.simulator.ops.resize import ScaleChange, linear_taps
+    from slimai.simulator.ops.clamp import ScaleChange
+    from slimai.simulator.ops.resize import linear_taps
 
     mode, name = context.attrs["coordinate_transformation_mode"], context.layer.name
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
@@ -104,7 +105,8 @@ def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, siz
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         parts = [(inputs[0].astype(_F32), np.ones((), _F32))]
         for axis, (lower, upper, fraction) in taps.items():
-            weight = fraction.reshape((-1,) + (1,) * (len(shape) - 1 - axis))
+            # Where both taps are the last pixel the runtime weighs them half and half.
+            weight = np.where(lower == upper, _F32(0.5), fraction).reshape((-1,) + (1,) * (len(shape) - 1 - axis))
             low, high = (_F32(1.0) - weight), weight
             parts = [
                 (values.take(index, axis=axis), factor * side)

@@ -101,11 +101,16 @@ def compile_averagepool(context: LayerContext) -> Compiled:
 
 
 def _float_averagepool(context: LayerContext, counts: Int) -> Compiled:
-    """Sums of s_x * (x - z_x) in float32, tap by tap, as ONNX Runtime adds them."""
+    """Sums of s_x * (x - z_x) in float32, tap by tap, as ONNX Runtime adds them.
+
+    With count_include_pad it divides by the whole kernel, also where ceil_mode reaches beyond the padding.
+    """
     from slimai.simulator.ops.onnxruntime_float import float_window_mean
 
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
     x = context.input()
+    if context.attrs.get("count_include_pad", 0):
+        counts = np.array(int(np.prod(_geometry(context)[0])))
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         total = np.float32(0.0)

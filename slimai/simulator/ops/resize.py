@@ -11,8 +11,7 @@ from slimai.errors import InputError
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
-from slimai.simulator.lookup import look_up
-from slimai.simulator.ops.clamp import scale_change
+from slimai.simulator.ops.clamp import ScaleChange
 from slimai.simulator.rows import FlatRequantizer
 
 WEIGHT_BITS = 11
@@ -75,20 +74,6 @@ def _nearest(context: LayerContext, axes: list[int], shape: Any, sizes: Any, sca
         return [change(y)]
 
     return Compiled(kernel)
-
-
-class ScaleChange:
-    """Brings integers of the input's parameters to the output's; nothing to do where they are tied."""
-
-    def __init__(self, context: LayerContext) -> None:
-        self.tied = context.input() == context.out and context.layer.activation is None
-        low, high = context.limits
-        self.first = context.input().dtype.low
-        self.table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
-
-    def __call__(self, y: Array) -> Array:
-        """Return the integers on the output's grid."""
-        return y if self.tied else look_up(y, self.first, self.table)
 
 
 def _linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:

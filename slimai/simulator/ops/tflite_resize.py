@@ -1,15 +1,15 @@
-"""TFLite's integer bilinear resize: 10-bit positions, one division by 2**20 with ties away from zero."""
+"""TFLite's bilinear resize: s8 and s16 with 10-bit positions and one division by 2**20, uint8 in float32."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
-from slimai.simulator.lookup import look_up
-from slimai.simulator.ops.clamp import scale_change
+from slimai.simulator.ops.clamp import ScaleChange
 
 _UNIT = 1 << 10
 _MODES = {"asymmetric": (False, False), "half_pixel": (False, True), "align_corners": (True, False)}
@@ -35,10 +35,10 @@ def compile_tflite_linear(context: LayerContext, axes: list[int], shape: Any, si
     if mode not in _MODES or len(shape) != 4 or not set(axes) <= set(spatial):
         return None
     align, half = _MODES[mode]
+    if context.input().dtype.name == "u8":
+        return _float_linear(context, spatial, shape, sizes, align=align, half=half)
     taps = [(axis, *positions(shape[axis], sizes[axis], align=align, half=half)) for axis in spatial]
-    low, high = context.limits
-    tied, first = context.input() == context.out, context.input().dtype.low
-    table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
+    change = ScaleChange(context)
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         acc = inputs[0].astype(np.int64)
@@ -47,6 +47,43 @@ def compile_tflite_linear(context: LayerContext, axes: list[int], shape: Any, si
             acc = acc.take(lower, axis=axis) * (_UNIT - weight) + acc.take(upper, axis=axis) * weight
         rounded = acc + np.where(acc > 0, 1 << 19, -(1 << 19))
         y = (np.sign(rounded) * (np.abs(rounded) >> 20)).astype(context.input().dtype.numpy)
-        return [y if tied and context.layer.activation is None else look_up(y, first, table)]
+        return [change(y)]
+
+    return Compiled(kernel)
+
+
+def _float_taps(size: int, out: int, *, align: bool, half: bool) -> tuple[Int, Int, NDArray[np.float32]]:
+    """Return (lower index, upper index, weight of the upper in float32) along one axis."""
+    single = np.float32
+    scale = single(size) / single(out) if not (align and out > 1) else single(size - 1) / single(out - 1)
+    at = np.arange(out, dtype=single)
+    place = (at + single(0.5)) * scale - single(0.5) if half else at * scale
+    lower = np.maximum(np.floor(place).astype(np.int64), 0)
+    upper = np.minimum(np.ceil(place).astype(np.int64), size - 1)
+    return np.minimum(lower, size - 1), upper, np.asarray(place - lower.astype(single), single)
+
+
+def _float_linear(
+    context: LayerContext, spatial: list[int], shape: Any, sizes: Any, *, align: bool, half: bool
+) -> Compiled:
+    """Return the uint8 kernel: four products in float32, their sum plus 0.5, truncated."""
+    single = np.float32
+    rows = _float_taps(shape[spatial[0]], sizes[spatial[0]], align=align, half=half)
+    columns = _float_taps(shape[spatial[1]], sizes[spatial[1]], align=align, half=half)
+    change = ScaleChange(context)
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        x = inputs[0].astype(single)
+        fy, fx = (
+            taps[2].reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+            for taps, axis in zip((rows, columns), spatial, strict=True)
+        )
+        total: Any = None
+        # The order of the products and of the sum is the kernel's own: x0 before x1 outside, y0 before y1 inside.
+        for column, wx in ((columns[0], single(1.0) - fx), (columns[1], fx)):
+            for row, wy in ((rows[0], single(1.0) - fy), (rows[1], fy)):
+                part = x.take(row, axis=spatial[0]).take(column, axis=spatial[1]) * wy * wx
+                total = part if total is None else total + part
+        return [change(np.trunc(total + single(0.5)).astype(np.uint8))]
 
     return Compiled(kernel)

@@ -1,0 +1,164 @@
+"""Single-operator TFLite models, written with the published flatbuffer schema and run by LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import flatbuffers
+import numpy as np
+import tflite
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+_VERSIONS = {"HARD_SWISH": 1, "PRELU": 1}  # the others have a version 2
+_TYPES = {
+    "int8": tflite.TensorType.INT8,
+    "uint8": tflite.TensorType.UINT8,
+    "int16": tflite.TensorType.INT16,
+    "int32": tflite.TensorType.INT32,
+    "int64": tflite.TensorType.INT64,
+    "float32": tflite.TensorType.FLOAT32,
+}
+
+
+@dataclass
+class Tensor:
+    """A tensor of the model; `data` makes it a constant. scale and zero_point: one, or one a channel of `axis`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: object = None
+    zero_point: object = 0
+    axis: int = 0
+    data: np.ndarray | None = None
+
+
+def _vector(builder, start, values, prepend):
+    start(builder, len(values))
+    for value in reversed(values):
+        prepend(value)
+    return builder.EndVector()
+
+
+def _quantization(builder, tensor: Tensor):
+    scale = [float(value) for value in np.atleast_1d(tensor.scale)]
+    zero = [int(value) for value in np.broadcast_to(tensor.zero_point, (len(scale),))]
+    scales = _vector(builder, tflite.QuantizationParametersStartScaleVector, scale, builder.PrependFloat32)
+    zeros = _vector(builder, tflite.QuantizationParametersStartZeroPointVector, zero, builder.PrependInt64)
+    tflite.QuantizationParametersStart(builder)
+    tflite.QuantizationParametersAddScale(builder, scales)
+    tflite.QuantizationParametersAddZeroPoint(builder, zeros)
+    tflite.QuantizationParametersAddQuantizedDimension(builder, tensor.axis)
+    return tflite.QuantizationParametersEnd(builder)
+
+
+def _tensor(builder, tensor: Tensor, buffer: int):
+    name = builder.CreateString(tensor.name)
+    shape = _vector(builder, tflite.TensorStartShapeVector, list(tensor.shape), builder.PrependInt32)
+    quantization = _quantization(builder, tensor) if tensor.scale is not None else None
+    tflite.TensorStart(builder)
+    tflite.TensorAddShape(builder, shape)
+    tflite.TensorAddType(builder, _TYPES[tensor.dtype])
+    tflite.TensorAddBuffer(builder, buffer)
+    tflite.TensorAddName(builder, name)
+    if quantization is not None:
+        tflite.TensorAddQuantization(builder, quantization)
+    return tflite.TensorEnd(builder)
+
+
+def _buffer(builder, data):
+    content = None
+    if data is not None:
+        content = builder.CreateByteVector(np.ascontiguousarray(data).tobytes())
+    tflite.BufferStart(builder)
+    if content is not None:
+        tflite.BufferAddData(builder, content)
+    return tflite.BufferEnd(builder)
+
+
+def _options(builder, kind: str, fields: dict):
+    """Return the table `<kind>Options` with these fields; a list or tuple becomes an int32 vector."""
+    if not kind:
+        return None
+    prefix = f"{kind}Options"
+    ready = {}
+    for name, value in fields.items():
+        is_vector = isinstance(value, (list, tuple))
+        start = getattr(tflite, f"{prefix}Start{name}Vector", None)
+        ready[name] = _vector(builder, start, list(value), builder.PrependInt32) if is_vector else value
+    getattr(tflite, f"{prefix}Start")(builder)
+    for name, value in ready.items():
+        getattr(tflite, f"{prefix}Add{name}")(builder, value)
+    return getattr(tflite, f"{prefix}End")(builder)
+
+
+def build(
+    operator: str, inputs: list[Tensor], outputs: list[Tensor], kind: str = "", version: int = 0, **fields
+) -> bytes:
+    """Return a model of one builtin `operator` (BuiltinOperator name) with options table `kind` and its fields."""
+    builder = flatbuffers.Builder(1024)
+    tensors = [*inputs, *outputs]
+    buffers = [_buffer(builder, None), *(_buffer(builder, tensor.data) for tensor in tensors)]
+    made = [_tensor(builder, tensor, index + 1) for index, tensor in enumerate(tensors)]
+    options = _options(builder, kind, fields)
+    ins = _vector(builder, tflite.OperatorStartInputsVector, list(range(len(inputs))), builder.PrependInt32)
+    outs = _vector(
+        builder, tflite.OperatorStartOutputsVector, list(range(len(inputs), len(tensors))), builder.PrependInt32
+    )
+    tflite.OperatorStart(builder)
+    tflite.OperatorAddOpcodeIndex(builder, 0)
+    tflite.OperatorAddInputs(builder, ins)
+    tflite.OperatorAddOutputs(builder, outs)
+    if options is not None:
+        tflite.OperatorAddBuiltinOptionsType(builder, getattr(tflite.BuiltinOptions, f"{kind}Options"))
+        tflite.OperatorAddBuiltinOptions(builder, options)
+    step = tflite.OperatorEnd(builder)
+    steps = _vector(builder, tflite.SubGraphStartOperatorsVector, [step], builder.PrependUOffsetTRelative)
+    listed = _vector(builder, tflite.SubGraphStartTensorsVector, made, builder.PrependUOffsetTRelative)
+    feeds = [index for index, tensor in enumerate(inputs) if tensor.data is None]
+    graph_ins = _vector(builder, tflite.SubGraphStartInputsVector, feeds, builder.PrependInt32)
+    graph_outs = _vector(
+        builder, tflite.SubGraphStartOutputsVector, list(range(len(inputs), len(tensors))), builder.PrependInt32
+    )
+    tflite.SubGraphStart(builder)
+    tflite.SubGraphAddTensors(builder, listed)
+    tflite.SubGraphAddInputs(builder, graph_ins)
+    tflite.SubGraphAddOutputs(builder, graph_outs)
+    tflite.SubGraphAddOperators(builder, steps)
+    subgraph = tflite.SubGraphEnd(builder)
+    return _finish(
+        builder, getattr(tflite.BuiltinOperator, operator), version or _VERSIONS.get(operator, 2), subgraph, buffers
+    )
+
+
+def _finish(builder, code: int, version: int, subgraph, buffers) -> bytes:
+    tflite.OperatorCodeStart(builder)
+    tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, 127))
+    tflite.OperatorCodeAddBuiltinCode(builder, code)
+    tflite.OperatorCodeAddVersion(builder, version)
+    opcode = tflite.OperatorCodeEnd(builder)
+    codes = _vector(builder, tflite.ModelStartOperatorCodesVector, [opcode], builder.PrependUOffsetTRelative)
+    graphs = _vector(builder, tflite.ModelStartSubgraphsVector, [subgraph], builder.PrependUOffsetTRelative)
+    stored = _vector(builder, tflite.ModelStartBuffersVector, buffers, builder.PrependUOffsetTRelative)
+    tflite.ModelStart(builder)
+    tflite.ModelAddVersion(builder, 3)
+    tflite.ModelAddOperatorCodes(builder, codes)
+    tflite.ModelAddSubgraphs(builder, graphs)
+    tflite.ModelAddBuffers(builder, stored)
+    builder.Finish(tflite.ModelEnd(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def run(model: bytes, feeds: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the outputs of LiteRT's reference kernels."""
+    interpreter = Interpreter(
+        model_content=model,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+        num_threads=1,
+    )
+    interpreter.allocate_tensors()
+    for detail, value in zip(interpreter.get_input_details(), feeds, strict=True):
+        interpreter.set_tensor(detail["index"], value)
+    interpreter.invoke()
+    return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
