@@ -107,6 +107,10 @@ class VocInput(DetectionInput):
 
     positional: ClassVar[tuple[str, ...]] = ("annotations",)
     annotations: AbsPath = Field(description="Folder of the VOC xml files.")
+    difficult: Literal["ignore", "count"] = Field(
+        default="ignore",
+        description="Objects marked difficult: ignore = neither counted nor punished; count = ordinary objects.",
+    )
 
 
 class CocoInput(DetectionInput):

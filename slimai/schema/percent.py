@@ -62,7 +62,7 @@ class PercentileRange:
             raise wrong("The step should be above 0", FORM)
         if (hi - lo) / step >= MOST_VALUES:
             raise wrong(f"The range has more than {MOST_VALUES} values", "take a larger step")
-        return cls(_plain(lo), _plain(hi), _plain(step))
+        return cls(_plain(lo), _plain(hi), _plain(step) if lo < hi else Decimal(1))
 
 
 def percent_text(value: Decimal) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
@@ -115,16 +116,13 @@ def _default(info: Any) -> str:
     value = info.get_default(call_default_factory=True)
     if value is None:
         return "null"
-    plain = (
-        value.model_dump(mode="json") if isinstance(value, BaseModel) else TypeAdapter(type(value)).dump_python(value)
-    )
     if isinstance(value, BaseModel):
         return "{...}"
     if isinstance(value, PercentileRange):
         return str(value)
     if isinstance(value, tuple) and len(value) == 1:
         value = value[0]
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
 def _form(schema: dict[str, Any], root: dict[str, Any]) -> str:

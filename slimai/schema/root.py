@@ -51,14 +51,16 @@ class SlimaiConfig(Section):
 
     path: PathSection = Field(description="Folders.")
     network: NetworkSection = Field(description="The model and its preprocessing.")
-    dataset: DatasetSection = Field(default=DatasetSection(), description="The image lists.")
-    quantization: QuantizationSection = Field(default=QuantizationSection(), description="Levels, ranges, methods.")
+    dataset: DatasetSection = Field(default_factory=DatasetSection, description="The image lists.")
+    quantization: QuantizationSection = Field(
+        default_factory=QuantizationSection, description="Levels, ranges, methods."
+    )
     smart_search: SmartSearchSection | None = Field(
         default=None, description="The search; null = on only when accuracy_level is a list."
     )
-    metric: MetricUnion = Field(default=DefaultMetric(), description="How an output is scored.")
-    performance: PerformanceSection = Field(default=PerformanceSection(), description="Compile effort and clock.")
-    target: TargetSection = Field(default=TargetSection(), description="The simulated chip.")
+    metric: MetricUnion = Field(default_factory=DefaultMetric, description="How an output is scored.")
+    performance: PerformanceSection = Field(default_factory=PerformanceSection, description="Compile effort and clock.")
+    target: TargetSection = Field(default_factory=TargetSection, description="The simulated chip.")
     stages: Annotated[tuple[Stage, ...], BeforeValidator(listed), AfterValidator(_prefix)] = Field(
         default=STAGES, description="Stages to run: a prefix of the four, in order."
     )

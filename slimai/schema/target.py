@@ -40,7 +40,7 @@ class TargetSection(Section):
     arithmetic: Arithmetic = Field(
         default="native", description="Requantization: the target's own table (native), or one preset for all nodes."
     )
-    native: NativeTable = Field(default=NativeTable(), description="The target's own table of presets.")
+    native: NativeTable = Field(default_factory=NativeTable, description="The target's own table of presets.")
     acc_bits: Annotated[Int, Field(ge=16, le=64)] = Field(
         default=32, description="Width of the accumulator of 8-bit layers, in bits."
     )
@@ -58,7 +58,7 @@ class TargetSection(Section):
         description="Multiply-accumulates a cycle by activation and weight type (u8s8 = u8 activations, s8 weights).",
     )
     elementwise_lanes: ElementwiseLanes = Field(
-        default=ElementwiseLanes(), description="Elements a cycle of elementwise operators."
+        default_factory=ElementwiseLanes, description="Elements a cycle of elementwise operators."
     )
     dma_bytes_per_cycle: PerCycle = Field(default=8.0, description="Main memory traffic, in bytes a cycle.")
     local_memory_bytes: Annotated[Int, Field(ge=1)] = Field(

@@ -24,7 +24,15 @@ def base_folder(info: ValidationInfo) -> Path:
 
 
 def _absolute(path: Path, info: ValidationInfo) -> Path:
-    return _normal(base_folder(info) / path.expanduser())
+    return _normal(base_folder(info) / _expanded(path))
+
+
+def _expanded(path: Path) -> Path:
+    """Return the path with ``~`` and ``~user`` replaced by the home folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise wrong(f"There is no home folder '{path.parts[0]}'", "write the path in full") from None
 
 
 def _normal(path: Path) -> Path:
@@ -46,7 +54,7 @@ _PATH_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1})
 AnyPath = Annotated[
     Path,
     BeforeValidator(_path_text),
-    AfterValidator(lambda path: path.expanduser()),
+    AfterValidator(_expanded),
     PlainSerializer(str),
     _PATH_SCHEMA,
 ]
