@@ -78,7 +78,7 @@ def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric
     options = detection_options(spec, spec.annotations, context)
     table = ClassTable.voc(spec.voc_labels)
     check_heads(options, table, context.outputs, context.shapes, exact=bool(spec.voc_labels))
-    found = truths(read_voc_labels(spec.annotations, context.samples), table)
+    found = truths(read_voc_labels(spec.annotations, context.samples), table, count_difficult=spec.difficult == "count")
     objects = {sample.index: truth for sample, truth in zip(context.samples, found, strict=True)}
     return VocAP(context.outputs, options, table, objects, spec.ap)
 

@@ -35,14 +35,17 @@ class Truth:
     difficult: NDArray[np.bool_]
 
 
-def truths(labels: Sequence[VocObjects], table: ClassTable) -> list[Truth]:
-    """Return the objects whose name is in the table; other names are logged, none at all is an InputError."""
+def truths(labels: Sequence[VocObjects], table: ClassTable, *, count_difficult: bool = False) -> list[Truth]:
+    """Return the objects whose name is in the table; other names are logged, none at all is an InputError.
+
+    count_difficult: objects marked difficult become ordinary ones.
+    """
     known = {_key(name): at for at, name in enumerate(table.names)}
     strange = Counter(name for label in labels for name in label.names if _key(name) not in known)
     if strange:
         shown = ", ".join(f"{name} ({count})" for name, count in sorted(strange.items()))
         log.warning("voc_det_AP: objects that are not in the class table are not scored: %s", shown)
-    found = [_truth(label, known) for label in labels]
+    found = [_truth(label, known, count_difficult=count_difficult) for label in labels]
     if labels and not any(np.any(~truth.difficult) for truth in found):
         raise InputError.at(
             "metric.metric_input",
@@ -58,10 +61,10 @@ def _key(name: str) -> str:
     return name.replace(" ", "_")
 
 
-def _truth(label: VocObjects, known: dict[str, int]) -> Truth:
+def _truth(label: VocObjects, known: dict[str, int], *, count_difficult: bool) -> Truth:
     classes = np.array([known.get(_key(name), -1) for name in label.names], np.int64)
     kept = classes >= 0
-    return Truth(classes[kept], label.boxes[kept], label.difficult[kept])
+    return Truth(classes[kept], label.boxes[kept], label.difficult[kept] & (not count_difficult))
 
 
 class VocAP:
