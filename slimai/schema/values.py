@@ -43,6 +43,8 @@ def _normal(path: Path) -> Path:
 
 
 def _path_text(value: Any) -> Any:
+    if not isinstance(value, str | Path):
+        raise wrong("The path should be a text", "quote it when it looks like a number")
     if isinstance(value, str) and not value.strip():
         raise wrong("The path is empty", "name a file or folder, or leave the key out")
     if isinstance(value, str) and "\0" in value:

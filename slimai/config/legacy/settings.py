@@ -102,6 +102,32 @@ def rebase_from(folder: Path, base: Path | None) -> Rebase:
         if not text or text.startswith("~") or Path(text).is_absolute():
             return text
         found = os.path.normpath(Path(os.path.abspath(folder)) / text)  # noqa: PTH100 - links stay as written
-        return found if base is None else Path(os.path.relpath(found, base)).as_posix()
+        return found if base is None else _plain_name(Path(os.path.relpath(found, base)), Path(found))
 
     return rebase
+
+
+class Relative:
+    """Writes absolute paths into the cfg file `target`: relative to it where both lie below the current folder."""
+
+    def __init__(self, target: Path) -> None:
+        self.folder = Path(os.path.abspath(target)).parent  # noqa: PTH100 - links stay as written
+        self.root = Path.cwd()
+
+    def cfg(self, path: Path) -> str:
+        """Return `path` as a key of the cfg holds it."""
+        if path.is_relative_to(self.root) and self.folder.is_relative_to(self.root):
+            return _plain_name(Path(os.path.relpath(path, self.folder)), path)
+        return path.as_posix()
+
+    def inside(self, path: Path, folder: Path | None) -> str:
+        """Return `path` as a key holds it that starts from `folder`, itself a key of the cfg (None: from the cfg)."""
+        if folder is None:
+            return self.cfg(path)
+        return _plain_name(path.relative_to(folder), path) if path.is_relative_to(folder) else path.as_posix()
+
+
+def _plain_name(relative: Path, absolute: Path) -> str:
+    """Return `relative`, or `absolute` where the former looks like a home folder, a comment or a quoted value."""
+    text = relative.as_posix()
+    return absolute.as_posix() if text[0] in "~#;\"'" else text
