@@ -1,0 +1,179 @@
+"""Scalar models in Python integers of the `dsp` recipes, written from docs/arithmetic.md and nothing else."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+
+def rhe(value: float) -> int:
+    return round(value)
+
+
+def rha(value: float) -> int:
+    exact = Fraction(value)
+    size = math.floor(abs(exact) + Fraction(1, 2))
+    return size if exact >= 0 else -size
+
+
+def half(bits: int) -> int:
+    return 1 << (bits - 1) if bits else 0
+
+
+def clamp(value: int, low: int, high: int) -> int:
+    return min(max(value, low), high)
+
+
+class XiSym:
+    """p, m, q of one multiplier, and the two rounding shifts."""
+
+    def __init__(self, multiplier: float, bits: int, signed: bool) -> None:
+        self.p, self.m, self.q = 0, 0, 0
+        if multiplier == 0:
+            return
+        reach = 2.0 ** (bits - 1 if signed else bits)
+        self.p = max(0, math.ceil(math.log2(reach / (multiplier * 32767))))
+        self.q = max(q for q in range(256) if rha(multiplier * 2.0 ** (self.p + q)) <= 65535)
+        self.m = rha(multiplier * 2.0 ** (self.p + self.q))
+
+    def __call__(self, acc: int) -> int:
+        narrow = clamp((acc + half(self.p)) >> self.p, -32768, 32767)
+        return (narrow * self.m + half(self.q)) >> self.q
+
+
+class Single:
+    """31-bit multiplier, one rounding."""
+
+    def __init__(self, multiplier: float, _bits: int, _signed: bool) -> None:
+        fraction, exponent = math.frexp(multiplier)
+        self.m = rha(fraction * 2.0**31)
+        if self.m == 1 << 31:
+            self.m, exponent = 1 << 30, exponent + 1
+        if exponent < -31:
+            self.m = 0
+        self.t = 31 - exponent
+
+    def __call__(self, acc: int) -> int:
+        return (acc * self.m + half(self.t)) >> self.t if self.m else 0
+
+
+RULES = {"xi_sym": XiSym, "single": Single}
+
+
+class Quantity:
+    """Type, scale and zero point of a tensor, with the clamp of a folded activation."""
+
+    def __init__(self, params, relu_to: float | None = None) -> None:
+        self.scale, self.zero = params.scale, params.zero_point
+        self.bits, self.signed = params.dtype.bits, params.dtype.signed
+        self.low, self.high = params.dtype.low, params.dtype.high
+        if relu_to is not None:
+            self.low = max(self.low, self.zero)
+            if math.isfinite(relu_to):
+                self.high = min(self.high, self.zero + rhe(relu_to / self.scale))
+
+    def tail(self, rule: str, multiplier: float):
+        """Return the function acc -> y."""
+        requantize = RULES[rule](multiplier, self.bits, self.signed)
+        return lambda acc: clamp(self.zero + requantize(acc), self.low, self.high)
+
+
+def conv(rule, x, x_q, weight, weight_scale, bias, y_q, strides, pads, dilations, group):  # noqa: PLR0917
+    """Nested lists: x[c][h][w], weight[o][c/g][kh][kw] -> y[o][h][w]."""
+    height, width = len(x[0]), len(x[0][0])
+    rows, columns = len(weight[0][0]), len(weight[0][0][0])
+    out_h = (height + pads[0] + pads[2] - (rows - 1) * dilations[0] - 1) // strides[0] + 1
+    out_w = (width + pads[1] + pads[3] - (columns - 1) * dilations[1] - 1) // strides[1] + 1
+    share, depth = len(weight) // group, len(weight[0])
+    result = []
+    for o, kernel in enumerate(weight):
+        tail = y_q.tail(rule, x_q.scale * weight_scale[o % len(weight_scale)] / y_q.scale)
+        first = (o // share) * depth
+        plane = []
+        for oy in range(out_h):
+            line = []
+            for ox in range(out_w):
+                acc = bias[o]
+                for c in range(depth):
+                    for ky in range(rows):
+                        for kx in range(columns):
+                            iy = oy * strides[0] - pads[0] + ky * dilations[0]
+                            ix = ox * strides[1] - pads[1] + kx * dilations[1]
+                            if 0 <= iy < height and 0 <= ix < width:
+                                acc += (x[first + c][iy][ix] - x_q.zero) * kernel[c][ky][kx]
+                line.append(tail(acc))
+            plane.append(line)
+        result.append(plane)
+    return result
+
+
+def conv_transpose(rule, x, x_q, weight, weight_scale, bias, y_q, stride):
+    """weight[c][o][kh][kw], no padding; every input pixel adds its kernel to the output."""
+    height, width, rows, columns = len(x[0]), len(x[0][0]), len(weight[0][0]), len(weight[0][0][0])
+    out_h, out_w = (height - 1) * stride + rows, (width - 1) * stride + columns
+    result = []
+    for o in range(len(weight[0])):
+        acc = [[bias[o]] * out_w for _ in range(out_h)]
+        for c in range(len(x)):
+            for iy in range(height):
+                for ix in range(width):
+                    for ky in range(rows):
+                        for kx in range(columns):
+                            product = (x[c][iy][ix] - x_q.zero) * weight[c][o][ky][kx]
+                            acc[iy * stride + ky][ix * stride + kx] += product
+        tail = y_q.tail(rule, x_q.scale * weight_scale[o % len(weight_scale)] / y_q.scale)
+        result.append([[tail(value) for value in line] for line in acc])
+    return result
+
+
+def dense(rule, x, x_q, weight, weight_scale, bias, y_q):
+    """x[k], weight[o][k] -> y[o]."""
+    result = []
+    for o, row in enumerate(weight):
+        acc = bias[o] + sum((a - x_q.zero) * b for a, b in zip(x, row, strict=True))
+        result.append(y_q.tail(rule, x_q.scale * weight_scale[o % len(weight_scale)] / y_q.scale)(acc))
+    return result
+
+
+def add(rule, a, a_q, b, b_q, y_q, sign=1):
+    """Flat lists."""
+    ratios = a_q.scale / y_q.scale, b_q.scale / y_q.scale
+    t = max(t for t in range(256) if rha(max(ratios) * 2.0**t) <= 65535)
+    ka, kb = (rha(ratio * 2.0**t) for ratio in ratios)
+    tail = y_q.tail(rule, 2.0**-t)
+    return [tail((u - a_q.zero) * ka + sign * (v - b_q.zero) * kb) for u, v in zip(a, b, strict=True)]
+
+
+def mul(rule, a, a_q, b, b_q, y_q):
+    tail = y_q.tail(rule, a_q.scale * b_q.scale / y_q.scale)
+    return [tail((u - a_q.zero) * (v - b_q.zero)) for u, v in zip(a, b, strict=True)]
+
+
+def average(rule, windows, x_q, y_q):
+    """windows: lists of the pixels of each window; padding is not in them."""
+    return [
+        y_q.tail(rule, x_q.scale / (y_q.scale * len(window)))(sum(v - x_q.zero for v in window)) for window in windows
+    ]
+
+
+def requantize(rule, x, x_q, y_q):
+    tail = y_q.tail(rule, x_q.scale / y_q.scale)
+    return [tail(v - x_q.zero) for v in x]
+
+
+def prelu(rule, x, x_q, slope, slope_scale, y_q):
+    keep, other = y_q.tail(rule, x_q.scale / y_q.scale), y_q.tail(rule, x_q.scale * slope_scale / y_q.scale)
+    return [keep(v - x_q.zero) if v >= x_q.zero else other((v - x_q.zero) * s) for v, s in zip(x, slope, strict=True)]
+
+
+def pointwise(function, x, x_q, y_q):
+    return [clamp(y_q.zero + rhe(function(x_q.scale * (v - x_q.zero)) / y_q.scale), y_q.low, y_q.high) for v in x]
+
+
+def softmax(x, x_q, y_q):
+    bits = min(23, 30 - math.ceil(math.log2(len(x))))
+    powers = [rhe(math.exp(-(max(x) - v) * x_q.scale) * 2.0**bits) for v in x]
+    fraction, total = rhe(256 / y_q.scale), sum(powers)
+    return [
+        clamp(y_q.zero + (e * fraction + 128 * total) // (256 * total), y_q.low, y_q.high) for e in powers
+    ]  # fmt: skip
