@@ -20,8 +20,15 @@ from slimai.search.records import load_records, save_records
 class Prepared(Protocol):
     """A quantized candidate, ready to run. key: hash of its integer parameters."""
 
-    key: str
-    latency_ms: float | None
+    @property
+    def key(self) -> str:
+        """Hash of the integer parameters."""
+        ...
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Estimated time of a frame on the target."""
+        ...
 
     def runner(self) -> Runner:
         """Return what runs it; built on first use."""

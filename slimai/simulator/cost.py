@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
@@ -42,7 +42,7 @@ class Speed(Protocol):
     """What the estimate reads of the section `target`."""
 
     @property
-    def macs_per_cycle(self) -> Mapping[str, float]:
+    def macs_per_cycle(self) -> Mapping[Any, float]:
         """By pair of types."""
 
     @property

@@ -1,0 +1,161 @@
+"""The files of a run, written whole after every improvement (SPEC 12)."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimai.app.prepare import Job
+from slimai.app.quantize import QuantizedCandidate, Quantizer
+from slimai.artifacts.atomic import write_bytes, write_text
+from slimai.search.candidate import Candidate, Outcome
+from slimai.search.loop import SearchState
+from slimai.search.results import write_results
+
+if TYPE_CHECKING:
+    from slimai.calibration.statistics import Statistics
+    from slimai.graph.ir import Graph
+    from slimai.metrics.base import Result
+
+ALL_PROFILES = 2  # output_debug from which every candidate's profile is kept
+
+
+class Delivery:
+    """Writes results into the output folder. Only `finish` and `results` replace earlier ones."""
+
+    def __init__(self, job: Job, seconds: dict[str, float]) -> None:
+        self.job = job
+        self.output = job.config.path.output_dir
+        self.name = job.config.network.name
+        self.float_result: Result | None = None
+        self.host_layers: tuple[str, ...] = ()
+        self._seconds = seconds
+        self._quantizer: Quantizer | None = None
+        self._stats: Statistics | None = None
+        self._best: Outcome | None = None
+        self._earlier = _earlier_profiles(self.output)
+
+    def network(self, graph: Graph) -> None:
+        """Write the optimized float network."""
+        from slimai.graph.save import to_onnx
+
+        data = to_onnx(graph, batch="N" if graph.batchable else 1).SerializeToString(deterministic=True)
+        write_bytes(self.output / f"tvmgen_{self.name}_slimai_main_0.onnx", data)
+
+    def start(self, quantizer: Quantizer, stats: Statistics) -> None:
+        """Remember what builds a candidate again."""
+        self._quantizer, self._stats = quantizer, stats
+
+    def folder(self, candidate: Candidate) -> Path:
+        """Return where the profile files of a candidate lie: ``acc<level>`` when there are several levels."""
+        several = len(self.job.config.quantization.accuracy_level) > 1
+        return self.output / f"acc{candidate.level}" if several else self.output
+
+    def results(self, state: SearchState) -> None:
+        """Write the result files; when the best has changed, its profile and model first."""
+        best = state.best
+        if best is not None and (self._best is None or best.candidate != self._best.candidate):
+            self._deliver_best(best.candidate)
+            self._forget(self._best)
+            self._best = best
+        facts = self._facts()
+        write_results(self.output, self.name, state.outcomes, facts=facts, cut_short=state.cut_short)
+
+    def _deliver_best(self, candidate: Candidate) -> None:
+        if self._quantizer is None:
+            return
+        item = self._quantizer(candidate)
+        self.profile(item)
+        if "gen_code" in self.job.config.stages:
+            self.code(item)
+        self.host_layers = tuple(layer.name for layer in item.plan.layers if layer.mode == "host")
+
+    def _forget(self, outcome: Outcome | None) -> None:
+        """Remove the profile of a best that is one no longer, unless every profile is asked for."""
+        if outcome is not None and self.job.config.metric.output_debug < ALL_PROFILES:
+            _remove(self.profile_path(outcome.candidate), self.output)
+
+    def profile_path(self, candidate: Candidate) -> Path:
+        """Return the path of a candidate's profile."""
+        return self.folder(candidate) / f"{candidate.profile(self.name)}.yaml"
+
+    def profile(self, item: QuantizedCandidate) -> None:
+        """Write the profile of a candidate."""
+        from slimai.quantizer.profile import profile_text
+
+        write_text(self.profile_path(item.candidate), profile_text(item.plan, self._stats))
+
+    def code(self, item: QuantizedCandidate) -> None:
+        """Write the deployable model: QDQ ONNX and the integer tables."""
+        import numpy as np
+
+        from slimai.quantizer.qdq import to_qdq
+
+        model = to_qdq(item.plan)
+        write_bytes(self.output / f"{self.name}_quant.onnx", model.SerializeToString(deterministic=True))
+        file = io.BytesIO()
+        tables: dict[str, Any] = dict(item.program.table())
+        np.savez(file, **tables)
+        write_bytes(self.output / f"{self.name}_quant.npz", file.getvalue())
+        item.release()
+
+    def finish(self, state: SearchState) -> None:
+        """Write the last state and remove profiles of an earlier run that this one does not have."""
+        self.results(state)
+        kept = {self.profile_path(item.candidate) for item in state.outcomes}
+        for path in self._earlier - kept:
+            _remove(path, self.output)
+
+    def timings(self) -> None:
+        """Write what may differ between equal runs: seconds, host, time."""
+        from datetime import UTC, datetime
+
+        document = {
+            "seconds": self._seconds,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": socket.gethostname(),
+            "python": platform.python_version(),
+        }
+        write_text(self.output / "timings.json", json.dumps(document, indent=1) + "\n")
+
+    def _facts(self) -> Mapping[str, Any]:
+        from slimai import __version__
+
+        config, result = self.job.config, self.float_result
+        return {
+            "slimai": __version__,
+            "network": self.name,
+            "config": config.key(),
+            "metric": self.job.metric.name,
+            "arithmetic": config.target.arithmetic,
+            "target": config.target.name,
+            "images": {"calibration": len(self.job.calibration), "validation": len(self.job.validation)},
+            "float": None
+            if result is None
+            else {"value": result.value, "score": result.score, "values": dict(result.values)},
+            "host_layers": list(self.host_layers),
+        }
+
+
+def _remove(profile: Path, output: Path) -> None:
+    """Remove a profile, and its level's folder when nothing else is in it."""
+    profile.unlink(missing_ok=True)
+    folder = profile.parent
+    if folder != output and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _earlier_profiles(output: Path) -> set[Path]:
+    """Return the profile files that an earlier run of this folder lists."""
+    try:
+        earlier = json.loads((output / "run.json").read_text(encoding="utf-8"))
+        rows = [(str(row["profile"]), int(row["accuracy_level"])) for row in earlier["candidates"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    plain = [(Path(profile).name, level) for profile, level in rows]
+    return {output / name for name, _ in plain} | {output / f"acc{level}" / name for name, level in plain}

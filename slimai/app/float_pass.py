@@ -1,0 +1,118 @@
+"""The two float passes of a job: calibration statistics (cached by content) and the validation reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimai.app.prepare import Job
+from slimai.artifacts.cache import Cache, content_key, hash_files
+from slimai.artifacts.spill import Spill
+from slimai.search.evaluate import Validation
+from slimai.search.events import Reporter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from slimai.calibration.statistics import Statistics
+    from slimai.data.sample import Sample
+    from slimai.graph.ir import Graph
+
+BATCH_ELEMENTS = 1 << 20  # largest activation of a batch, in elements: keeps a batch near the cache
+PERCENTILE_BINS = 2048
+MOST_IMAGES = 32
+
+
+def batch_size(graph: Graph) -> int:
+    """Return how many images are run at once: as many as keep the largest activation near 2^20 elements."""
+    if not graph.batchable:
+        return 1
+    largest = 1
+    for name in graph.activations():
+        size = 1
+        for dim in graph.shape(name):
+            size *= dim
+        largest = max(largest, size)
+    return max(1, min(MOST_IMAGES, BATCH_ELEMENTS // largest))
+
+
+def graph_hash(graph: Graph) -> str:
+    """Return the sha256, in hex, of the network as it is saved."""
+    from slimai.graph.save import to_onnx
+
+    return content_key(to_onnx(graph).SerializeToString(deterministic=True))
+
+
+def calibrate(job: Job, graph: Graph, cache: Cache, reporter: Reporter, *, threads: int) -> Statistics:
+    """Return the statistics of every activation over the calibration images, from the cache when they are there."""
+    from slimai import __version__
+    from slimai.calibration.statistics import Statistics
+
+    bins = job.config.quantization.histogram_bins or PERCENTILE_BINS
+    key = content_key(
+        "statistics",
+        __version__,
+        graph_hash(graph),
+        preprocessing_key(job),
+        hash_files(file for sample in job.calibration for file in sample.files),
+        bins,
+    )
+    stats, found = cache.get(
+        key,
+        ".stats.npz",
+        lambda: _collect(job, graph, reporter, bins, threads),
+        lambda value, path: value.save(path),
+        Statistics.load,
+    )
+    if found:
+        reporter.line(f"calibration: found in the cache ({len(job.calibration)} images)")
+    result: Statistics = stats
+    return result
+
+
+def preprocessing_key(job: Job) -> str:
+    """Return the settings that turn image files into inputs, as text."""
+    keep = {"input_data_layout", "channel_order", "mean", "stddev", "resize", "input_node_name"}
+    return json.dumps(job.config.network.model_dump(mode="json", include=keep), sort_keys=True)
+
+
+def _collect(job: Job, graph: Graph, reporter: Reporter, bins: int, threads: int) -> Statistics:
+    from slimai.calibration.collect import collect
+
+    names = [str(sample.files[0]) for sample in job.calibration]
+    with reporter.stage("calibrate", len(job.calibration)) as stage:
+
+        def feeds() -> Iterator[Mapping[str, NDArray[Any]]]:
+            for samples, arrays in _batches(job, job.calibration, batch_size(graph)):
+                yield arrays
+                stage.advance(len(samples))
+
+        return collect(graph, feeds(), bins=bins, per_channel=True, threads=threads, names=names)
+
+
+def _batches(
+    job: Job, samples: tuple[Sample, ...], batch: int
+) -> Iterator[tuple[list[Sample], Mapping[str, NDArray[Any]]]]:
+    from slimai.data.loader import iter_batches
+
+    yield from iter_batches(samples, job.preprocess, batch)
+
+
+def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int) -> Validation:
+    """Return the validation set with its inputs and float outputs spilled to `folder`."""
+    from slimai.runtime.session import FloatSession
+
+    session = FloatSession(job.graph, threads=threads)
+    count = len(job.validation)
+    inputs, outputs = Spill(folder / "inputs", count), Spill(folder / "reference", count)
+    placed: list[Sample] = []
+    batch = batch_size(job.graph)
+    with reporter.stage("float reference", count) as stage:
+        for samples, arrays in _batches(job, job.validation, batch):
+            inputs.put(len(placed), arrays)
+            outputs.put(len(placed), session.run(arrays))
+            placed.extend(samples)
+            stage.advance(len(samples))
+    return Validation(tuple(placed), inputs, outputs, job.outputs, batch)

@@ -1,0 +1,159 @@
+"""The deployable model: the integer network as a QDQ ONNX that any ONNX Runtime runs (SPEC 8.6).
+
+Every quantized tensor passes QuantizeLinear -> DequantizeLinear with the plan's parameters, weights are
+integer initializers behind a DequantizeLinear, biases s32 initializers at scale s_x * s_w. Host layers stay
+in float between. 16-bit types need operator set 21; there the bias is float and no exactness is claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slimai.graph.ir import Array, Graph, Node, TensorInfo
+from slimai.graph.ops import TRAITS
+from slimai.quantizer.params import QParams
+from slimai.quantizer.plan import Layer, QuantPlan, QWeight
+from slimai.quantizer.requantize import REQUANTIZE
+from slimai.quantizer.weights import weight_layout
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET_8BIT, OPSET_16BIT = 17, 21
+
+
+def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
+    """Return the QDQ model of a plan, checked; batch is open when the network allows it.
+
+    Inputs and outputs are float and bear the network's own names.
+    """
+    from onnx import checker
+
+    from slimai.graph.save import to_onnx
+
+    graph = qdq_graph(plan)
+    opset = OPSET_16BIT if any(params.dtype.bits == 16 for params in plan.tensors.values()) else OPSET_8BIT
+    versions = {**graph.opsets, "": max(opset, graph.opsets.get("", opset))}
+    model = to_onnx(replace(graph, opsets=versions), batch="N" if graph.batchable else 1)
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def qdq_graph(plan: QuantPlan) -> Graph:
+    """Return the float graph of the plan with QuantizeLinear and DequantizeLinear nodes in it."""
+    return _Writer(plan).write()
+
+
+@dataclass
+class _Writer:
+    """Collects nodes and constants. `read_as`: tensor -> the name that a consumer of its integers reads."""
+
+    plan: QuantPlan
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+    infos: list[TensorInfo] = field(default_factory=list)
+    read_as: dict[str, str] = field(default_factory=dict)
+
+    def write(self) -> Graph:
+        graph = self.plan.graph
+        for name in graph.inputs:
+            if name in self.plan.tensors:
+                self.read_as[name] = f"{name}__dq"
+                self._round_trip(name, f"{name}__dq", name, self.plan.tensors[name])
+        for layer in self.plan.layers:
+            self._layer(layer)
+        return graph.edited(self.nodes, constants=self.constants, tensors=self.infos)
+
+    def _layer(self, layer: Layer) -> None:
+        node = replace(layer.node, inputs=tuple(self.read_as.get(name, name) for name in layer.node.inputs))
+        if layer.mode == "integer":
+            node = self._with_constants(layer, node)
+        made = [node] if layer.activation is None else [node, layer.activation]
+        renames = {name: self._float_name(name) for name in layer.outputs if name in self.plan.tensors}
+        for item in made:
+            outputs = tuple(renames.get(name, name) for name in item.outputs)
+            if item.op == REQUANTIZE:
+                renames[item.outputs[0]] = item.inputs[0]
+            else:
+                self.nodes.append(replace(item, outputs=outputs))
+        for name, source in renames.items():
+            self._round_trip(source, name, name, self.plan.tensors[name])
+
+    def _float_name(self, name: str) -> str:
+        """Return the name of the value before it is rounded."""
+        source = f"{name}__float"
+        self._describe(source, name, "float32")
+        return source
+
+    def _with_constants(self, layer: Layer, node: Node) -> Node:
+        """Return the node reading its weights, bias and operands from integer initializers."""
+        inputs = list(node.inputs)
+        if layer.weight is not None:
+            position = next(i for i, name in enumerate(layer.node.inputs) if name in self.plan.graph.constants)
+            inputs[position] = self._weight(layer, layer.weight, layer.node.inputs[position])
+        if layer.bias is not None and layer.weight is not None:
+            inputs[TRAITS[layer.node.op].bias :] = [self._bias(layer, layer.weight, layer.bias)]
+        for position, (values, params) in layer.operands.items():
+            name = f"{layer.name}__operand{position}"
+            inputs[position] = self._constant(name, values, np.array([params.scale]), params.zero_point, None)
+        return replace(node, inputs=tuple(inputs))
+
+    def _weight(self, layer: Layer, weight: QWeight, source: str) -> str:
+        name = f"{layer.name}__weight"
+        layout = weight_layout(layer.node, weight.values.shape)
+        if weight.per_channel and layout.groups > 1:
+            # a grouped ConvTranspose has more output channels than its weight has along that axis
+            real = weight.values * layout.spread(weight.scale, weight.values.shape)
+            self.constants[name] = real.astype(np.float32).reshape(self.plan.graph.shape(source))
+            return name
+        axis = layout.axis if weight.per_channel else None
+        return self._constant(name, weight.values, weight.scale, weight.zero_point, axis)
+
+    def _bias(self, layer: Layer, weight: QWeight, bias: Array) -> str:
+        name = f"{layer.name}__bias"
+        params = self.plan.tensors[layer.inputs[0]]
+        scale = np.float32(params.scale) * weight.scale.astype(np.float32)
+        small = np.abs(bias).max(initial=0) < 2**31 and params.dtype.bits == 8
+        if not small:
+            self.constants[name] = (bias * params.scale * weight.scale).astype(np.float32)
+            return name
+        axis = 0 if weight.per_channel else None
+        return self._constant(name, bias.astype(np.int32), scale, 0, axis)
+
+    def _constant(self, name: str, values: Array, scale: Array, zero_point: int, axis: int | None) -> str:
+        """Add an integer initializer behind a DequantizeLinear and return the float name."""
+        quantized = f"{name}__q"
+        self.constants[quantized] = values
+        self._describe_constant(name, values.shape)
+        parameters = self._parameters(name, scale, zero_point, values.dtype, axis)
+        self.nodes.append(_linear("DequantizeLinear", (quantized, *parameters), name, axis))
+        return name
+
+    def _round_trip(self, source: str, target: str, stem: str, params: QParams) -> None:
+        """Add source -> QuantizeLinear -> DequantizeLinear -> target."""
+        parameters = self._parameters(stem, np.array([params.scale]), params.zero_point, params.dtype.numpy, None)
+        self._describe(f"{stem}__q", stem, params.dtype.numpy.name)
+        self._describe(target, stem, "float32")
+        self.nodes.append(_linear("QuantizeLinear", (source, *parameters), f"{stem}__q", None))
+        self.nodes.append(_linear("DequantizeLinear", (f"{stem}__q", *parameters), target, None))
+
+    def _parameters(self, stem: str, scale: Array, zero_point: int, dtype: Any, axis: int | None) -> tuple[str, str]:
+        shape = () if axis is None else (scale.size,)
+        self.constants[f"{stem}__scale"] = np.asarray(scale, np.float32).reshape(shape)
+        self.constants[f"{stem}__zero_point"] = np.full(shape, zero_point, dtype)
+        return f"{stem}__scale", f"{stem}__zero_point"
+
+    def _describe(self, name: str, like: str, dtype: str) -> None:
+        self.infos.append(TensorInfo(name, self.plan.graph.shape(like), dtype))
+
+    def _describe_constant(self, name: str, shape: tuple[int, ...]) -> None:
+        self.infos.append(TensorInfo(name, shape, "float32"))
+
+
+def _linear(op: str, inputs: tuple[str, ...], output: str, axis: int | None) -> Node:
+    attrs: Mapping[str, Any] = {} if axis is None else {"axis": axis}
+    return Node(f"{output}__{op}", op, inputs, (output,), attrs)

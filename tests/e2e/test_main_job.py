@@ -1,0 +1,113 @@
+"""The main job end to end on the networks that ship with slimai."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+
+@pytest.fixture(scope="module")
+def yolo_run(slimai, tmp_path_factory, cache_dir):
+    output = tmp_path_factory.mktemp("yolo")
+    done = slimai(
+        "+model=yolo", f"path.output_dir={output}", f"path.tmp_dir={cache_dir}", "quantization.accuracy_level=[1,3]"
+    )
+    return done, output
+
+
+def test_it_ends_with_a_table_that_fits_eighty_columns(yolo_run):
+    done, output = yolo_run
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Traceback") == 0
+    table = done.stdout.rstrip().splitlines()
+    assert table[0].startswith("yolo: float score 0.9")
+    assert sum("best" in line for line in table) == 1
+    rows = [line for line in table if line.startswith("yolo_")]
+    assert len(rows) == 6
+    assert all(len(line) <= 80 for line in table if str(output) not in line)
+
+
+def test_levels_one_and_three_keep_the_accuracy(yolo_run):
+    _, output = yolo_run
+    run = json.loads((output / "run.json").read_text())
+    assert run["float"]["score"] >= 0.90
+    best = {level: max(c["score"] for c in run["candidates"] if c["accuracy_level"] == level) for level in (1, 3)}
+    assert best[3] >= run["float"]["score"] - 0.02
+    assert best[1] >= run["float"]["score"] - 0.04
+    assert run["cut_short"] is False
+
+
+def test_result_files_agree_with_each_other(yolo_run):
+    _, output = yolo_run
+    run = json.loads((output / "run.json").read_text())
+    best = (output / "BestProfile.txt").read_text().strip()
+    assert run["best"]["profile"] == best
+    assert (output / f"acc{run['best']['accuracy_level']}" / best).is_file()
+    rows = (output / "FixedPoint_Results.txt").read_text().splitlines()
+    assert rows[0].startswith("# profile\taccuracy_level\trange\tvalue\tscore\testimated_ms\timages")
+    assert len(rows) == 1 + len(run["candidates"])
+    assert (output / "ProfileList.txt").read_text().split() == ["yolo_96.yaml", "yolo_98.yaml", "yolo_100.yaml"]
+    assert run["best"]["score"] == max(item["score"] for item in run["candidates"])
+    assert all(item["latency_ms"] > 0 for item in run["candidates"])
+
+
+def test_the_saved_models_run_anywhere(yolo_run):
+    _, output = yolo_run
+    rng = np.random.default_rng(0)
+    image = rng.random((1, 3, 128, 128), dtype=np.float32)
+    answers = []
+    for name in ("tvmgen_yolo_slimai_main_0.onnx", "yolo_quant.onnx"):
+        model = onnx.load(output / name)
+        onnx.checker.check_model(model, full_check=True)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        answers.append(session.run(None, {session.get_inputs()[0].name: image}))
+    for ours, theirs in zip(*answers, strict=True):
+        cosine = float((ours * theirs).sum() / np.linalg.norm(ours) / np.linalg.norm(theirs))
+        assert cosine > 0.98
+    with np.load(output / "yolo_quant.npz", allow_pickle=False) as tables:
+        assert any(array.dtype == np.int8 for array in tables.values())
+        assert all(array.dtype.kind in "iuf" or array.dtype.kind == "U" for array in tables.values())
+
+
+def test_the_same_command_again_computes_nothing_and_leaves_the_same_bytes(yolo_run, slimai, cache_dir):
+    _, output = yolo_run
+    volatile = {"timings.json", "slimai.log"}
+    before = {
+        path.relative_to(output): path.read_bytes()
+        for path in output.rglob("*")
+        if path.is_file() and path.name not in volatile and ".slimai" not in path.parts
+    }
+    done = slimai(
+        "+model=yolo", f"path.output_dir={output}", f"path.tmp_dir={cache_dir}", "quantization.accuracy_level=[1,3]"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "found in the cache" in done.stderr
+    for name, data in before.items():
+        assert (output / name).read_bytes() == data, name
+
+
+@pytest.mark.parametrize(("model", "bar"), [("mobilenet_digits", 0.95), ("unet_digits", 0.80)])
+def test_the_other_examples_run_too(slimai, tmp_path, cache_dir, model, bar):
+    done = slimai(f"+model={model}", f"path.output_dir={tmp_path}", f"path.tmp_dir={cache_dir}")
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["float"]["score"] >= bar
+    assert run["best"]["score"] >= run["float"]["score"] - 0.03
+
+
+def test_stages_stop_where_they_are_told(slimai, tmp_path, cache_dir):
+    done = slimai(
+        "+model=mobilenet_digits",
+        f"path.output_dir={tmp_path}",
+        f"path.tmp_dir={cache_dir}",
+        "stages=[gen_quant_profile]",
+    )
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert "mobilenet_digits_100.yaml" in names
+    assert not any(re.search("quant.onnx|BestProfile", name) for name in names)
