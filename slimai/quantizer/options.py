@@ -35,7 +35,8 @@ class QuantOptions:
     the place of the range. level4_weights: s16, or s8 for 16x8; also
     what 16-bit nodes of a mixed network take. limits: final limits by tensor, from an edited profile; never scaled
     again. datatypes: node name -> (bits read, bits written), from mixed-precision rules. nonnegative_inputs: network
-    inputs that cannot be negative. bias_offsets: node name -> [O] added to the float bias.
+    inputs that cannot be negative. bias_offsets: node name -> [O] added to the float bias. bias_correction: the
+    analytic one, from per-channel means. weight_clipping: weights are clipped where that lowers their squared error.
     """
 
     level: int = 1
@@ -47,3 +48,5 @@ class QuantOptions:
     datatypes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     nonnegative_inputs: tuple[str, ...] = ()
     bias_offsets: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    bias_correction: bool = False
+    weight_clipping: bool = False

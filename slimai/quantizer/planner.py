@@ -13,6 +13,8 @@ from slimai.graph.ir import Array, Graph, Node
 from slimai.graph.names import node_names, profile_names
 from slimai.graph.ops import TRAITS, is_depthwise
 from slimai.quantizer.assign import Assignment, assign, host_decisions
+from slimai.quantizer.bias_correction import corrected_bias
+from slimai.quantizer.clipping import clipped_peaks
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import activation_params, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
@@ -41,7 +43,7 @@ def build_plan(graph: Graph, stats: Statistics, options: QuantOptions, target: T
     network = insert_requantize(given)
     plan_graph = network.graph(graph)
     names = node_names(plan_graph, layer_kinds(plan_graph))
-    builder = LayerBuilder(graph, network, given, options, target)
+    builder = LayerBuilder(graph, network, given, options, target, stats)
     layers = []
     for step in network.steps:
         layer, notes = builder.layer(step, names[step.name])
@@ -49,7 +51,16 @@ def build_plan(graph: Graph, stats: Statistics, options: QuantOptions, target: T
         decisions += notes
     shown = tensor_names(graph, plan_graph)
     profile = {name: shown[name] for name in plan_graph.activations() if name in network.params}
-    return QuantPlan(plan_graph, tuple(layers), network.params, options.level, profile, tuple(decisions))
+    limits = {name: _limits(given, name, network.params[name]) for name in profile}
+    return QuantPlan(plan_graph, tuple(layers), network.params, options.level, profile, tuple(decisions), limits)
+
+
+def _limits(given: Assignment, tensor: str, params: QParams) -> tuple[float, float]:
+    """Return the limits of the tensor's group, or what its parameters reach where a Requantize made it."""
+    if tensor not in given.widths:
+        return limits_of(params)
+    found = given.group_limits(tensor, params.dtype.bits)
+    return found.low, found.high
 
 
 def layer_kinds(graph: Graph) -> dict[str, str]:
@@ -106,6 +117,7 @@ class LayerBuilder:
     given: Assignment
     options: QuantOptions
     target: Target
+    stats: Statistics
 
     def layer(self, step: Step, name: str) -> tuple[Layer, tuple[Decision, ...]]:
         """Return the layer of `step`, with what had to be adjusted."""
@@ -126,17 +138,31 @@ class LayerBuilder:
 
     def _weighted(self, step: Step, weights: Array) -> QuantizedLayer:
         bits = self._bits(step)
-        bias = self._float_bias(step)
-        return quantize_layer(
-            step.name,
-            weights,
-            bias,
-            weight_layout(step.node, weights.shape),
-            self.network.params[step.inputs[0]].scale,
-            weight_type(self.options, bits),
-            per_channel=self._per_channel(step),
-            wide=bits == 16,
+        dtype, per_channel = weight_type(self.options, bits), self._per_channel(step)
+        layout = weight_layout(step.node, weights.shape)
+        scale = self.network.params[step.inputs[0]].scale
+        limits = (
+            clipped_peaks(weights, layout, dtype, per_channel=per_channel) if self.options.weight_clipping else None
         )
+
+        def quantized(bias: Array | None) -> QuantizedLayer:
+            return quantize_layer(
+                step.name, weights, bias, layout, scale, dtype, per_channel=per_channel, wide=bits == 16, limits=limits
+            )
+
+        bias = self._float_bias(step)
+        made = quantized(bias)
+        means = self._input_means(step)
+        if means is None:
+            return made
+        real = made.weight.values * layout.spread(made.weight.scale, weights.shape)
+        return quantized(corrected_bias(step.node, weights, real, bias, means))
+
+    def _input_means(self, step: Step) -> NDArray[np.float64] | None:
+        """Return the mean of each channel that the layer reads, where analytic bias correction needs it."""
+        tensor = self.network.sources.get(step.inputs[0], step.inputs[0])
+        channels = self.stats[tensor].channels if self.options.bias_correction and tensor in self.stats else None
+        return None if channels is None else channels.means
 
     def _per_channel(self, step: Step) -> bool:
         """Whether the target has a kernel with one weight scale an output channel for this layer."""

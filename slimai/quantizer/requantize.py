@@ -20,6 +20,7 @@ class Network:
     steps: list[Step] = field(default_factory=list)
     params: dict[str, QParams] = field(default_factory=dict)
     added: dict[str, TensorInfo] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)  # added tensor -> the float tensor that it holds
 
     def graph(self, source: Graph) -> Graph:
         """Return `source` with the Requantize nodes in it."""
@@ -100,6 +101,7 @@ class _Builder:
 
     def _add_tensor(self, name: str, like: str, params: QParams) -> None:
         self.network.params[name] = params
+        self.network.sources[name] = like
         self.network.added[name] = replace(self.given.graph.tensors[like], name=name)
 
     def _append(self, label: str, source: str, target: str) -> None:

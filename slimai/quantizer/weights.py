@@ -55,6 +55,26 @@ def weight_layout(node: Node, shape: tuple[int, ...]) -> WeightLayout:
     return WeightLayout(len(shape) - 1)
 
 
+def grouped(node: Node, weights: Array) -> Array:
+    """Return the weights of a Conv, ConvTranspose or Gemm as [groups, outputs a group, inputs a group, kernel]."""
+    if node.op == "Gemm":
+        matrix = weights if node.attrs["transB"] else weights.T
+        return matrix[None, :, :, None]
+    groups = int(node.attrs["group"])
+    split = weights.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1)
+    return split if node.op == "Conv" else split.transpose(0, 2, 1, 3)
+
+
+def ungrouped(node: Node, weights: Array, groups: Array) -> Array:
+    """Return what `grouped` gives, possibly with other values, in the stored shape of `weights`."""
+    if node.op == "Gemm":
+        matrix = groups[0, :, :, 0]
+        return matrix if node.attrs["transB"] else matrix.T
+    if node.op == "ConvTranspose":
+        groups = groups.transpose(0, 2, 1, 3)
+    return groups.reshape(weights.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class QuantizedLayer:
     """Weights, bias (None when the layer has none) and what had to be adjusted."""

@@ -1,0 +1,205 @@
+"""Scores of the labelled networks: float, levels 0..4, accuracy aids, and peers on the same images.
+
+Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [--levels 0,1,2,3,4]
+       [--images N] [--calibration N] [--aids default|none|...] [--peers] [--json out.json]
+
+The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives score / float score
+and, at the end, the mean over networks. Peers (ONNX Runtime's quantize_static) run only with --peers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORKS = (
+    "kws_dscnn",
+    "resnet20_cifar10",
+    "mobilenet_v1_imagenet",
+    "mobilenetv2_yolov3_nano_voc",
+    "ultraface_ssd",
+    "faceboxes_ssd",
+    "yolo_fastest_coco",
+    "yolox_nano_coco",
+    "espnet_camvid",
+    "portrait_segmentation",
+    "fsrcnn_x2",
+)
+
+
+def preset(name: str, work: Path) -> Any:
+    """Return the validated configuration of a preset of conf/model."""
+    from omegaconf import OmegaConf
+
+    from slimai.schema.root import SlimaiConfig
+
+    data: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "model" / f"{name}.yaml"), resolve=True)
+    data["path"]["output_dir"] = str(work / name)
+    if name == "kws_dscnn":
+        from unpack_kws import unpack
+
+        unpack(Path(os.environ["SLIMAI_SHARED"]) / "data" / "datasets" / "kws", work / "kws_arrays")
+        data["path"]["image_dir"] = str(work / "kws_arrays")
+    return SlimaiConfig.model_validate(data, context={"base": ROOT})
+
+
+class Score(NamedTuple):
+    """Score of the metric, and signal-to-quantization-noise ratio of the outputs in dB."""
+
+    score: float
+    sqnr: float
+
+
+@dataclass
+class Bench:
+    """One network with its images in memory, its float outputs and its metric."""
+
+    name: str
+    job: Any
+    calibration: list[dict[str, np.ndarray]]
+    validation: list[tuple[Any, dict[str, np.ndarray]]]
+    reference: list[dict[str, np.ndarray]] = field(default_factory=list)
+    float_score: float = 0.0
+
+    @classmethod
+    def load(cls, name: str, work: Path, images: int, calibration: int) -> Bench:
+        """Return the network with at most so many images of each kind."""
+        from slimai.app.prepare import prepare
+        from slimai.data.loader import iter_batches
+        from slimai.runtime.session import FloatSession
+
+        config = preset(name, work)
+        job = prepare(config)
+        calib = [arrays for _, arrays in iter_batches(job.calibration[:calibration], job.preprocess, 1)]
+        step = max(1, len(job.validation) // images)
+        chosen = job.validation[::step][:images] if images else job.validation
+        val = [(samples[0], arrays) for samples, arrays in iter_batches(chosen, job.preprocess, 1)]
+        bench = cls(name, job, calib, val)
+        session = FloatSession(job.graph)
+        bench.reference = [session.run(arrays) for _, arrays in val]
+        bench.float_score = bench.measure(bench.reference)
+        return bench
+
+    def measure(self, outputs: Sequence[Mapping[str, np.ndarray]]) -> float:
+        """Return the metric's score of float outputs by name, one mapping an image."""
+        job = self.job
+        records = []
+        for (sample, _), mine, truth in zip(self.validation, outputs, self.reference, strict=True):
+            ours = [mine[name] for name in job.outputs]
+            theirs = [truth[name] for name in job.outputs] if job.metric.uses_float else None
+            records.append(job.metric.measure(sample, ours, theirs))
+        result = job.metric.combine(records)
+        return float(result.score if result.score is not None else result.value)
+
+    def plan_score(self, plan: Any, threads: int = 1) -> Score:
+        """Return score and noise of an integer network in the target's own arithmetic."""
+        from slimai.simulator.program import compile_plan
+
+        program = compile_plan(plan, self.job.config.target, arithmetic="native", threads=threads)
+        outputs = [program.dequantize(program.run(arrays)) for _, arrays in self.validation]
+        return Score(self.measure(outputs), self.noise(outputs))
+
+    def noise(self, outputs: Sequence[Mapping[str, np.ndarray]]) -> float:
+        """Return the signal-to-quantization-noise ratio of all outputs in dB, the mean over images and outputs."""
+        ratios = []
+        for mine, truth in zip(outputs, self.reference, strict=True):
+            for name, value in truth.items():
+                power, error = np.square(value, dtype=float).sum(), np.square(mine[name] - value, dtype=float).sum()
+                ratios.append(10 * np.log10((power + 1e-30) / (error + 1e-30)))
+        return float(np.mean(ratios))
+
+
+def variants(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (label, options) of each `name[+name...]` in a comma list: none, eq, bc, clip, default."""
+    for label in text.split(","):
+        yield label, {part: True for part in label.split("+") if part not in {"none", ""}}
+
+
+def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
+    """Return the score of one level with the given accuracy aids."""
+    from slimai.calibration.collect import collect
+    from slimai.quantizer.options import QuantOptions
+    from slimai.quantizer.planner import build_plan
+
+    graph = bench.job.graph
+    target = bench.job.config.target
+    if aids.get("fold"):
+        from slimai.quantizer.constant_channels import fold_constant_channels
+
+        graph, _ = fold_constant_channels(graph)
+    if aids.get("eq"):
+        from slimai.quantizer.equalization import equalize
+
+        graph = equalize(graph, target).graph
+    key = (bench.name, bool(aids.get("eq")), bool(aids.get("fold")))
+    if key not in cache:
+        cache[key] = (graph, collect(graph, bench.calibration, bins=10240, per_channel=True))
+    graph, stats = cache[key]
+    from slimai.app.quantize import nonnegative_inputs
+
+    options = QuantOptions(
+        level=level,
+        nonnegative_inputs=nonnegative_inputs(bench.job),
+        **{name: True for key, name in (("bc", "bias_correction"), ("clip", "weight_clipping")) if aids.get(key)},
+        **extra,
+    )
+    return bench.plan_score(build_plan(graph, stats, options, target))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--levels", default="0,1,2,3,4")
+    parser.add_argument("--images", type=int, default=0, help="validation images a network (0: all)")
+    parser.add_argument("--calibration", type=int, default=64)
+    parser.add_argument("--aids", default="none", help="comma list of combinations such as none,eq,eq+bc")
+    parser.add_argument("--methods", default="100", help="comma list of range percents, ImprovedMSE, ImprovedKL")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parent))
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in given.networks.split(","):
+            rows += table_of(name, Path(folder), given)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def table_of(name: str, work: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Print and return the rows of one network."""
+    start = time.perf_counter()
+    bench = Bench.load(name, work, given.images, given.calibration)
+    print(f"{name}: float {bench.float_score:.4f} on {len(bench.validation)} images")
+    rows, cache = [], {}
+    for label, aids in variants(given.aids):
+        for method in given.methods.split(","):
+            extra = {"method": method} if method.startswith("Improved") else {"percent": float(method)}
+            scores = {int(n): run(bench, int(n), aids, extra, cache) for n in given.levels.split(",")}
+            shown = "  ".join(f"{level}: {score.score:.4f} {score.sqnr:5.2f}dB" for level, score in scores.items())
+            print(f"  {label:10s} {method:12s} {shown}  ({time.perf_counter() - start:.0f} s)", flush=True)
+            rows.append(
+                {
+                    "network": name,
+                    "float": bench.float_score,
+                    "aids": label,
+                    "method": method,
+                    **{str(k): v for k, v in scores.items()},
+                }
+            )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Equalization keeps what the network computes and evens out the ranges; what it cannot do is said."""
+
+import numpy as np
+import pytest
+
+from slimai.quantizer.equalization import columns_of, equalize, rows_of
+from slimai.runtime.session import FloatSession
+
+
+def uneven(rng, *shape):
+    """Return weights whose channels differ by a factor of a thousand."""
+    return rng.normal(size=shape) * 10.0 ** rng.uniform(-1.5, 1.5, (shape[0],) + (1,) * (len(shape) - 1))
+
+
+def same_function(graph, changed, rng):
+    """Tolerance: 2e-6 of the largest output (float32 rounding in another order)."""
+    for seed in range(3):
+        x = {
+            name: np.random.default_rng(seed).normal(size=graph.shape(name)).astype(np.float32) for name in graph.inputs
+        }
+        before, after = FloatSession(graph).run(x), FloatSession(changed).run(x)
+        for name, value in before.items():
+            np.testing.assert_allclose(after[name], value, rtol=0, atol=2e-6 * np.abs(value).max())
+
+
+def depthwise_chain(net, rng, clamp="Relu", **attrs):
+    n = net()
+    n.conv("x", "a", uneven(rng, 6, 4, 1, 1), rng.normal(size=6))
+    n.node(clamp, ("a",), "ra", **attrs)
+    n.conv("ra", "d", uneven(rng, 6, 1, 1, 1), rng.normal(size=6), group=6)
+    n.node(clamp, ("d",), "rd", **attrs)
+    n.conv("rd", "y", uneven(rng, 3, 6, 1, 1), rng.normal(size=3))
+    return n.graph("y")
+
+
+def test_depthwise_chain(net, rng):
+    graph = depthwise_chain(net, rng)
+    made = equalize(graph)
+    same_function(graph, made.graph, rng)
+    assert [d.what for d in made.decisions] == ["channels equalized"] * 2
+    for writer, reader in (("n_a", "n_d"), ("n_d", "n_y")):
+        a, b = made.graph.by_name[writer], made.graph.by_name[reader]
+        written = rows_of(a, made.graph.constants[a.inputs[1]])
+        read = columns_of(b, made.graph.constants[b.inputs[1]])
+        np.testing.assert_allclose(written / written.max(), read / read.max(), rtol=0.02)
+    spread = rows_of(graph.by_name["n_d"], graph.constants["d_w"])
+    evened = rows_of(made.graph.by_name["n_d"], made.graph.constants["d_w"])
+    assert evened.max() / evened.min() < spread.max() / spread.min()
+
+
+def test_residual_network(net, rng):
+    n = net()
+    n.conv("x", "a", uneven(rng, 5, 4, 1, 1))
+    n.node("LeakyRelu", ("a",), "ra", alpha=0.1)
+    n.conv("ra", "b", uneven(rng, 5, 5, 1, 1), rng.normal(size=5))
+    n.node("Add", ("ra", "b"), "s")
+    n.node("Relu", ("s",), "rs")
+    n.node("GlobalAveragePool", ("rs",), "p", (1, 5, 1, 1))
+    n.node("Reshape", ("p",), "f", (1, 5), shape=(1, 5))
+    n.const("fc", rng.normal(size=(3, 5)))
+    n.const("fb", rng.normal(size=(3,)))
+    n.node("Gemm", ("f", "fc", "fb"), "y", (1, 3), transB=1)
+    graph = n.graph("y")
+    made = equalize(graph)
+    same_function(graph, made.graph, rng)
+    assert "read by n_b, n_y" in made.decisions[0].why
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_grouped_and_transposed_layers(net, rng, group):
+    n = net()
+    n.conv("x", "a", uneven(rng, 6, 4, 1, 1))
+    n.node("PRelu", ("a", n.const("slope", rng.uniform(0, 1, (6, 1, 1)))), "ra")
+    n.conv("ra", "b", uneven(rng, 4, 6 // group, 1, 1), group=group)
+    n.const("t_w", rng.normal(size=(4, 3, 2, 2)))
+    n.node(
+        "ConvTranspose",
+        ("b", "t_w"),
+        "t",
+        (1, 3 * group, 16, 16),
+        strides=(2, 2),
+        dilations=(1, 1),
+        pads=(0, 0, 0, 0),
+        group=group,
+        output_padding=(0, 0),
+    )
+    n.node("Relu", ("t",), "rt")
+    n.conv("rt", "y", uneven(rng, 2, 3 * group, 1, 1))
+    graph = n.graph("y")
+    made = equalize(graph)
+    same_function(graph, made.graph, rng)
+    assert [d.what for d in made.decisions] == ["channels equalized"] * 3
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (lambda n: n.node("Clip", ("a",), "r", lo=0.0, hi=6.0), "Clip n_r needs one clamp"),
+        (lambda n: n.node("Sigmoid", ("a",), "r"), "Sigmoid n_r does not commute with a factor a channel"),
+        (lambda n: n.node("Add", ("a", n.const("k", np.ones((1, 6, 1, 1)))), "r"), "Add n_r does not commute"),
+        (lambda n: n.node("Concat", ("a", "a"), "r", (1, 12, 8, 8), axis=1), "Concat n_r does not commute"),
+        (lambda n: n.node("Transpose", ("a",), "r", (1, 6, 8, 8), perm=(0, 1, 3, 2)), "Transpose n_r does not"),
+    ],
+)
+def test_what_is_left_alone(net, rng, build, reason):
+    n = net()
+    n.conv("x", "a", uneven(rng, 6, 4, 1, 1))
+    build(n)
+    n.conv("r", "y", uneven(rng, 3, n.tensors["r"].shape[1], 1, 1))
+    graph = n.graph("y")
+    made = equalize(graph)
+    assert made.graph.constants["a_w"] is graph.constants["a_w"] or np.array_equal(
+        made.graph.constants["a_w"], graph.constants["a_w"]
+    )
+    (note,) = [d for d in made.decisions if d.where == "n_a"]
+    assert note.what == "not equalized"
+    assert note.why.startswith(reason)
+
+
+def test_network_outputs_are_left_alone(net, rng):
+    n = net()
+    n.conv("x", "a", uneven(rng, 6, 4, 1, 1))
+    n.conv("a", "y", uneven(rng, 3, 6, 1, 1))
+    made = equalize(n.graph("y", "a"))
+    assert [d.why for d in made.decisions] == ["holds a network output"]
