@@ -6,29 +6,28 @@ With `upgrade` and `save` the only door to the onnx package in this floor.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
-from onnx import checker, external_data_helper, helper, numpy_helper, shape_inference
+from onnx import checker, external_data_helper, helper, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
+from slimai.graph.infer import inferred_types, static_types
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
+from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
 from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.registry import suggest
 
-SIZE_LIMIT = 2**31 - 1
 _LIBRARY_ERRORS = (
     checker.ValidationError,
-    shape_inference.InferenceError,
     DecodeError,
     EncodeError,
     RuntimeError,
@@ -65,9 +64,9 @@ def load_onnx(
     _fix_input_shapes(model, input_shapes or {}, where)
     model = upgraded(_checked(model, where), where)
     _number_equal_names(model)
-    _refuse_huge_tensors(model, where)
+    inferred_types(model, where)  # refuses impossible sizes before native code meets them
     optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
-    graph = _to_graph(_infer_shapes(onnx.load_model_from_string(optimized), where), name or Path(path).stem, where)
+    graph = _to_graph(onnx.load_model_from_string(optimized), name or Path(path).stem, where)
     if optimize:
         _require_float_inputs(graph, where)
     graph, _ = run_passes(canonicalize(graph), BASIC_PASSES)
@@ -82,7 +81,7 @@ def _read(path: Path, where: str) -> onnx.ModelProto:
         raise InputError.at(where, f"the model file cannot be read: {first_line(error)}") from error
     if not path.is_file():
         raise InputError.at(where, "this is not a file", cure="name an ONNX file")
-    if size > SIZE_LIMIT:
+    if size > LARGEST_BYTES:
         raise InputError.at(where, "the model file is 2 GB or larger", size, cure="store its weights as external data")
     try:
         model = onnx.load_model(path, format="protobuf", load_external_data=False)
@@ -108,6 +107,7 @@ def _checked(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     for tensor in tensors:
         tensor.shape.SetInParent()  # the checker wants a shape, which many exporters leave out
     try:
+        refuse_absurd_numbers(model, where)
         checker.check_model(model)
         for tensor in tensors:
             tensor.ClearField("shape")
@@ -136,7 +136,7 @@ def _load_external_data(model: onnx.ModelProto, folder: Path, where: str) -> Non
     ] + [Diagnostic("the external data file is missing", name, location, "", where) for name, location in missing]
     if problems:
         raise InputError(problems)
-    if total > SIZE_LIMIT:
+    if total > LARGEST_BYTES:
         raise InputError.at(where, "the model and its external data are 2 GB or larger", total)
     external_data_helper.load_external_data_for_model(model, str(folder))
 
@@ -248,43 +248,14 @@ def _serialized(model: onnx.ModelProto, where: str) -> bytes:
     return data
 
 
-def _infer_shapes(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """Return the model with shapes; values that steer shapes are followed only where shapes are missing."""
-    try:
-        found = shape_inference.infer_shapes(model)
-        known = {item.name for item in (*found.graph.value_info, *found.graph.output) if _info(item)}
-        if all(name in known for node in model.graph.node for name in node.output if name):
-            return found
-        return shape_inference.infer_shapes(model, data_prop=True)
-    except _LIBRARY_ERRORS as error:
-        raise InputError.at(where, f"shapes do not fit: {first_line(error)}") from error
-
-
-def _refuse_huge_tensors(model: onnx.ModelProto, where: str) -> None:
-    """Refuse a model whose tensors cannot fit in memory, before anything tries to compute one."""
-    try:
-        found = shape_inference.infer_shapes(model)
-    except _LIBRARY_ERRORS as error:
-        raise InputError.at(where, f"shapes do not fit: {first_line(error)}") from error
-    infos = [
-        info for item in (*found.graph.input, *found.graph.value_info, *found.graph.output) if (info := _info(item))
-    ]
-    problems = [
-        Diagnostic("a tensor of 2 GB or more is not supported", info.name, list(info.shape), file=where)
-        for info in infos
-        if prod(info.shape) * np.dtype(info.dtype).itemsize > SIZE_LIMIT
-    ]
-    if problems:
-        raise UnsupportedError(problems[:1])
-
-
 def _to_graph(model: onnx.ModelProto, name: str, where: str) -> Graph:
     """Return the ONNX graph as values; operators still in their ONNX form."""
     graph = model.graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     constants |= {node.output[0]: _constant_value(node, where) for node in graph.node if node.op_type == "Constant"}
     nodes = tuple(_nodes(graph, where))
-    tensors = {item.name: info for item in (*graph.input, *graph.value_info, *graph.output) if (info := _info(item))}
+    types = static_types(model, where)
+    tensors = {key: info for key, kind in types.items() if (info := _info(key, kind))}
     tensors |= {key: TensorInfo(key, tuple(value.shape), value.dtype.name) for key, value in constants.items()}
     _require_static(nodes, tensors, where)
     domains = {node.domain for node in nodes}
@@ -341,12 +312,14 @@ def _constant_value(node: onnx.NodeProto, where: str) -> Array:
     raise UnsupportedError.at(where, f"a Constant given as '{item.name}' is not supported", key=node.output[0])
 
 
-def _info(item: onnx.ValueInfoProto) -> TensorInfo | None:
-    dims = _dims(item) if item.type.HasField("tensor_type") else None
-    if dims is None or not all(isinstance(size, int) for size in dims) or not item.type.tensor_type.elem_type:
+def _info(name: str, kind: onnx.TypeProto) -> TensorInfo | None:
+    tensor = kind.tensor_type
+    if not tensor.elem_type or not tensor.HasField("shape"):
         return None
-    dtype = helper.tensor_dtype_to_np_dtype(item.type.tensor_type.elem_type)
-    return TensorInfo(item.name, tuple(int(size) for size in dims), np.dtype(dtype).name)
+    if not all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+        return None
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    return TensorInfo(name, tuple(dim.dim_value for dim in tensor.shape.dim), np.dtype(dtype).name)
 
 
 def _require_static(nodes: Sequence[Node], tensors: Mapping[str, TensorInfo], where: str) -> None:

@@ -35,7 +35,7 @@ def optimize_offline(model: bytes, where: str, *, fuse: bool = True) -> bytes:
         target = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(target)
         try:
-            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
             return target.read_bytes()
         except (*runtime_errors(), OSError) as error:  # type: ignore[misc]
             raise InputError.at(where, f"ONNX Runtime cannot run this model: {first_line(error)}") from error
@@ -47,7 +47,7 @@ def evaluate(model: bytes, feeds: Mapping[str, Array], outputs: Sequence[str]) -
 
     options = quiet_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     return list(session.run(list(outputs), dict(feeds)))
 
 

@@ -31,7 +31,7 @@ class FloatSession:
         data = _serialized(model, wanted or ()) if isinstance(model, Graph) else model
         try:
             self._session = onnxruntime.InferenceSession(
-                data, quiet_options(threads), providers=["CPUExecutionProvider"]
+                data, quiet_options(threads), providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except runtime_errors() as error:
             raise InputError(f"ONNX Runtime cannot run this model: {first_line(error)}") from error

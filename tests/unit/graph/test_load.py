@@ -124,6 +124,32 @@ def test_huge_tensor_is_refused_before_it_is_computed(build):
     assert refused(path) == "FILE: e: a tensor of 2 GB or more is not supported (got [1, 1000000, 1000000])"
 
 
+def test_numbers_that_overflow_native_code(build):
+    scale = {"n": np.array([1, 1, 3e19, 2], dtype=F32)}
+    path = build([("Resize", ["x", "", "n"], "y", {})], {"x": [1, 2, 3, 3]}, ["y"], scale)
+    assert refused(path).startswith("FILE: resize0: constant 'n' is out of all proportion (got [1.0, 1.0, 3")
+    path = build([("Reshape", "xn", "y", {})], {"x": [1, 4]}, ["y"], {"n": np.array([2**40, -1])}, name="b")
+    assert refused(path) == (
+        "FILE: reshape0: constant 'n' is out of all proportion (got [1099511627776, -1]); export the model again"
+    )
+    path = build([("MaxPool", "x", "y", {"kernel_shape": [2**40, 1]})], {"x": [1, 2, 3, 3]}, ["y"], name="c")
+    assert "maxpool0: attribute 'kernel_shape' is out of all proportion" in refused(path)
+    path = build(RELU, {"x": [1, 2**20, 2**20]}, ["y"], name="d")
+    assert refused(path).startswith("FILE: x: the input's shape is out of all proportion (got [1, 1048576, 1048576])")
+    ends = {"a": np.array([1]), "b": np.array([2**63 - 1])}
+    assert load_onnx(build([("Slice", "xab", "y", {})], {"x": [1, 4]}, ["y"], {**ends, "a": np.array([0])}, name="e"))
+
+
+def test_negative_size_names_the_operator(build):
+    nodes = [("MaxPool", "x", "p", {"kernel_shape": [9, 2]}), ("Slice", "pab", "y", {})]
+    constants = {"a": np.array([0, 0, 1]), "b": np.array([1, 2, 4])}
+    path = build(nodes, {"x": ["N", 2, 6, 6]}, ["y"], constants)
+    assert refused(path) == (
+        "FILE: maxpool0: MaxPool gives a tensor of negative size (got [1, 2, -2, 5]); "
+        "give a larger input shape, or export the model again"
+    )
+
+
 def external(tmp_path, location):
     folder = tmp_path / "model"
     folder.mkdir()
