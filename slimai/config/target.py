@@ -52,11 +52,13 @@ def _legacy(path: Path, overrides: Sequence[str]) -> Composed:
 
 def _literal(value: Any) -> Any:
     """Return the values with ``${`` escaped: a cfg has no interpolations."""
+    from slimai.config.legacy.yaml_text import escape_interpolation
+
     if isinstance(value, dict):
         return {key: _literal(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_literal(item) for item in value]
-    return value.replace("${", "\\${") if isinstance(value, str) else value
+    return escape_interpolation(value) if isinstance(value, str) else value
 
 
 def _file_cure(name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from slimai.app.cli import main
+from slimai.config.target import load_target
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = """[path]
@@ -165,3 +166,11 @@ def test_a_wrong_configuration_is_not_exported(capsys):
     assert main(["convert", "net.cfg"]) == 0
     assert main(["export", "+model=net", "quantization.accuracy_level=7"]) == 2
     assert "override 'quantization.accuracy_level=7': quantization.accuracy_level" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HOME}/x", r"\${oc.env:HOME}/x", "$(id)/x", "???"])
+def test_nothing_in_a_cfg_is_evaluated_on_any_way(text, capsys, here):
+    Path("net.cfg").write_text(GOOD.replace("output_dir = out", f"output_dir = {text}"), encoding="utf-8")
+    assert main(["convert", "net.cfg"]) == 0
+    for target in ("net.cfg", "+model=net"):
+        assert load_target([target]).values["path"]["output_dir"] in {text, str(here / text)}

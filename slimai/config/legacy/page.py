@@ -1,4 +1,4 @@
-"""The table of the docs page ``docs/legacy.md``, from the mapping table. ``python -m slimai.config.legacy.page FILE``."""
+"""The table of ``docs/legacy.md``, from the mapping table: ``python -m slimai.config.legacy.page docs/legacy.md``."""
 
 from __future__ import annotations
 

@@ -128,6 +128,6 @@ class Relative:
 
 
 def _plain_name(relative: Path, absolute: Path) -> str:
-    """Return `relative`, or `absolute` where the former looks like a home folder, a comment or a quoted value."""
+    """Return `relative`, or `absolute` where the former looks like a home folder, a comment, a quote or Hydra's ???."""
     text = relative.as_posix()
-    return absolute.as_posix() if text[0] in "~#;\"'" else text
+    return absolute.as_posix() if text[0] in "~#;\"'" or text == "???" else text
