@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -42,13 +43,32 @@ def read_status(folder: Path) -> Status | None:
         return None
 
 
+class _LogFile(logging.FileHandler):
+    """Makes the folder with the first message; a log that cannot be written is said once and stops no job."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, mode="a", encoding="utf-8", delay=True)
+        self._path, self._lost = path, False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if self._lost:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            super().emit(record)
+        except OSError as error:
+            self._lost = True
+            sys.stderr.write(f"warning: {self._path}: the log cannot be written: {error.strerror}\n")
+
+
 @contextmanager
 def job_log(folder: Path) -> Iterator[logging.Logger]:
     """Yield the logger of a job; what it and Python's warnings say goes to `slimai.log` in `folder`.
 
     The file is made with the first message.
     """
-    handler = logging.FileHandler(folder / LOG, mode="a", encoding="utf-8", delay=True)
+    handler = _LogFile(folder / LOG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("slimai.job")
     logger.setLevel(logging.INFO)
