@@ -83,11 +83,6 @@ def _mish(out: Lowered, graph: Graph, node: Node) -> None:
     out.add(node, "Mul", (x, out.add(node, "Tanh", (soft,), f"{y}_tanh")), y)
 
 
-def _prelu(out: Lowered, graph: Graph, node: Node) -> None:
-    del graph
-    out.nodes.append(node)
-
-
 def _reduce_mean(out: Lowered, graph: Graph, node: Node) -> None:
     del graph
     y, keep = node.outputs[0], {"keepdims": node.attrs["keepdims"]}

@@ -11,6 +11,7 @@ from slimai.data.preprocess import InputSpec, Preprocess, preprocess_for
 from slimai.data.resize import Resize
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import InputError
+from slimai.schema.network import NetworkSection
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (6, 8, 3)).astype(np.uint8)
 
@@ -278,3 +279,21 @@ def test_check_shortens_and_reports_each_file_once(folder):
     problems = Preprocess([spec]).check(many)
     assert len(problems) == 21
     assert str(problems[-1]) == "and 5 more mistakes like these"
+
+
+def test_validated_section_fits():
+    section = NetworkSection.model_validate(
+        {
+            "input_model": "net.onnx",
+            "channel_order": "BGR",
+            "mean": [1, 2, 3],
+            "resize": {"mode": "letterbox", "pad_value": 0, "anchor": "top_left", "interpolation": "bilinear_cv2"},
+            "input_node_name": {"image": 0, "state": {"column": 1, "input_data_layout": "NonImage", "mean": 0}},
+        }
+    )
+    found = preprocess_for(section, {"image": (1, 3, 8, 8), "state": (1, 5)})
+    resize = Resize("letterbox", None, (0.0,), "top_left", "bilinear_cv2")
+    assert found.inputs == (
+        InputSpec("image", (1, 3, 8, 8), 0, "NCHW", "BGR", (1.0, 2.0, 3.0), (1.0,), resize),
+        InputSpec("state", (1, 5), 1, "NonImage", "BGR", (0.0,), (1.0,), resize),
+    )
