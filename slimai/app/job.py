@@ -40,7 +40,7 @@ def run_words(words: Sequence[str]) -> int:
         _show(line)
         return EXIT_DONE
     jobs = [] if line.foreign else preflight(line)
-    if jobs and not report(jobs, multirun=line.multirun):
+    if jobs and not report(jobs, multirun=line.multirun and not line.adaptive):
         return EXIT_INVALID
     if line.multirun:
         from slimai.app.multirun import run_multirun

@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slimai.app.job import EXIT_CODES, job_folder, run_hydra
-from slimai.app.job_log import Status, read_status
+from slimai.app.job import EXIT_CODES, JOB, job_folder, run_hydra
+from slimai.app.job_log import STATUS, Status, read_status
 from slimai.app.preflight import CheckedJob, CommandLine
 from slimai.app.table import render
 from slimai.artifacts.atomic import write_text
@@ -60,25 +61,45 @@ class Row:
 
 def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
     """Run the jobs of a multirun under its lock, then print and write the summary; return the exit code."""
-    if line.foreign:
-        return max((EXIT_CODES[end.status] for end in run_hydra(line)), default=EXIT_DONE)
     configs = [job.config for job in jobs if job.config is not None]
+    if not configs:  # another primary configuration: where its jobs write is not known here
+        return max((EXIT_CODES[end.status] for end in run_hydra(line)), default=EXIT_DONE)
     folders = list(dict.fromkeys(config.path.output_dir for config in configs))
+    started = time.time()
     with ExitStack() as stack:
         for folder in sorted(folders):
             stack.enter_context(run_lock(folder, MULTIRUN))
-        for job, config in zip(jobs, configs, strict=True):
-            _forget_status(job_folder(config.path.output_dir, job.number), config.key())
+        places = [job_folder(config.path.output_dir, job.number) for job, config in zip(jobs, configs, strict=True)]
+        for place, config in zip(places, configs, strict=True):
+            _forget_status(place, config.key())
         code = _launch(line, folders[0])
-        rows = [
-            _row(job, job_folder(config.path.output_dir, job.number)) for job, config in zip(jobs, configs, strict=True)
-        ]
+        if line.adaptive:
+            rows = _found_rows(folders[0], started)
+        else:
+            rows = [_row(job.number, place, job.overrides) for job, place in zip(jobs, places, strict=True)]
         for folder in folders:
             write_summary(folder, rows)
-    sys.stdout.write(summary_text(rows) + f"\nsummary: {folders[0] / 'multirun.csv'}\n")
+    if rows:
+        sys.stdout.write(summary_text(rows) + f"\nsummary: {folders[0] / 'multirun.csv'}\n")
     if code == EXIT_INTERRUPTED or all(row.done for row in rows):
         return code
     return EXIT_FAILED
+
+
+def _found_rows(folder: Path, started: float) -> list[Row]:
+    """Return the rows of the job folders in `folder` that ended since `started` (seconds since 1970)."""
+    numbers = sorted(
+        int(place.name.removeprefix(JOB))
+        for place in folder.glob(f"{JOB}*")
+        if place.name.removeprefix(JOB).isdigit() and (place / STATUS).is_file()
+    )
+    rows = []
+    for number in numbers:
+        place = job_folder(folder, number)
+        status = read_status(place)
+        if status is not None and (place / STATUS).stat().st_mtime >= started - 1:
+            rows.append(_row(number, place, status.overrides))
+    return rows
 
 
 def _launch(line: CommandLine, folder: Path) -> int:
@@ -97,10 +118,10 @@ def _forget_status(folder: Path, key: str) -> None:
     """Remove the status of an earlier run of the same job: the table shows how this one ends."""
     earlier = read_status(folder)
     if earlier is not None and earlier.key == key:
-        (folder / "status.json").unlink()
+        (folder / STATUS).unlink()
 
 
-def _row(job: CheckedJob, folder: Path) -> Row:
+def _row(number: int, folder: Path, overrides: tuple[str, ...]) -> Row:
     run: dict[str, Any] = {}
     status = read_status(folder)
     if status is not None and status.status == "done":
@@ -108,7 +129,7 @@ def _row(job: CheckedJob, folder: Path) -> Row:
             run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             run = {}
-    return Row(job.number, folder, job.overrides, status, run)
+    return Row(number, folder, overrides, status, run)
 
 
 def varying(rows: Sequence[Row]) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from slimai.app.verdict import judge_job, shadow_report
 from slimai.config.compose import Composed, compose_job, expand_sweep, hydra_ready
-from slimai.config.overrides import as_written
+from slimai.config.overrides import as_written, in_hydra_terms
 from slimai.errors import Diagnostic, InputError
 from slimai.schema.root import SlimaiConfig
 
@@ -18,7 +19,7 @@ class CommandLine:
     """The words of a main job: Hydra's flags, the overrides as written, and what they ask for.
 
     passive: only shows something (``--cfg``, ``--info``, help). foreign: names another primary
-    configuration, or a sweeper that chooses its jobs while it runs; its jobs are validated one by one.
+    configuration; adaptive: a sweeper that chooses its jobs while it runs. Their jobs are validated one by one.
     """
 
     flags: tuple[str, ...]
@@ -26,6 +27,7 @@ class CommandLine:
     multirun: bool = False
     passive: bool = False
     foreign: bool = False
+    adaptive: bool = False
     config_dir: str | None = None
 
 
@@ -60,7 +62,8 @@ def read_words(words: Sequence[str]) -> CommandLine:
         overrides=overrides,
         multirun=bool(options.multirun) or mode,
         passive=passive,
-        foreign=other_config or sweeper not in ("", "basic"),
+        foreign=other_config,
+        adaptive=sweeper not in ("", "basic"),
         config_dir=options.config_dir,
     )
 
@@ -86,9 +89,29 @@ def preflight(line: CommandLine) -> list[CheckedJob]:
         own = [word for word in line.overrides if not _is_hydra(word)]
         folder = [f"hydra.searchpath=['file://{line.config_dir}']"] if line.config_dir else []
         hydra = [*(word for word in line.overrides if _is_hydra(word) and "searchpath" in word), *folder]
-        jobs = expand_sweep(line.overrides) if line.multirun else [own]
+        jobs = _jobs(line, own)
         composed = [_compose([*job, *hydra], own) for job in jobs]
     return [_check(number, job, own, item) for number, (job, item) in enumerate(zip(jobs, composed, strict=True))]
+
+
+def _jobs(line: CommandLine, own: list[str]) -> list[list[str]]:
+    """Return the overrides of each job; of an adaptive sweep, one job with the first of the listed values."""
+    if not line.multirun:
+        return [own]
+    if not line.adaptive:
+        return expand_sweep(line.overrides)
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = [OverridesParser.create().parse_override(in_hydra_terms(word)) for word in own]
+    first = [item for item in parsed if not item.is_sweep_override() or item.is_discrete_sweep()]
+    return [[_first(item) for item in first]]
+
+
+def _first(override: Any) -> str:
+    """Return the override itself, or that of the first value of a sweep."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 
 def _is_hydra(word: str) -> bool:

@@ -20,15 +20,20 @@ def judge_job(composed: Composed, *, deep: bool = False) -> Verdict:
     verdict = judge(composed)
     found = list(verdict.diagnostics)
     if verdict.sound is not None:
-        found = _merged(found, file_problems(verdict.sound, verdict.broken))
+        found = _merged(found, _merged([], file_problems(verdict.sound, verdict.broken)))
     if deep and verdict.config is not None and not any(item.severity == "error" for item in found):
         found = _merged(found, _deep(verdict.config))
     return replace(verdict, diagnostics=tuple(_merged(list(composed.notes), list(placed(found, composed)))))
 
 
 def _merged(first: list[Diagnostic], second: list[Diagnostic]) -> list[Diagnostic]:
-    known = {(item.key, item.message) for item in first}
-    return [*first, *(item for item in second if (item.key, item.message) not in known or not item.key)]
+    """Return both without what is said twice; two places of one key are one mistake."""
+    keyed = {(item.key, item.message) for item in first if item.key}
+    merged = list(first)
+    for item in second:
+        if (item.key, item.message) not in keyed and item not in merged:
+            merged.append(item)
+    return merged
 
 
 def _deep(config: SlimaiConfig) -> list[Diagnostic]:

@@ -57,7 +57,24 @@ def judge(composed: Composed, base: Path | None = None) -> Verdict:
     if "network" not in values and "path" not in values:
         cure = f"add +model=NAME (one of {', '.join(preset_names())}) or the sections path and network"
         return Verdict(None, (Diagnostic("no model is chosen", suggestion=cure),))
-    return examine(values, base)
+    verdict = examine(values, base)
+    unquoted = _unquoted_range(values, composed.config_file)
+    return replace(verdict, config=None, diagnostics=(*verdict.diagnostics, unquoted)) if unquoted else verdict
+
+
+def _unquoted_range(values: Mapping[str, Any], file: Path | None) -> Diagnostic | None:
+    """Return the error of ``range: 1:30`` in the preset, which YAML 1.1 reads as the legal number 90."""
+    section = values.get("quantization")
+    number = section.get("range") if isinstance(section, Mapping) else None
+    if file is None or file.suffix == ".cfg" or not isinstance(number, int) or not 60 <= number <= 100:
+        return None
+    text = file.read_text(encoding="utf-8", errors="replace")
+    written = f"{number // 60}:{number % 60:02d}"
+    found = re.search(r"^\s+range:\s+(0*[1-9][0-9]*:[0-9]{1,2})\s*(#.*)?$", text, re.MULTILINE)
+    if found is None or [int(part) for part in found[1].split(":")] != [int(part) for part in written.split(":")]:
+        return None
+    message = f"an unquoted {found[1]} is a base-60 number in YAML 1.1, quote it"
+    return Diagnostic(message, "quantization.range", number)
 
 
 def judge_values(values: Mapping[str, Any], base: Path | None = None) -> tuple[SlimaiConfig | None, list[Diagnostic]]:

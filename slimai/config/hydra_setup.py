@@ -5,6 +5,7 @@ Nothing here runs at import; `prepare_hydra` may be called any number of times.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from slimai.config.dirs import examples_dir, user_conf
+from slimai.config.dirs import PACKAGE, examples_dir, user_conf
 
 CONFIG_NAME = "slimai"
 VERSION_BASE = "1.3"
@@ -32,9 +33,12 @@ class UserConf(SearchPathPlugin):
 
 
 def prepare_hydra() -> None:
-    """Register the search path plug-in and the resolver ``${slimai_examples:}``."""
+    """Register the search path plug-in, slimai's own plug-ins and the resolver ``${slimai_examples:}``."""
     from omegaconf import OmegaConf
 
+    own = str(PACKAGE / "_plugins")  # holds the namespace package `hydra_plugins`, seen by slimai alone
+    if own not in sys.path and (PACKAGE / "_plugins").is_dir():
+        sys.path.append(own)
     plugins = Plugins.instance()
     if UserConf not in plugins.discover(SearchPathPlugin):
         plugins.register(UserConf)

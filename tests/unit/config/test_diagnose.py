@@ -93,6 +93,10 @@ CASES = {
         ),
         ("    annotations: xml\n", "    annotations: xml\nquantization:\n  range: 40:50:1\n"),
     ),
+    "base-60 range that is a legal number": Expected(
+        (FILE + ":17:3: quantization.range: an unquoted 1:30 is a base-60 number in YAML 1.1, quote it (got 90)",),
+        ("    annotations: xml\n", "    annotations: xml\nquantization:\n  range: 1:30 # percent\n"),
+    ),
     "base-60 number elsewhere": Expected(
         (
             FILE + ":17:3: quantization.histogram_bins: Input should be less than or equal to 1048576; the unquoted "
