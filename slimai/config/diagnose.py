@@ -170,7 +170,7 @@ def _replace(values: Any, loc: Sequence[str], *, placeholder: bool) -> None:
 
 def key_path(loc: Sequence[int | str]) -> tuple[str, ...]:
     """Return the YAML path of a pydantic location: without the tags of the metric union."""
-    parts = [str(part) for part in loc if part != "[key]"]
+    parts = [str(part) for index, part in enumerate(loc) if part != "[key]" or index < 2]
     return tuple(
         part for index, part in enumerate(parts) if not (index == 1 and parts[0] == "metric" and part in _TAGS)
     )
