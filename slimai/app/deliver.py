@@ -14,11 +14,11 @@ from slimai.app.prepare import Job
 from slimai.app.quantize import QuantizedCandidate, Quantizer
 from slimai.artifacts.atomic import write_bytes, write_text
 from slimai.search.candidate import Candidate, Outcome
+from slimai.search.choice import Bounds, Choice, choose
 from slimai.search.loop import SearchState
 from slimai.search.results import write_results
 
 if TYPE_CHECKING:
-    from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
     from slimai.metrics.base import Result
 
@@ -28,15 +28,14 @@ ALL_PROFILES = 2  # output_debug from which every candidate's profile is kept
 class Delivery:
     """Writes results into the output folder. Only `finish` and `results` replace earlier ones."""
 
-    def __init__(self, job: Job, seconds: dict[str, float]) -> None:
+    def __init__(self, job: Job, quantizer: Quantizer, seconds: dict[str, float]) -> None:
         self.job = job
+        self._quantizer = quantizer
         self.output = job.config.path.output_dir
         self.name = job.config.network.name
         self.float_result: Result | None = None
         self.host_layers: tuple[str, ...] = ()
         self._seconds = seconds
-        self._quantizer: Quantizer | None = None
-        self._stats: Statistics | None = None
         self._best: Outcome | None = None
         self._earlier = _earlier_profiles(self.output)
 
@@ -47,10 +46,6 @@ class Delivery:
         data = to_onnx(graph, batch="N" if graph.batchable else 1).SerializeToString(deterministic=True)
         write_bytes(self.output / f"tvmgen_{self.name}_slimai_main_0.onnx", data)
 
-    def start(self, quantizer: Quantizer, stats: Statistics) -> None:
-        """Remember what builds a candidate again."""
-        self._quantizer, self._stats = quantizer, stats
-
     def folder(self, candidate: Candidate) -> Path:
         """Return where the profile files of a candidate lie: ``acc<level>`` when there are several levels."""
         several = len(self.job.config.quantization.accuracy_level) > 1
@@ -58,17 +53,21 @@ class Delivery:
 
     def results(self, state: SearchState) -> None:
         """Write the result files; when the best has changed, its profile and model first."""
-        best = state.best
+        choice = self.choice(state)
+        best = choice.delivered
         if best is not None and (self._best is None or best.candidate != self._best.candidate):
             self._deliver_best(best.candidate)
             self._forget(self._best)
             self._best = best
-        facts = self._facts()
-        write_results(self.output, self.name, state.outcomes, facts=facts, cut_short=state.cut_short)
+        write_results(self.output, self.name, state.outcomes, choice, facts=self._facts(), cut_short=state.cut_short)
+
+    def choice(self, state: SearchState) -> Choice:
+        """Return the winner and what is delivered under the user's bounds."""
+        settings = self.job.config.search
+        float_score = None if self.float_result is None else self.float_result.score
+        return choose(state.outcomes, Bounds(settings.max_drop, settings.latency_limit), float_score)
 
     def _deliver_best(self, candidate: Candidate) -> None:
-        if self._quantizer is None:
-            return
         item = self._quantizer(candidate)
         self.profile(item)
         if "gen_code" in self.job.config.stages:
@@ -88,7 +87,7 @@ class Delivery:
         """Write the profile of a candidate."""
         from slimai.quantizer.profile import profile_text
 
-        write_text(self.profile_path(item.candidate), profile_text(item.plan, self._stats))
+        write_text(self.profile_path(item.candidate), profile_text(item.plan, item.stats))
 
     def code(self, item: QuantizedCandidate) -> None:
         """Write the deployable model: QDQ ONNX and the integer tables."""

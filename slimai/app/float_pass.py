@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slimai.app.prepare import Job
 from slimai.artifacts.cache import Cache, content_key, hash_files
 from slimai.artifacts.spill import Spill
+from slimai.errors import Diagnostic
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from slimai.calibration.statistics import Statistics
     from slimai.data.sample import Sample
     from slimai.graph.ir import Graph
+    from slimai.metrics.base import Result
 
 BATCH_ELEMENTS = 1 << 20  # largest activation of a batch, in elements: keeps a batch near the cache
 PERCENTILE_BINS = 2048
@@ -76,6 +78,28 @@ def preprocessing_key(job: Job) -> str:
     """Return the settings that turn image files into inputs, as text."""
     keep = {"input_data_layout", "channel_order", "mean", "stddev", "resize", "input_node_name"}
     return json.dumps(job.config.network.model_dump(mode="json", include=keep), sort_keys=True)
+
+
+def float_warnings(job: Job, result: Result) -> list[Diagnostic]:
+    """Return a warning when the float network itself scores near chance: preprocessing is the usual cause."""
+    if result.score is None or result.score > chance_score(job):
+        return []
+    return [
+        Diagnostic(
+            f"the float network scores only {result.score:.4f}: search cannot mend that",
+            key="network.mean",
+            suggestion="check mean, stddev, channel_order, resize, labels and metric_input before searching",
+            severity="warning",
+        )
+    ]
+
+
+def chance_score(job: Job) -> float:
+    """Return the score that hardly anything but a mistake gives: twice chance for classes, else 5 %."""
+    shape = job.graph.shape(job.outputs[0])
+    if job.metric.name.startswith("top") and shape:
+        return min(0.2, 2.0 / max(shape[-1], 1))
+    return 0.05
 
 
 def _collect(job: Job, graph: Graph, reporter: Reporter, bins: int, threads: int) -> Statistics:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
+from slimai.app.content import ContentKeys, changed_parts, content_keys
 from slimai.app.deliver import Delivery
-from slimai.app.float_pass import calibrate, graph_hash, preprocessing_key, reference
+from slimai.app.float_pass import calibrate, float_warnings, reference
 from slimai.app.prepare import Job, prepare
-from slimai.app.quantize import Quantizer, candidates
-from slimai.artifacts.cache import Cache, content_key, hash_files
+from slimai.app.programs import Programs, default_memory_limit
+from slimai.app.quantize import FloatNetworks, Quantizer, candidates
+from slimai.artifacts.cache import Cache
 from slimai.artifacts.journal import Journal
 from slimai.artifacts.lock import run_lock
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Outcome
+from slimai.search.choice import Choice
+from slimai.search.contest import seconds_spent
 from slimai.search.events import Reporter, Silent
-from slimai.search.loop import SearchSetup, SearchState, search
+from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState, search
+from slimai.search.units import Executor, Inline
 
 if TYPE_CHECKING:
-    from slimai.calibration.statistics import Statistics
     from slimai.metrics.base import Result
     from slimai.search.evaluate import Validation
 
+T = TypeVar("T")
 STATE_DIR = ".slimai"
 
 
@@ -35,6 +41,7 @@ class RunResult:
     network: str
     float_result: Result | None
     candidates: tuple[Outcome, ...] = ()
+    choice: Choice = field(default_factory=lambda: Choice(None, None))
     cut_short: str = ""
     host_layers: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
@@ -42,9 +49,7 @@ class RunResult:
     @property
     def best(self) -> Outcome | None:
         """The best fully scored outcome."""
-        from slimai.search.candidate import best
-
-        return best(self.candidates)
+        return self.choice.winner
 
     @property
     def score(self) -> float | None:
@@ -78,36 +83,39 @@ class _Run:
         self.cache = Cache(job.config.path.tmp_dir or self.output / ".cache")
         self.threads = 1
         self.seconds: dict[str, float] = {}
-        self.delivery = Delivery(job, self.seconds)
+        networks = FloatNetworks(job, lambda graph: calibrate(job, graph, self.cache, reporter, threads=self.threads))
+        self.networks = networks
+        self.quantizer = Quantizer(job, networks, self.threads)
+        self.delivery = Delivery(job, self.quantizer, self.seconds)
 
     def execute(self) -> RunResult:
         stages = self.job.config.stages
         self.delivery.network(self.job.graph)
-        stats = self._timed("calibration", self._calibrate)
-        quantizer = Quantizer(self.job, self.job.graph, stats, self.threads)
-        self.delivery.start(quantizer, stats)
+        self._timed("calibration", lambda: self.networks.get(equalized=False))
         if "flt_inference" not in stages:
-            return self._profiles_only(quantizer)
+            return self._profiles_only()
         validation = self._timed("float_inference", self._reference)
         float_result = self._timed("float_metric", lambda: self._float_metric(validation))
         self.delivery.float_result = float_result
+        for warning in float_warnings(self.job, float_result):
+            self.reporter.warn(str(warning))
         if "use_quant_profile" not in stages:
             self.delivery.results(SearchState())
             return self._result(float_result, SearchState())
-        state = self._timed("search", lambda: self._search(quantizer, validation))
+        state = self._timed("search", lambda: self._search(validation))
         self._timed("gen_code", lambda: self.delivery.finish(state))
         validation.inputs.close()
         validation.reference.close()
-        return self._result(float_result, state)
+        result = self._result(float_result, state)
+        if state.cut_short == INTERRUPTED:
+            raise KeyboardInterrupt
+        return result
 
-    def _timed(self, name: str, step: Any) -> Any:
+    def _timed(self, name: str, step: Callable[[], T]) -> T:
         before = time.monotonic()
         value = step()
         self.seconds[name] = round(time.monotonic() - before, 3)
         return value
-
-    def _calibrate(self) -> Statistics:
-        return calibrate(self.job, self.job.graph, self.cache, self.reporter, threads=self.threads)
 
     def _reference(self) -> Validation:
         return reference(self.job, self.state_dir / "spill", self.reporter, threads=self.threads)
@@ -121,51 +129,69 @@ class _Run:
             records.extend(measure_batch(self.job.metric, validation, indices, outputs))
         return self.job.metric.combine(records)
 
-    def _search(self, quantizer: Quantizer, validation: Validation) -> SearchState:
+    def _search(self, validation: Validation) -> SearchState:
         settings = self.job.config.search
+        keys = content_keys(self.job)
+        journal = self._journal(keys, resume=settings.resume)
+        spent = seconds_spent(journal, keys.score)
+        limit = settings.time_limit
         return search(
             SearchSetup(
-                candidates=candidates(self.job),
-                prepare=quantizer,
+                candidates=candidates(self.job.config),
+                prepare=self.quantizer,
+                executor=self._executor(validation),
                 validation=validation,
                 metric=self.job.metric,
-                content_key=self._content_key(),
-                journal=self._journal(resume=settings.resume),
+                score_key=keys.score,
+                plan_key=keys.plan,
+                journal=journal,
                 records_dir=self.state_dir / "records",
                 reporter=self.reporter,
                 network=self.job.config.network.name,
                 strategy=settings.strategy,
                 tolerance=settings.tolerance,
                 seed=settings.seed,
-                deadline=None if settings.time_limit is None else self.started + settings.time_limit,
+                started=self.started,
+                deadline=None if limit is None else self.started + limit - spent,
                 on_outcome=self.delivery.results,
             )
         )
 
-    def _journal(self, *, resume: bool) -> Journal:
+    def _executor(self, validation: Validation) -> Executor:
+        settings = self.job.config.search
+        limit = settings.memory_limit or default_memory_limit()
+        if settings.workers == 1:
+            programs = Programs(self.quantizer, limit)
+            return Inline(programs.runner, validation, self.job.metric)
+        from slimai.app.workers import Processes, WorkerSpec
+
+        spec = WorkerSpec(
+            config=self.job.config.model_dump_json(by_alias=True),
+            cache=self.cache.folder,
+            spill=self.state_dir / "spill",
+            calibration=self.job.calibration,
+            samples=validation.samples,
+            input_names=validation.inputs.names,
+            output_names=validation.reference.names,
+            batch=validation.batch,
+            memory_limit=limit // settings.workers,
+        )
+        return Processes(spec, settings.workers)
+
+    def _journal(self, keys: ContentKeys, *, resume: bool) -> Journal:
+        """Return the journal; say why earlier results do not count when something has changed."""
         journal = Journal(self.state_dir / "journal.jsonl")
         if not resume:
             journal.path.unlink(missing_ok=True)
+        changed = changed_parts(journal, keys)
+        if changed:
+            self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed")
+        journal.append({"parts": keys.parts})
         return journal
 
-    def _content_key(self) -> str:
-        """Hash of what decides a score besides the integer parameters."""
-        from slimai import __version__
-
-        config = self.job.config
-        return content_key(
-            __version__,
-            graph_hash(self.job.graph),
-            preprocessing_key(self.job),
-            hash_files(file for sample in self.job.validation for file in sample.files),
-            [sample.labels for sample in self.job.validation],
-            config.metric.model_dump(mode="json"),
-            config.target.model_dump(mode="json"),
-        )
-
-    def _profiles_only(self, quantizer: Quantizer) -> RunResult:
-        for candidate in candidates(self.job):
-            self.delivery.profile(quantizer(candidate))
+    def _profiles_only(self) -> RunResult:
+        for candidate in candidates(self.job.config):
+            self.delivery.profile(self.quantizer(candidate))
         self.delivery.results(SearchState())
         return self._result(None, SearchState())
 
@@ -176,6 +202,7 @@ class _Run:
             network=self.job.config.network.name,
             float_result=float_result,
             candidates=tuple(state.outcomes),
+            choice=self.delivery.choice(state),
             cut_short=state.cut_short,
             host_layers=self.delivery.host_layers,
             seconds=dict(self.seconds),

@@ -78,6 +78,15 @@ def prepare(config: SlimaiConfig) -> Job:
     return Job(config, graph, preprocess, calibration, validation, metric, outputs, tuple(findings.warnings))
 
 
+def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[Sample, ...]) -> Job:
+    """Return a job that another process has prepared: nothing is checked again."""
+    config = SlimaiConfig.model_validate_json(config_json)
+    graph = load_network(config)
+    outputs = output_order(config, graph)
+    metric = _metric(config, graph, outputs, validation)
+    return Job(config, graph, _preprocess(config, graph), calibration, validation, metric, outputs)
+
+
 def load_network(config: SlimaiConfig) -> Graph:
     """Return the float network of the configuration."""
     from slimai.graph.load import load_onnx

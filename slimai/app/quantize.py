@@ -2,52 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from slimai.app.prepare import Job
+from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Runner
+from slimai.search.space import has_wider_space, space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
+    from slimai.quantizer.aids import Aids
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.plan import QuantPlan
     from slimai.simulator.program import Program
 
 
-def candidates(job: Job) -> tuple[Candidate, ...]:
-    """Return the space of the configuration: levels x ranges, or levels x methods in single-shot."""
-    section = job.config.quantization
-    if section.single_shot:
-        return tuple(
-            Candidate(level, method=method) for level in section.accuracy_level for method in section.calibration
-        )
-    return tuple(Candidate(level, percent) for level in section.accuracy_level for percent in section.range.values())
+def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
+    """Return the space of the configuration."""
+    section = config.quantization
+    return space(
+        section.accuracy_level,
+        section.range.values(),
+        section.calibration if section.single_shot else (),
+        wider=has_wider_space(config.network.name, config.search.smart_search_level),
+    )
+
+
+class FloatNetworks:
+    """The distinct float networks that candidates start from, each with its statistics, made on first use."""
+
+    def __init__(self, job: Job, statistics: Callable[[Graph], Statistics]) -> None:
+        self._job = job
+        self._statistics = statistics
+        self._made: dict[bool, tuple[Graph, Statistics]] = {}
+
+    def get(self, *, equalized: bool) -> tuple[Graph, Statistics]:
+        """Return the network as loaded, or with its weights equalized across layers, and its statistics."""
+        if equalized not in self._made:
+            graph = self._job.graph
+            if equalized:
+                from slimai.quantizer.equalization import equalize
+
+                graph = equalize(graph, self._job.config.target).graph
+            self._made[equalized] = (graph, self._statistics(graph))
+        return self._made[equalized]
 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Builds the integer network of any candidate from one set of statistics."""
+    """Builds the integer network of any candidate."""
 
     job: Job
-    graph: Graph
-    stats: Statistics
+    networks: FloatNetworks
     threads: int
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
         from slimai.quantizer.planner import build_plan
 
-        plan = build_plan(self.graph, self.stats, self.options(candidate), self.job.config.target)
-        return QuantizedCandidate(self, candidate, plan)
+        aids = self.aids(candidate)
+        graph, stats = self.networks.get(equalized=aids.equalization)
+        plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target)
+        return QuantizedCandidate(self, candidate, plan, stats)
 
-    def options(self, candidate: Candidate) -> QuantOptions:
+    def aids(self, candidate: Candidate) -> Aids:
+        """Return the accuracy aids of a candidate."""
+        from slimai.quantizer.aids import aids_for
+
+        section = self.job.config.quantization
+        found = aids_for(candidate.level, section.equalization, section.bias_correction, section.weight_clipping)
+        return replace(found, weight_clipping=True) if "clip" in candidate.variant else found
+
+    def options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the quantizer's options of a candidate."""
         from slimai.quantizer.options import QuantOptions
 
@@ -55,10 +88,12 @@ class Quantizer:
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),
-            range_mode=section.range_mode,
+            range_mode="percentile" if "percentile" in candidate.variant else section.range_mode,
             method=cast('Literal["ImprovedMSE", "ImprovedKL"] | None', candidate.method),
             level4_weights=section.level4_weights,
             nonnegative_inputs=nonnegative_inputs(self.job),
+            bias_correction=aids.bias_correction,
+            weight_clipping=aids.weight_clipping,
         )
 
 
@@ -79,10 +114,11 @@ def nonnegative_inputs(job: Job) -> tuple[str, ...]:
 class QuantizedCandidate:
     """The plan of a candidate, its key and cost, and its program while it is being run."""
 
-    def __init__(self, quantizer: Quantizer, candidate: Candidate, plan: QuantPlan) -> None:
+    def __init__(self, quantizer: Quantizer, candidate: Candidate, plan: QuantPlan, stats: Statistics) -> None:
         self._quantizer = quantizer
         self.candidate = candidate
         self.plan = plan
+        self.stats = stats
         self._program: Program | None = None
 
     @cached_property

@@ -22,6 +22,14 @@ class Spill:
         self._files: dict[str, np.memmap[Any, Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
+    @classmethod
+    def opened(cls, folder: Path, images: int, names: Sequence[str]) -> Spill:
+        """Return what another process has filled, for reading; `names` in the order of their first `put`."""
+        spill = cls(folder, images)
+        for index, name in enumerate(names):
+            spill._files[name] = open_memmap(folder / f"{index}.npy", mode="r")
+        return spill
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names in the order of their first `put`."""

@@ -13,16 +13,21 @@ Status = Literal["full", "partial", "failed"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One point of the space: accuracy level, and either a range in percent or a single-shot method."""
+    """One point of the space: accuracy level, and either a range in percent or a single-shot method.
+
+    variant: a further setting of the wider search (`slimai.search.space`), or empty.
+    """
 
     level: int
     percent: Decimal | None = None
     method: str | None = None
+    variant: str = ""
 
     @property
     def label(self) -> str:
-        """Return the last part of the profile's name: ``96``, ``99.99`` or ``ImprovedMSE``."""
-        return self.method or "" if self.percent is None else format_percent(self.percent)
+        """Return the last part of the profile's name: ``96``, ``99.99``, ``ImprovedMSE`` or ``96_clip``."""
+        base = self.method or "" if self.percent is None else format_percent(self.percent)
+        return f"{base}_{self.variant}" if self.variant else base
 
     def profile(self, network: str) -> str:
         """Return the profile's name without suffix, ``<network>_<label>``."""
@@ -61,6 +66,7 @@ class Outcome:
             "accuracy_level": self.candidate.level,
             "range": None if percent is None else float(percent),
             "calibration": self.candidate.method,
+            "variant": self.candidate.variant,
             "value": self.value,
             "score": self.score,
             "latency_ms": self.latency_ms,
@@ -79,7 +85,10 @@ def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
     low_high = data["interval"]
     return Outcome(
         candidate=Candidate(
-            data["accuracy_level"], None if percent is None else Decimal(str(percent)), data["calibration"]
+            data["accuracy_level"],
+            None if percent is None else Decimal(str(percent)),
+            data["calibration"],
+            data["variant"],
         ),
         status=data["status"],
         value=data["value"],

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from slimai.artifacts.atomic import write_text
-from slimai.search.candidate import Outcome, best
+from slimai.search.candidate import Outcome
+from slimai.search.choice import Choice
 
 HEADER = "# profile\taccuracy_level\trange\tvalue\tscore\testimated_ms\timages"
 
@@ -17,6 +18,7 @@ def write_results(
     output_dir: Path,
     network: str,
     outcomes: Sequence[Outcome],
+    choice: Choice,
     *,
     facts: Mapping[str, Any],
     cut_short: str = "",
@@ -24,16 +26,19 @@ def write_results(
     """Write ProfileList.txt, FixedPoint_Results.txt, BestProfile.txt and run.json.
 
     `facts` joins run.json as it is (float score, network, versions ...). `cut_short` is the reason why the
-    search ended early, or empty. BestProfile.txt is written only when a candidate was fully measured.
+    search ended early, or empty. BestProfile.txt names what is delivered; it is written only when a candidate was
+    fully measured.
     """
     write_text(output_dir / "ProfileList.txt", profile_list(network, outcomes))
     write_text(output_dir / "FixedPoint_Results.txt", results_text(network, outcomes, cut_short))
-    winner = best(outcomes)
-    if winner is not None:
-        write_text(output_dir / "BestProfile.txt", f"{winner.candidate.profile(network)}.yaml\n")
+    winner, delivered = choice.winner, choice.delivered
+    if delivered is not None:
+        write_text(output_dir / "BestProfile.txt", f"{delivered.candidate.profile(network)}.yaml\n")
     document = {
         **facts,
         "best": None if winner is None else winner.to_json(network),
+        "delivered": None if delivered is None else delivered.to_json(network),
+        "delivered_note": choice.note,
         "candidates": [item.to_json(network) for item in outcomes],
         "cut_short": bool(cut_short),
         "cut_short_reason": cut_short,

@@ -14,6 +14,7 @@ from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Validation
 from slimai.search.events import Silent
 from slimai.search.loop import SearchSetup
+from slimai.search.units import Inline
 
 
 class MeanMetric:
@@ -51,9 +52,6 @@ class FakePrepared:
 
         return run
 
-    def release(self):
-        """Nothing to give back."""
-
 
 def key_of(index):
     """Return a key as the hash of integer parameters looks."""
@@ -78,13 +76,16 @@ def setup(tmp_path, tables, *, images=None, keys=None, log=None, metric=None, on
         candidate: FakePrepared(key, np.asarray(table), log, on_run=on_run)
         for candidate, key, table in zip(candidates, keys, tables, strict=True)
     }
+    images_set, scored_by = validation(tmp_path, images), metric or MeanMetric()
     return (
         SearchSetup(
             candidates=candidates,
             prepare=made.__getitem__,
-            validation=validation(tmp_path, images),
-            metric=metric or MeanMetric(),
-            content_key="c" * 64,
+            executor=Inline(lambda candidate: made[candidate].runner(), images_set, scored_by),
+            validation=images_set,
+            metric=scored_by,
+            score_key="c" * 64,
+            plan_key="p" * 64,
             journal=Journal(tmp_path / "journal.jsonl"),
             records_dir=tmp_path / "records",
             reporter=Silent(),

@@ -46,7 +46,7 @@ def test_another_content_key_reuses_nothing(tmp_path):
     tables = [np.full(8, 0.5)]
     search(setup(tmp_path, tables)[0])
     plan, log = setup(tmp_path, tables)
-    search(replace(plan, content_key="d" * 64))
+    search(replace(plan, score_key="d" * 64))
     assert len(log) == 8
 
 
@@ -63,10 +63,10 @@ def test_a_search_that_dies_anywhere_ends_with_the_same_outcomes(tmp_path, strat
         nonlocal runs
         runs += 1
         if runs > stop_after:
-            raise KeyboardInterrupt
+            raise RuntimeError("killed")
 
     broken, _ = setup(tmp_path / "broken", tables, strategy=strategy, on_run=die)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="killed"):
         search(broken)
     resumed, _ = setup(tmp_path / "broken", tables, strategy=strategy)
     assert search(resumed).outcomes == expected
@@ -80,10 +80,10 @@ def test_resuming_does_not_repeat_finished_candidates(tmp_path):
         nonlocal runs
         runs += 1
         if runs > 2:
-            raise KeyboardInterrupt
+            raise RuntimeError("killed")
 
     broken, _ = setup(tmp_path, tables, on_run=die)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="killed"):
         search(broken)
     resumed, log = setup(tmp_path, tables)
     search(resumed)
@@ -108,7 +108,7 @@ def test_the_listener_sees_every_improvement(tmp_path):
     tables = [np.full(4, score) for score in (0.5, 0.4, 0.9)]
     plan, _ = setup(tmp_path, tables, on_outcome=lambda state: seen.append(state.best.score))
     search(plan)
-    assert seen == pytest.approx([0.5, 0.5, 0.9], abs=1e-6)
+    assert seen == pytest.approx([0.5, 0.5, 0.9, 0.9], abs=1e-6)
 
 
 def test_rungs_grow_to_all_images():
@@ -147,3 +147,41 @@ def test_racing_visits_each_image_of_a_candidate_once(tmp_path):
     plan, log = setup(tmp_path, tables, strategy="racing")
     search(plan)
     assert len(log) == len(set(log))
+
+
+@pytest.mark.parametrize("strategy", ["exhaustive", "racing"])
+def test_an_interruption_ends_with_what_is_finished(tmp_path, strategy):
+    runs = 0
+
+    def interrupt():
+        nonlocal runs
+        runs += 1
+        if runs > 5:
+            raise KeyboardInterrupt
+
+    tables = [np.full(16, 0.5), np.full(16, 0.6), np.full(16, 0.7)]
+    plan, _ = setup(tmp_path, tables, strategy=strategy, on_run=interrupt)
+    state = search(plan)
+    assert state.cut_short == "interrupted"
+    if strategy == "exhaustive":
+        assert [item.status for item in state.outcomes] == ["full"]
+
+
+def test_time_of_earlier_invocations_is_counted(tmp_path):
+    from slimai.search.contest import seconds_spent
+
+    plan, _ = setup(tmp_path, [np.full(8, 0.5), np.full(8, 0.6)], started=time.monotonic() - 7)
+    search(plan)
+    spent = seconds_spent(plan.journal, plan.score_key)
+    assert 7 <= spent < 12
+    assert seconds_spent(plan.journal, "another") == 0
+
+
+def test_a_finished_race_is_replayed_from_its_records(tmp_path):
+    rng = np.random.default_rng(5)
+    tables = [np.clip(rng.normal(0.4 + 0.1 * index, 0.1, 64), 0, 1) for index in range(5)]
+    first, _ = setup(tmp_path, tables, strategy="racing")
+    before = search(first)
+    again, log = setup(tmp_path, tables, strategy="racing")
+    assert search(again).outcomes == before.outcomes
+    assert log == []

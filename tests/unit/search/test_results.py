@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 
 from slimai.search.candidate import Candidate, Outcome
+from slimai.search.choice import Choice
 from slimai.search.results import results_text, write_results
 
 OUTCOMES = [
@@ -11,6 +12,8 @@ OUTCOMES = [
     Outcome(Candidate(1, Decimal("99.99")), "partial", 0.5, 0.5, 1.5, 24),
     Outcome(Candidate(3, method="ImprovedKL"), "failed", note="no kernel"),
 ]
+
+CHOICE = Choice(OUTCOMES[0], OUTCOMES[0])
 
 GOLDEN = """\
 # profile\taccuracy_level\trange\tvalue\tscore\testimated_ms\timages
@@ -26,7 +29,9 @@ def test_fixed_point_results_text():
 
 
 def test_files_of_a_run(tmp_path):
-    write_results(tmp_path, "net", OUTCOMES, facts={"float": {"value": 0.95, "score": 0.95}}, cut_short="time limit")
+    write_results(
+        tmp_path, "net", OUTCOMES, CHOICE, facts={"float": {"value": 0.95, "score": 0.95}}, cut_short="time limit"
+    )
     assert (tmp_path / "BestProfile.txt").read_bytes() == b"net_96.yaml\n"
     assert (tmp_path / "ProfileList.txt").read_bytes() == b"net_96.yaml\nnet_99.99.yaml\nnet_ImprovedKL.yaml\n"
     run = json.loads((tmp_path / "run.json").read_text())
@@ -37,6 +42,6 @@ def test_files_of_a_run(tmp_path):
 
 
 def test_no_best_profile_without_a_measured_candidate(tmp_path):
-    write_results(tmp_path, "net", OUTCOMES[1:], facts={})
+    write_results(tmp_path, "net", OUTCOMES[1:], Choice(None, None), facts={})
     assert not (tmp_path / "BestProfile.txt").exists()
     assert json.loads((tmp_path / "run.json").read_text())["best"] is None

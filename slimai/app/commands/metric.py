@@ -1,0 +1,215 @@
+"""``slimai metric``: scores dumped blobs without running a network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimai.errors import EXIT_DONE, Diagnostic, InputError
+
+if TYPE_CHECKING:
+    from slimai.data.sample import Sample
+    from slimai.metrics.base import MetricContext, Result
+    from slimai.metrics.geometry import PictureGeometry
+
+EPILOG = """example:
+  slimai metric --metric-cls voc_det_AP --metric-input 'voc/annotations voc_labels=[cat;dog]' \\
+      --octrl out/output_control.octrl --imagelist out/tmp_val.txt --blobs out/net_96
+
+A metric of your own, slimai_custom_metric/metric_plugin/my_metric.py, is tried in the same way:
+  slimai metric --metric-cls my_metric --metric-input 'labels threshold=0.6' \\
+      --octrl out/output_control.octrl --imagelist out/tmp_val.txt --blobs out/net_ref --count 3
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Score the blobs that the command line names; return 0."""
+    options = _parser().parse_args(list(argv))
+    result, images, name = score(options)
+    sys.stdout.write(_as_json(name, result, images) if options.format == "json" else _as_text(name, result, images))
+    return EXIT_DONE
+
+
+def score(options: argparse.Namespace) -> tuple[Result, int, str]:
+    """Return the result, the number of images and the metric's name. Raises InputError and PluginError."""
+    from slimai.metrics.harness import Dump, known_shapes, score_dump
+
+    section = _section(options)
+    samples = _samples(options)
+    outputs = _outputs(options)
+    shapes = known_shapes(options.octrl.parent)
+    known = all(name in shapes for name in outputs)
+    spec = getattr(section, "metric_input", None)
+    context = _context(options, samples, outputs, tuple(shapes[name] for name in outputs) if known else ())
+    result = score_dump(
+        section.metric_cls,
+        spec,
+        Dump(outputs, options.blobs, options.ref, shapes),
+        context,
+        geometry=_geometry(options, spec, samples),
+        score_range=section.score_range,
+    )
+    return result, len(samples), str(section.metric_cls)
+
+
+def _section(options: argparse.Namespace) -> Any:
+    """Return the validated `metric` section that the options spell."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from slimai.schema.metric import MetricUnion
+
+    values: dict[str, Any] = {"metric_cls": options.metric_cls}
+    if options.metric_input:
+        values["metric_input"] = options.metric_input
+    if options.score_range:
+        values["score_range"] = options.score_range
+    adapter: TypeAdapter[Any] = TypeAdapter(MetricUnion)
+    try:
+        return adapter.validate_python(values, context={"base": Path.cwd()})
+    except ValidationError as error:
+        raise InputError(_diagnostic(detail) for detail in error.errors(include_url=False)) from None
+
+
+def _diagnostic(detail: Mapping[str, Any]) -> Diagnostic:
+    # the first place of a location is the tag of the union
+    key = ".".join(["metric", *(str(part) for part in detail["loc"][1:])])
+    cure = str((detail.get("ctx") or {}).get("cure", ""))
+    if detail["type"] == "extra_forbidden":
+        return Diagnostic(f"unknown option{_near(str(detail['loc'][-1]), str(detail['loc'][0]))}", key=key)
+    return Diagnostic(str(detail["msg"]), key=key, value=detail.get("input"), suggestion=cure)
+
+
+def _near(name: str, tag: str) -> str:
+    """Return a hint for an option that the metric of the union's `tag` does not have."""
+    from slimai.registry import suggest
+    from slimai.schema import metric_specs as specs
+
+    inputs: dict[str, type[specs.MetricSpec]] = {
+        "voc": specs.VocInput,
+        "coco": specs.CocoInput,
+        "segmentation": specs.SegInput,
+        "image": specs.ImageInput,
+        "topk": specs.TopKInput,
+    }
+    known = list(inputs[tag].model_fields) if tag in inputs else []
+    return suggest(name, known) if known else "; the metric has no options"
+
+
+def _samples(options: argparse.Namespace) -> tuple[Sample, ...]:
+    from slimai.data.image_list import parse_image_list
+
+    folder = options.image_dir or options.imagelist.parent
+    samples, found = parse_image_list(options.imagelist, folder, options.count, look=False)
+    errors = [item for item in found if item.severity == "error"]
+    if errors:
+        raise InputError(errors)
+    return samples
+
+
+def _outputs(options: argparse.Namespace) -> tuple[str, ...]:
+    from slimai.blobs.octrl import read_octrl
+
+    known = read_octrl(options.octrl)
+    wanted = tuple((options.replace_output or "").strip("[]").replace(",", " ").split())
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise InputError.at("--replace-output", f"not in {options.octrl}", unknown, cure=f"one of {' '.join(known)}")
+    return wanted or known
+
+
+def _context(
+    options: argparse.Namespace, samples: tuple[Sample, ...], outputs: tuple[str, ...], shapes: tuple[Any, ...]
+) -> MetricContext:
+    from slimai.metrics.base import MetricContext
+
+    return MetricContext(
+        outputs=outputs,
+        shapes=shapes,
+        image_dir=options.image_dir or options.imagelist.parent,
+        base_dir=Path.cwd(),
+        input_layout=options.layout,
+        input_size=_size(options.input_size),
+        samples=samples,
+    )
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError.at("--input-size", "expected <width>:<height> in pixels", text)
+    return int(parts[0]), int(parts[1])
+
+
+def _geometry(options: argparse.Namespace, spec: Any, samples: tuple[Sample, ...]) -> PictureGeometry | None:
+    """Return how the pictures lay in the input, or None where its size or the pictures are not known."""
+    size = _size(options.input_size) or getattr(spec, "input_size", None)
+    if size is None and options.resize:
+        raise InputError.at("--resize", "the size of the network's input is not known", cure="add --input-size")
+    if size is None or (options.resize is None and not all(sample.files[0].is_file() for sample in samples)):
+        return None
+    from slimai.data.resize import Resize
+    from slimai.metrics.geometry import PictureGeometry
+
+    if options.resize is None:
+        return PictureGeometry(size)
+    mode, _, anchor = options.resize.partition(",")
+    return PictureGeometry(size, Resize(mode=mode, anchor=anchor or "center", short_side=options.short_side))
+
+
+def _as_json(name: str, result: Result, images: int) -> str:
+    values = {key: _number(value) for key, value in result.values.items()}
+    answer = {
+        "metric": name,
+        "value": _number(result.value),
+        "score": _number(result.score),
+        "values": values,
+        "images": images,
+    }
+    return json.dumps(answer, indent=2, allow_nan=False) + "\n"
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _as_text(name: str, result: Result, images: int) -> str:
+    shown = "none" if result.score is None else f"{result.score:.6f}"
+    lines = [f"{name}: value {result.value:.6f}, score {shown}, {images} images"]
+    lines += [f"  {key:24} {value:.6f}" for key, value in result.values.items()]
+    return "\n".join(lines) + "\n"
+
+
+RESIZES = ("stretch", "letterbox", "letterbox,top_left", "center_crop")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slimai metric",
+        description="Score dumped blobs without running a network.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--metric-cls", required=True, help="name of a metric, or of a plug-in class")
+    add("--metric-input", default="", help="its settings, as in metric.metric_input")
+    add("--octrl", type=Path, required=True, help="output_control.octrl: names and order of the outputs")
+    add("--imagelist", type=Path, required=True, help="list of the images (and their labels) that were run")
+    add("--blobs", type=Path, required=True, help="folder of the blobs to score")
+    add("--ref", type=Path, help="folder of the float network's blobs, for cosine and use_float")
+    add("--count", type=int, help="score the first COUNT images only")
+    add("--format", choices=("text", "json"), default="text", help="form of the answer")
+    add("--image-dir", type=Path, help="folder of the pictures and labels (default: the list's)")
+    add("--replace-output", help="output names in the metric's order, like '[boxes scores]'")
+    add("--score-range", nargs=2, type=float, metavar=("LO", "HI"), help="values that become the scores 0 and 1")
+    add("--layout", choices=("NCHW", "NHWC", "NonImage"), default="NCHW", help="layout of the network's input")
+    add("--input-size", metavar="W:H", help="size of the network's input, when metric_input does not say it")
+    add("--resize", choices=RESIZES, help="how pictures were brought to that size; boxes go back in the same way")
+    add("--short-side", type=int, help="short side before a center_crop")
+    return parser

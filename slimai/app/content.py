@@ -1,0 +1,66 @@
+"""What earlier results depend on, by parts, so that stale ones never count and the reason can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimai.app.float_pass import graph_hash, preprocessing_key
+from slimai.app.prepare import Job
+from slimai.artifacts.cache import content_key, hash_files
+from slimai.artifacts.journal import Journal
+
+_SCORE_PARTS = ("slimai version", "model", "preprocessing", "validation images", "labels", "metric", "target")
+_SPACE = {"accuracy_level", "range", "calibration", "mix_goal"}
+
+
+@dataclass(frozen=True)
+class ContentKeys:
+    """score: decides a score beside the integers. plan: decides the integers beside the candidate. parts: hashes."""
+
+    score: str
+    plan: str
+    parts: Mapping[str, str]
+
+
+def content_keys(job: Job) -> ContentKeys:
+    """Return the keys of a job's results."""
+    from slimai import __version__
+
+    config = job.config
+    metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust"})
+    quantization = config.quantization.model_dump(mode="json", exclude=_SPACE)
+    rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
+    parts = {
+        "slimai version": __version__,
+        "model": graph_hash(job.graph),
+        "preprocessing": content_key(preprocessing_key(job)),
+        "validation images": hash_files(file for sample in job.validation for file in sample.files),
+        "labels": content_key([sample.labels for sample in job.validation], hash_files(_label_files(job))),
+        "metric": content_key(metric),
+        "target": content_key(config.target.model_dump(mode="json")),
+        "calibration images": hash_files(file for sample in job.calibration for file in sample.files),
+        "quantization": content_key(quantization, hash_files(rules)),
+    }
+    score = content_key([parts[name] for name in _SCORE_PARTS])
+    return ContentKeys(score, content_key(list(parts.values())), parts)
+
+
+def _label_files(job: Job) -> list[Path]:
+    """Return the files that the metric reads its truth from: those of its settings, and labels that are files."""
+    settings = getattr(job.config.metric, "metric_input", None)
+    named = [value for value in dict(settings).values() if isinstance(value, Path)] if settings else []
+    found: list[Path] = []
+    for path in named:
+        found += sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]
+    found += [job.config.path.image_dir / label for sample in job.validation for label in sample.labels]
+    return [path for path in found if path.is_file()]
+
+
+def changed_parts(journal: Journal, keys: ContentKeys) -> list[str]:
+    """Return the names of the parts that differ from the last run of the journal; empty without one."""
+    earlier = [entry["parts"] for entry in journal.entries() if isinstance(entry.get("parts"), dict)]
+    if not earlier:
+        return []
+    return [name for name, value in keys.parts.items() if earlier[-1].get(name) != value]

@@ -1,0 +1,114 @@
+"""The unit of work in other processes of this machine: each opens the job once, then takes units."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimai.data.sample import Sample
+from slimai.errors import SlimaiError
+from slimai.search.evaluate import OnBatch, Validation
+from slimai.search.units import Measured, Unit, measure
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """All that a process needs to open the job: plain values, no live objects.
+
+    config: JSON of the validated configuration. cache: folder with the calibration statistics. spill: folder with
+    the preprocessed images and float outputs.
+    """
+
+    config: str
+    cache: Path
+    spill: Path
+    calibration: tuple[Sample, ...]
+    samples: tuple[Sample, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    batch: int
+    memory_limit: int
+
+
+class Worker:
+    """An opened job that measures units; one a process (or Ray actor)."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        from slimai.app.float_pass import calibrate
+        from slimai.app.prepare import reopen
+        from slimai.app.programs import Programs
+        from slimai.app.quantize import FloatNetworks, Quantizer
+        from slimai.artifacts.cache import Cache
+        from slimai.artifacts.spill import Spill
+        from slimai.search.events import Silent
+
+        job = reopen(spec.config, spec.calibration, spec.samples)
+        count = len(spec.samples)
+        networks = FloatNetworks(job, lambda graph: calibrate(job, graph, Cache(spec.cache), Silent(), threads=1))
+        self._programs = Programs(Quantizer(job, networks, 1), spec.memory_limit)
+        self._metric = job.metric
+        self._validation = Validation(
+            spec.samples,
+            Spill.opened(spec.spill / "inputs", count, spec.input_names),
+            Spill.opened(spec.spill / "reference", count, spec.output_names),
+            job.outputs,
+            spec.batch,
+        )
+
+    def __call__(self, unit: Unit) -> Measured:
+        """Return the records of a unit."""
+        return measure(unit, self._programs.runner(unit.candidate), self._validation, self._metric)
+
+
+_worker: list[Worker] = []  # the job of this process, opened by its initializer
+
+
+def _open(spec: WorkerSpec) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    _worker.append(Worker(spec))
+
+
+def _work(unit: Unit) -> Measured:
+    return _worker[0](unit)
+
+
+class Processes:
+    """Runs units in `count` processes; the records are those that one process would give."""
+
+    def __init__(self, spec: WorkerSpec, count: int) -> None:
+        self._count = count
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(spec,))
+
+    def stream(self, units: Iterable[Unit], on_batch: OnBatch) -> Iterator[Measured]:
+        """Yield the results in the order of the units; one unit waits beside those that run."""
+        source = iter(units)
+        running: deque[Future[Measured]] = deque()
+        while True:
+            while len(running) <= self._count and (unit := next(source, None)) is not None:
+                running.append(self._pool.submit(_work, unit))
+            if not running:
+                return
+            found = _result(running.popleft())
+            on_batch(len(found.records))
+            yield found
+
+    def close(self) -> None:
+        """Stop the processes; units that have not begun are forgotten."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[Measured]) -> Measured:
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise SlimaiError(
+            "smart_search.workers: a worker process died (out of memory?); run again with fewer workers, it continues"
+        ) from error

@@ -1,0 +1,44 @@
+"""Accuracy aids that cost the target nothing, and which are on by default at which level (SPEC 8.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Choice = bool | Literal["auto"]
+Correction = Literal[False, "auto", "analytic", "empirical"]
+
+
+@dataclass(frozen=True)
+class Aids:
+    """equalization: weight ranges shared across layers. bias_correction: bias takes the mean error of the weights,
+    from calibration's channel means. empirical: the winner's biases are corrected from its own outputs.
+    weight_clipping: weights are clipped where that lowers their squared error.
+    """
+
+    equalization: bool = False
+    bias_correction: bool = False
+    empirical: bool = False
+    weight_clipping: bool = False
+
+
+# Chosen by measurement over real networks: docs/accuracy.md has the table.
+DEFAULTS: dict[int, Aids] = {
+    0: Aids(equalization=True, bias_correction=True),
+    1: Aids(),
+    2: Aids(),
+    3: Aids(),
+    4: Aids(),
+}
+
+
+def aids_for(level: int, equalization: Choice, bias_correction: Correction, weight_clipping: Choice) -> Aids:
+    """Return the aids of a level: what the user set, and the level's default where that is ``auto``."""
+    default = DEFAULTS[level]
+    analytic = default.bias_correction if bias_correction == "auto" else bool(bias_correction)
+    return Aids(
+        equalization=default.equalization if equalization == "auto" else equalization,
+        bias_correction=analytic,
+        empirical=default.empirical if bias_correction == "auto" else bias_correction == "empirical",
+        weight_clipping=default.weight_clipping if weight_clipping == "auto" else weight_clipping,
+    )
