@@ -18,7 +18,7 @@ class _Line:
 
 
 def parse_image_list(
-    path: str | Path, image_dir: str | Path, count: int | None = None
+    path: str | Path, image_dir: str | Path, count: int | None = None, *, look: bool = True
 ) -> tuple[tuple[Sample, ...], list[Diagnostic]]:
     """Return the samples of a list and everything that is wrong with it; never raises for any content.
 
@@ -29,6 +29,7 @@ def parse_image_list(
         path: the list.
         image_dir: folder that relative picture paths start from.
         count: take the first `count` samples only; None takes all. Lines after them are not checked.
+        look: whether pictures that are not there are mistakes.
     """
     where = str(path)
     try:
@@ -41,7 +42,7 @@ def parse_image_list(
     stated, lines = _stated_count(lines)
     found = _count_problems(stated, len(lines), count, where)
     limit = min(item for item in (len(lines), stated and stated[1], count) if item is not None)
-    samples, problems = _samples(lines[:limit], Path(image_dir), where)
+    samples, problems = _samples(lines[:limit], Path(image_dir), where, look=look)
     return samples, [*found, *problems]
 
 
@@ -71,7 +72,9 @@ def _count_problems(stated: tuple[int, int] | None, held: int, count: int | None
     return found
 
 
-def _samples(lines: list[_Line], image_dir: Path, where: str) -> tuple[tuple[Sample, ...], list[Diagnostic]]:
+def _samples(
+    lines: list[_Line], image_dir: Path, where: str, *, look: bool
+) -> tuple[tuple[Sample, ...], list[Diagnostic]]:
     samples: list[Sample] = []
     problems: list[Diagnostic] = []
     dotted: list[tuple[int, str]] = []
@@ -83,7 +86,7 @@ def _samples(lines: list[_Line], image_dir: Path, where: str) -> tuple[tuple[Sam
             problems.append(Diagnostic(problem, value=line.text.strip(), file=where, line=line.number))
             continue
         files = tuple(image_dir / name for name in names)
-        problems.extend(_missing(files, where, line.number))
+        problems.extend(_missing(files, where, line.number) if look else [])
         dotted.extend((line.number, item.name) for item in files if "." in item.stem)
         samples.append(Sample(len(samples), files, labels, None, where, line.number))
     return tuple(samples), [*_shortened(problems, where), *_dot_warning(dotted, where)]

@@ -1,16 +1,133 @@
-"""Metrics of the user's own: finding their file and giving it the shape of a metric."""
+"""Metrics of the user's own: finding the file, loading the class, giving it the shape of a metric."""
 
 from __future__ import annotations
+
+import importlib.util
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, MetricContext
 from slimai.metrics.create import METRICS, Spec
+from slimai.metrics.vendor.base import REGISTERED, custom_metric_base
+from slimai.metrics.vendor.calls import FILES, METHODS, PluginError, guarded, place_of
+from slimai.metrics.vendor.modules import vendor_modules
 from slimai.registry import suggest
 
-__all__ = ["load_metric"]
+log = logging.getLogger(__name__)
+
+FOLDER = Path("slimai_custom_metric") / "metric_plugin"
+VARIABLE = "CUSTOM_METRIC_PATH"
+GROUP = "slimai.metrics"
+
+__all__ = ["FOLDER", "GROUP", "VARIABLE", "find_plugin", "load_class", "load_metric"]
 
 
 def load_metric(name: str, spec: Spec, context: MetricContext) -> Metric:
-    """Return the metric of the plug-in file ``<name>.py``; raises InputError where there is none."""
-    del spec, context
-    raise InputError.at("metric.metric_cls", f"unknown metric '{name}'{suggest(name, list(METRICS))}")
+    """Return the metric of the class `name`: from a plug-in file ``<name>.py``, else from an installed package.
+
+    Raises: InputError where there is none or it lacks a method; PluginError where its own code fails.
+    """
+    file = find_plugin(name, context.base_dir)
+    if file is not None:
+        return _as_metric(load_class(file, name), name, spec, context, file.parent)
+    point = _entry_point(name)
+    if point is None:
+        looked = ", ".join(str(folder) for folder in folders(context.base_dir))
+        raise InputError.at(
+            "metric.metric_cls",
+            f"unknown metric '{name}'{suggest(name, list(METRICS))}",
+            cure=f"a metric of your own is the file {name}.py in one of: {looked}",
+        )
+    return _as_metric(guarded(point.load, f"loading '{name}'", point), name, spec, context, None)
+
+
+def folders(base: Path) -> list[Path]:
+    """Return where plug-ins are looked for: beside the configuration, below the current folder, $CUSTOM_METRIC_PATH."""
+    named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    found: dict[Path, None] = dict.fromkeys([base / FOLDER, Path.cwd() / FOLDER, *named])
+    return list(found)
+
+
+def find_plugin(name: str, base: Path) -> Path | None:
+    """Return the first file ``<name>.py`` of the plug-in folders, or None; a second one is logged."""
+    found = list(_files(name, base))
+    if len(found) > 1:
+        log.warning("metric '%s': %s is used, %s is not looked at", name, found[0], ", ".join(map(str, found[1:])))
+    return found[0] if found else None
+
+
+def _files(name: str, base: Path) -> Iterator[Path]:
+    seen = set()
+    for folder in folders(base):
+        file = (folder / f"{name}.py").resolve()
+        if file.is_file() and file not in seen:
+            seen.add(file)
+            yield file
+
+
+def _entry_point(name: str) -> EntryPoint | None:
+    found = [point for point in entry_points(group=GROUP) if point.name == name]
+    if len({point.value for point in found}) > 1:
+        raise InputError(f"metric '{name}' is installed twice: {', '.join(point.value for point in found)}")
+    return found[0] if found else None
+
+
+def load_class(file: Path, name: str) -> type:
+    """Return the class `name` of a plug-in file: registered under that name, else defined under it."""
+    with vendor_modules(file.parent):
+        REGISTERED.clear()
+        module = _execute(file, name)
+        found = REGISTERED.get(name) or getattr(module, name, None)
+        others = [*REGISTERED, *_own_classes(module)]
+        REGISTERED.clear()
+    if not isinstance(found, type):
+        raise InputError.at(str(file), f"no metric class '{name}'{suggest(name, others) if others else ''}")
+    return found
+
+
+def _execute(file: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"slimai_plugin_{name}", file)
+    if spec is None or spec.loader is None:
+        raise InputError.at(str(file), "not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    FILES[spec.name] = str(file)
+    sys.modules[spec.name] = module  # dataclasses look their module up while they are made
+    try:
+        guarded(lambda: spec.loader.exec_module(module), "loading the plug-in", module)  # type: ignore[union-attr]
+    finally:
+        sys.modules.pop(spec.name, None)
+    return module
+
+
+def _own_classes(module: ModuleType) -> list[str]:
+    return [
+        key for key, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__
+    ]
+
+
+def _as_metric(cls: Any, name: str, spec: Spec, context: MetricContext, folder: Path | None) -> Metric:
+    if isinstance(cls, type) and all(hasattr(cls, method) for method in ("measure", "combine")):
+        metric: Metric = guarded(lambda: cls(spec, context), f"{name}.__init__", cls)
+        return metric
+    if not isinstance(cls, type) or not issubclass(cls, custom_metric_base):
+        raise InputError.at(
+            place_of(cls),
+            f"'{name}' is not a metric",
+            cure="subclass custom_metric_base, or define measure and combine",
+        )
+    lacking = [method for method in METHODS if getattr(cls, method) is getattr(custom_metric_base, method)]
+    if lacking:
+        raise PluginError(f"{place_of(cls)}: class '{name}' lacks {', '.join(lacking)}")
+    if inspect.isabstract(cls):
+        raise PluginError(f"{place_of(cls)}: class '{name}' has abstract methods")
+    from slimai.metrics.plugin_adapter import VendorMetric
+
+    return VendorMetric(cls, name, spec, context, folder)

@@ -35,6 +35,16 @@ class Rescaled:
     def combine(self, records: Sequence[Record]) -> Result:
         """Return the metric's own values with the new score; none where the value is NaN."""
         result = self._metric.combine(records)
+        return replace(result, score=self._score(result.value), per_image=None)
+
+    def quick_score(self, records: Sequence[Record]) -> float | None:
+        """Return the new score by the metric's own quick way, in which score and value are one."""
+        own = getattr(self._metric, "quick_score", None)
+        if own is None:
+            return self.combine(records).score
+        value = own(records)
+        return None if value is None else self._score(value)
+
+    def _score(self, value: float) -> float | None:
         lo, hi = self._limits
-        score = None if np.isnan(result.value) else float(np.clip((result.value - lo) / (hi - lo), 0.0, 1.0))
-        return replace(result, score=score, per_image=None)
+        return None if np.isnan(value) else float(np.clip((value - lo) / (hi - lo), 0.0, 1.0))

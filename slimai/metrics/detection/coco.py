@@ -115,6 +115,13 @@ class CocoAP:
         value = values["AP"]
         return Result(value, None if np.isnan(value) else value, values)
 
+    def quick_score(self, records: Sequence[Record]) -> float | None:
+        """Return the score alone: AP over all areas at 100 detections, a twelfth of the work of `combine`."""
+        judge = _accumulated(self._kinds[0], in_order(records), len(self._table.names), areas=1, limits=1)
+        precision = judge.eval["precision"]
+        known = precision[precision > -1]
+        return float(known.mean()) if known.size else None
+
 
 def _evaluate(kind: str, truth: list[dict[str, Any]], answer: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     judge = COCOeval(iouType=kind)
@@ -151,20 +158,31 @@ def _as_arrays(
 
 def _summarize(kind: str, records: Sequence[Record], classes: int) -> list[float]:
     """Return the 12 numbers over these records; NaN where pycocotools says -1."""
+    judge = _accumulated(kind, records, classes)
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge.summarize()
+    return [float("nan") if value < 0 else float(value) for value in judge.stats]
+
+
+def _accumulated(
+    kind: str, records: Sequence[Record], classes: int, *, areas: int | None = None, limits: int | None = None
+) -> Any:
+    """Return a COCOeval after `accumulate`; with the first `areas` and the last `limits` of its tables only."""
     judge = COCOeval(iouType=kind)
-    judge.params.imgIds, judge.params.catIds = list(range(len(records))), list(range(classes))
-    judge._paramsEval = judge.params  # noqa: SLF001 - set by COCOeval.evaluate, which is not called here
+    params = judge.params
+    params.imgIds, params.catIds = list(range(len(records))), list(range(classes))
+    params.areaRng, params.maxDets = params.areaRng[:areas], params.maxDets[-(limits or len(params.maxDets)) :]
+    judge._paramsEval = params  # noqa: SLF001 - set by COCOeval.evaluate, which is not called here
     found = [_by_class(kind, record) for record in records]
     judge.evalImgs = [
         found[image].get((label, area))
         for label in range(classes)
-        for area in range(len(judge.params.areaRng))
+        for area in range(len(params.areaRng))
         for image in range(len(records))
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         judge.accumulate()
-        judge.summarize()
-    return [float("nan") if value < 0 else float(value) for value in judge.stats]
+    return judge
 
 
 def _by_class(kind: str, record: Record) -> dict[tuple[int, int], dict[str, NDArray[Any]]]:
