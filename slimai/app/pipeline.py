@@ -17,6 +17,7 @@ from slimai.app.quantize import FloatNetworks, Quantizer, candidates
 from slimai.artifacts.cache import Cache
 from slimai.artifacts.journal import Journal
 from slimai.artifacts.lock import run_lock
+from slimai.metrics.scores import require_score
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Outcome
 from slimai.search.choice import Choice
@@ -97,6 +98,7 @@ class _Run:
         validation = self._timed("float_inference", self._reference)
         float_result = self._timed("float_metric", lambda: self._float_metric(validation))
         self.delivery.float_result = float_result
+        require_score(self.job.metric, float_result, len(candidates(self.job.config)))
         for warning in float_warnings(self.job, float_result):
             self.reporter.warn(str(warning))
         if "use_quant_profile" not in stages:

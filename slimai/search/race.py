@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.metrics.base import Metric, Record
+from slimai.metrics.scores import quick_score
 
 FIRST_RUNG = 8
 GROWTH = 2
@@ -116,5 +117,5 @@ def interval(metric: Metric, records: Sequence[Record], seed: int) -> tuple[floa
 
 
 def _score(metric: Metric, records: Sequence[Record]) -> float:
-    score = metric.combine(records).score
+    score = quick_score(metric, records)
     return math.nan if score is None else score
