@@ -10,6 +10,7 @@ from slimai.app.float_pass import graph_hash, preprocessing_key
 from slimai.app.prepare import Job
 from slimai.artifacts.cache import content_key, hash_files
 from slimai.artifacts.journal import Journal
+from slimai.schema.metric_specs import MetricSpec
 
 _SCORE_PARTS = ("slimai version", "model", "preprocessing", "validation images", "labels", "metric", "target")
 _SPACE = {"accuracy_level", "range", "calibration", "mix_goal"}
@@ -24,8 +25,8 @@ class ContentKeys:
     parts: Mapping[str, str]
 
 
-def content_keys(job: Job) -> ContentKeys:
-    """Return the keys of a job's results."""
+def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentKeys:
+    """Return the keys of a job's results; `edits` are limits edited by hand."""
     from slimai import __version__
 
     config = job.config
@@ -42,15 +43,18 @@ def content_keys(job: Job) -> ContentKeys:
         "target": content_key(config.target.model_dump(mode="json")),
         "calibration images": hash_files(file for sample in job.calibration for file in sample.files),
         "quantization": content_key(quantization, hash_files(rules)),
+        "edited limits": content_key(dict(edits)),
     }
     score = content_key([parts[name] for name in _SCORE_PARTS])
     return ContentKeys(score, content_key(list(parts.values())), parts)
 
 
 def _label_files(job: Job) -> list[Path]:
-    """Return the files that the metric reads its truth from: those of its settings, and labels that are files."""
+    """Return what the score depends on beside the settings: label files, and the code of a plug-in."""
     settings = getattr(job.config.metric, "metric_input", None)
-    named = [value for value in dict(settings).values() if isinstance(value, Path)] if settings else []
+    values = dict(settings).values() if isinstance(settings, MetricSpec) else ()  # a plug-in's is text or a mapping
+    named = [value for value in values if isinstance(value, Path)]
+    named += getattr(job.metric, "files", ())
     found: list[Path] = []
     for path in named:
         found += sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]

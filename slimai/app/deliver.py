@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slimai.app.mix import FOLDER as DOT_FOLDER
 from slimai.app.prepare import Job
 from slimai.app.quantize import QuantizedCandidate, Quantizer
 from slimai.artifacts.atomic import write_bytes, write_text
@@ -72,7 +73,14 @@ class Delivery:
         self.profile(item)
         if "gen_code" in self.job.config.stages:
             self.code(item)
+        if self.job.config.quantization.mix is not False:
+            self._dots(item)
         self.host_layers = tuple(layer.name for layer in item.plan.layers if layer.mode == "host")
+
+    def _dots(self, item: QuantizedCandidate) -> None:
+        from slimai.quantizer.dot import write_dot_stages
+
+        write_dot_stages(self.output / DOT_FOLDER, self.job.graph, item.plan)
 
     def _forget(self, outcome: Outcome | None) -> None:
         """Remove the profile of a best that is one no longer, unless every profile is asked for."""

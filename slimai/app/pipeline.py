@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from slimai.app.adjust import adjust_path, read_edits, read_network, report_lines, write_file
 from slimai.app.content import ContentKeys, changed_parts, content_keys
 from slimai.app.deliver import Delivery
 from slimai.app.float_pass import calibrate, float_warnings, reference
@@ -86,13 +87,17 @@ class _Run:
         self.seconds: dict[str, float] = {}
         networks = FloatNetworks(job, lambda graph: calibrate(job, graph, self.cache, reporter, threads=self.threads))
         self.networks = networks
-        self.quantizer = Quantizer(job, networks, self.threads)
+        self.plain = Quantizer(job, networks, self.threads)
+        self.quantizer = self.plain
         self.delivery = Delivery(job, self.quantizer, self.seconds)
 
     def execute(self) -> RunResult:
         stages = self.job.config.stages
-        self.delivery.network(self.job.graph)
         self._timed("calibration", lambda: self.networks.get(equalized=False))
+        for line in self.job.mix.lines:
+            self.reporter.line(line)
+        self._read_edits()
+        self.delivery.network(self.job.graph)
         if "flt_inference" not in stages:
             return self._profiles_only()
         validation = self._timed("float_inference", self._reference)
@@ -106,6 +111,7 @@ class _Run:
             return self._result(float_result, SearchState())
         state = self._timed("search", lambda: self._search(validation))
         self._timed("gen_code", lambda: self.delivery.finish(state))
+        self._adjust(validation, state)
         validation.inputs.close()
         validation.reference.close()
         result = self._result(float_result, state)
@@ -133,7 +139,7 @@ class _Run:
 
     def _search(self, validation: Validation) -> SearchState:
         settings = self.job.config.search
-        keys = content_keys(self.job)
+        keys = content_keys(self.job, self.quantizer.edits)
         journal = self._journal(keys, resume=settings.resume)
         spent = seconds_spent(journal, keys.score)
         limit = settings.time_limit
@@ -190,6 +196,35 @@ class _Run:
             self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed")
         journal.append({"parts": keys.parts})
         return journal
+
+    def _read_edits(self) -> None:
+        """Take the limits that a person has edited, where the job has one candidate."""
+        single = candidates(self.job.config)
+        if not self.job.config.metric.adjust or len(single) != 1:
+            return
+        path = adjust_path(self.output, self.job.config.network.name)
+        edits = read_edits(self.plain, single[0], path)
+        if edits:
+            self.quantizer = replace(self.plain, edits=edits)
+            self.delivery = Delivery(self.job, self.quantizer, self.seconds)
+
+    def _adjust(self, validation: Validation, state: SearchState) -> None:
+        """Write the file to edit for what is delivered, or tell what its edits did."""
+        delivered = self.delivery.choice(state).delivered
+        if not self.job.config.metric.adjust or delivered is None:
+            return
+        path = adjust_path(self.output, self.job.config.network.name)
+        before = self.plain(delivered.candidate)
+        if not self.quantizer.edits:
+            if write_file(before, self.plain, path):
+                self.reporter.line(f"adjust: edit Min and Max in {path} and run again with the same level and range")
+            return
+        from slimai.quantizer.adjust import changed_parameters
+
+        after = self.quantizer(delivered.candidate)
+        readings = [read_network(item.runner(), validation, self.job.metric) for item in (before, after)]
+        for line in report_lines(changed_parameters(before.plan, after.plan), *readings):
+            self.reporter.line(line)
 
     def _profiles_only(self) -> RunResult:
         for candidate in candidates(self.job.config):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slimai.app.mix import Mix, read_mix
 from slimai.errors import Diagnostic, InputError
 from slimai.schema.root import SlimaiConfig
 
@@ -34,6 +35,7 @@ class Job:
     metric: Metric
     outputs: tuple[str, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    mix: Mix = field(default_factory=Mix)
 
 
 @dataclass
@@ -65,17 +67,18 @@ def prepare(config: SlimaiConfig) -> Job:
     calibration = _samples(config, "calibration", findings)
     validation = _samples(config, "validation", findings) or calibration
     preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
-    metric = outputs = None
+    metric = outputs = mix = None
     if graph is not None:
+        mix = findings.attempt(lambda: read_mix(config, graph))
         outputs = findings.attempt(lambda: output_order(config, graph))
     if graph is not None and outputs is not None and not findings.errors:
         metric = findings.attempt(lambda: _metric(config, graph, outputs, validation))
     if preprocess is not None and not findings.errors:
         findings.sort(preprocess.check((*calibration, *validation)))
-    if findings.errors or graph is None or preprocess is None or metric is None or outputs is None:
+    if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
         raise InputError(findings.errors)
-    findings.warnings.extend(_overlap(calibration, validation))
-    return Job(config, graph, preprocess, calibration, validation, metric, outputs, tuple(findings.warnings))
+    findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, tuple(findings.warnings), mix)
 
 
 def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[Sample, ...]) -> Job:
@@ -84,7 +87,8 @@ def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[
     graph = load_network(config)
     outputs = output_order(config, graph)
     metric = _metric(config, graph, outputs, validation)
-    return Job(config, graph, _preprocess(config, graph), calibration, validation, metric, outputs)
+    mix = read_mix(config, graph)
+    return Job(config, graph, _preprocess(config, graph), calibration, validation, metric, outputs, (), mix)
 
 
 def load_network(config: SlimaiConfig) -> Graph:

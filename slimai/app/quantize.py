@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -57,11 +57,12 @@ class FloatNetworks:
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Builds the integer network of any candidate."""
+    """Builds the integer network of any candidate; `edits` are final limits by tensor."""
 
     job: Job
     networks: FloatNetworks
     threads: int
+    edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
@@ -94,6 +95,8 @@ class Quantizer:
             nonnegative_inputs=nonnegative_inputs(self.job),
             bias_correction=aids.bias_correction,
             weight_clipping=aids.weight_clipping,
+            limits=self.edits,
+            datatypes=self.job.mix.datatypes.get(candidate.level, {}),
         )
 
 
