@@ -42,5 +42,6 @@ def _key(override: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return `text` as a quoted value of the override grammar."""
-    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"
+    """Return `text` as a quoted value of the override grammar, in which it is not an interpolation."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text.replace("${", "\\${"))
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
