@@ -7,28 +7,31 @@ from typing import Any
 import numpy as np
 
 
-def _windows(x: Any, zero: Any, first: int, rows: int, width: int, kernel: Any, geometry: Any) -> Any:
-    """Return [rows, width, KH, KW, C] int64 windows of one picture, zeros outside it."""
-    strides, dilations, pads = geometry
-    iy = (first + np.arange(rows))[:, None] * strides[0] - pads[0] + np.arange(kernel[0]) * dilations[0]
-    ix = np.arange(width)[:, None] * strides[1] - pads[1] + np.arange(kernel[1]) * dilations[1]
-    inside = ((iy >= 0) & (iy < x.shape[0]))[:, None, :, None] & ((ix >= 0) & (ix < x.shape[1]))[None, :, None, :]
-    rows_at, columns_at = np.clip(iy, 0, x.shape[0] - 1), np.clip(ix, 0, x.shape[1] - 1)
-    picked = x[rows_at[:, None, :, None], columns_at[None, :, None, :]].astype(np.int64) - zero
-    return np.where(inside[..., None], picked, 0)
+def widen(x: Any, zero: Any, out: Any) -> None:
+    """Write x - zero of flat integers into out."""
+    out[...] = x.astype(np.int64) - zero
 
 
-def gather_windows(
-    x: Any, zero: Any, first: Any, rows: Any, width: Any, kernel: Any, strides: Any, dilations: Any, pads: Any,
-    cols: Any,
-) -> None:  # fmt: skip
-    """Write windows of one picture x [H, W, C] minus `zero` into cols [rows * width, KH * KW * C]."""
-    cols[...] = _windows(x, zero, first, rows, width, kernel, (strides, dilations, pads)).reshape(cols.shape)
+def gather_windows(x: Any, zero: Any, first: Any, width: Any, steps: Any, taps: Any, cols: Any) -> None:
+    """Write windows of a padded picture minus `zero` into cols [rows * width, K]."""
+    rows = cols.shape[0] // width
+    y = (first + np.arange(rows))[:, None] * steps[0] + np.arange(taps[0]) * steps[1]
+    at = steps[4] + np.arange(width)[:, None, None] * steps[2] + np.arange(taps[1])[:, None] * steps[3]
+    at = (at + np.arange(taps[2])).reshape(width, -1)
+    cols[...] = (x[y[:, None, :, None], at[None, :, None, :]].astype(np.int64) - zero).reshape(cols.shape)
 
 
-def depthwise_rows(
-    x: Any, zero: Any, weight: Any, first: Any, strides: Any, dilations: Any, pads: Any, acc: Any
-) -> None:
-    """Write depthwise sums of one picture x [H, W, C] into acc [rows, width, C]."""
-    windows = _windows(x, zero, first, acc.shape[0], acc.shape[1], weight.shape[:2], (strides, dilations, pads))
+def depthwise_any(x: Any, weight: Any, first: Any, strides: Any, dilations: Any, acc: Any) -> None:
+    """Write depthwise sums of a padded picture x [H, W, C] into acc [rows, width, C]."""
+    y = (first + np.arange(acc.shape[0]))[:, None] * strides[0] + np.arange(weight.shape[0]) * dilations[0]
+    at = np.arange(acc.shape[1])[:, None] * strides[1] + np.arange(weight.shape[1]) * dilations[1]
+    windows = x[y[:, None, :, None], at[None, :, None, :]].astype(np.int64)
     acc[...] = np.einsum("yxklc,klc->yxc", windows, weight.astype(np.int64))
+
+
+depthwise_wide = depthwise_any
+
+
+def depthwise_nine(x: Any, weight: Any, first: Any, strides: Any, dilations: Any, acc: Any) -> None:
+    """Write 3 x 3 depthwise sums; weight is [9, C]."""
+    depthwise_any(x, weight.reshape(3, 3, -1), first, strides, dilations, acc)

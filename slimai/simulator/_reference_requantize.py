@@ -7,49 +7,48 @@ from typing import Any
 import numpy as np
 
 
-def xi_rows(  # noqa: PLR0917 - one table an argument, as the formula
-    acc: Any, bias: Any, pre_shift: Any, least: Any, most: Any, multiplier: Any, half: Any, shift: Any,
-    zero: Any, low: Any, high: Any, out: Any,
-) -> None:  # fmt: skip
+def xi_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write the `xi_sym` requantization of accumulator rows."""
-    narrow = np.clip((acc.astype(np.int64) + bias) >> pre_shift, least, most)
-    out[...] = np.clip(((narrow * multiplier + half) >> shift) + zero, low, high)
+    bias, pre, least, most, factor, half, shift = tables.astype(np.int64)
+    narrow = np.clip((acc.astype(np.int64) + bias) >> pre, least, most)
+    out[...] = np.clip(((narrow * factor + half) >> shift) + zero, low, high)
 
 
-def scaled_rows(acc: Any, bias: Any, limit: Any, multiplier: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+def scaled_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write the single-rounding requantization of accumulator rows."""
+    bias, limit, factor = tables
     total = np.clip(acc.astype(np.float64) + bias, -limit, limit)
-    out[...] = np.clip(np.floor(total * multiplier + 0.5) + zero, low, high)
+    out[...] = np.clip(np.floor(total * factor + 0.5) + zero, low, high)
 
 
-def two_step_rows(
-    acc: Any, bias: Any, limit: Any, multiplier: Any, half: Any, shift: Any, zero: Any, low: Any, high: Any, out: Any
-) -> None:
+def two_step_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's requantization of accumulator rows."""
+    bias, limit, factor = tables
+    right, half, _ = shifts.astype(np.int64)
     total = np.clip(acc.astype(np.float64) + bias, -limit, limit)
-    value = np.floor(total * multiplier + 0.5).astype(np.int64)
-    value = (value + half - ((value < 0) & (half > 0))) >> shift
+    value = np.floor(total * factor + 0.5).astype(np.int64)
+    value = (value + half - ((value < 0) & (half > 0))) >> right
     out[...] = np.clip(value + zero, low, high)
 
 
-def two_step_wide_rows(
-    acc: Any, bias: Any, left: Any, multiplier: Any, half: Any, shift: Any, zero: Any, low: Any, high: Any, out: Any
-) -> None:
+def two_step_wide_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's requantization of accumulator rows, in int64."""
+    bias, left, factor, half, right = tables
     total = np.clip((acc.astype(np.int64) + bias) << left, -(1 << 31), 1 << 31)
-    value = (total * multiplier + (1 << 30)) >> 31
-    value = (value + half - ((value < 0) & (half > 0))) >> shift
+    value = (total * factor + (1 << 30)) >> 31
+    value = (value + half - ((value < 0) & (half > 0))) >> right
     out[...] = np.clip(value + zero, low, high)
 
 
-def double_rows(acc: Any, bias: Any, scale: Any, limit: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+def double_rows(acc: Any, tables: Any, reach: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write the float64 requantization of accumulator rows."""
-    value = np.clip((acc.astype(np.float64) + bias) * scale, -limit, limit)
+    bias, factor = tables
+    value = np.clip((acc.astype(np.float64) + bias) * factor, -reach, reach)
     size = np.floor(np.abs(value))
     out[...] = np.clip(np.copysign(size + (np.abs(value) - size >= 0.5), value) + zero, low, high)
 
 
-def float_rows(acc: Any, bias: Any, scale: Any, least: Any, most: Any, zero: Any, out: Any) -> None:
+def float_rows(acc: Any, bias: Any, factor: Any, least: Any, most: Any, zero: Any, out: Any) -> None:
     """Write ONNX Runtime's float32 requantization of accumulator rows."""
-    value = (acc.astype(np.int64) + bias).astype(np.float32) * scale
+    value = (acc.astype(np.int64) + bias).astype(np.float32) * factor
     out[...] = np.rint(np.minimum(np.maximum(value, least), most)).astype(np.int64) + zero

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from slimai.graph.ir import Graph
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer
+from slimai.simulator.pool import BufferPool
 from slimai.simulator.requantize import (
     Requantizer,
     RequantRule,
@@ -55,6 +56,7 @@ class LayerContext:
     tensors: Mapping[str, QParams]
     rule: RequantRule
     acc_bits: int = 32
+    pool: BufferPool = field(default_factory=BufferPool)
     overflow: Overflow = "saturate"
 
     @property

@@ -17,20 +17,24 @@ def is_channels_last(context: LayerContext) -> bool:
     return bool(context.attrs.get("channels_last", 0))
 
 
+def keeps_integers(context: LayerContext) -> bool:
+    """Return whether output integers are input integers: equal parameters, or TFLite copies whatever they are."""
+    return context.input() == context.out or bool(context.attrs.get("integers_kept", 0))
+
+
 def to_nhwc(x: Array, channels_last: bool) -> Array:
     """Return [N, H, W, C], C-contiguous, of a [N, C, H, W] (or [N, C, L]) array, or of its channels-last twin."""
-    if not channels_last:
-        x = np.moveaxis(x, 1, -1)
     if x.ndim == 3:
-        x = x[:, None]
-    return np.ascontiguousarray(x)
+        return np.ascontiguousarray((x if channels_last else x.transpose(0, 2, 1))[:, None])
+    return np.ascontiguousarray(x if channels_last else x.transpose(0, 2, 3, 1))
 
 
 def from_nhwc(y: Array, rank: int, channels_last: bool) -> Array:
     """Return the view of [N, H, W, C] in the logical order of the network, of 3 or 4 axes."""
     if rank == 3:
         y = y[:, 0]
-    return y if channels_last else np.moveaxis(y, -1, 1)
+        return y if channels_last else y.transpose(0, 2, 1)
+    return y if channels_last else y.transpose(0, 3, 1, 2)
 
 
 def pair(values: Any, fill: int) -> tuple[int, int]:

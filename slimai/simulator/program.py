@@ -19,6 +19,7 @@ from slimai.simulator.arithmetic import NATIVE, rule_for
 from slimai.simulator.context import Compiled, LayerContext, Overflow, Tally
 from slimai.simulator.host import HostSegment
 from slimai.simulator.ops import compiler_for
+from slimai.simulator.pool import BufferPool
 from slimai.simulator.requantize import RequantRule
 
 Array = NDArray[Any]
@@ -245,6 +246,7 @@ def compile_plan(plan: QuantPlan, target: Target, *, arithmetic: str = NATIVE, t
     """
     steps: list[Step] = []
     errors: list[InputError] = []
+    pool = BufferPool()
     waiting: list[Layer] = []
     for layer in plan.layers:
         if layer.mode == "host":
@@ -252,7 +254,7 @@ def compile_plan(plan: QuantPlan, target: Target, *, arithmetic: str = NATIVE, t
             continue
         _flush(plan.graph, waiting, steps, threads)
         try:
-            steps.append(_compiled_layer(plan, layer, target, arithmetic))
+            steps.append(_compiled_layer(plan, layer, target, arithmetic, pool))
         except InputError as error:
             errors.append(error)
     _flush(plan.graph, waiting, steps, threads)
@@ -267,12 +269,12 @@ def _flush(graph: Graph, waiting: list[Layer], steps: list[Step], threads: int) 
         waiting.clear()
 
 
-def _compiled_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str) -> IntegerStep:
+def _compiled_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str, pool: BufferPool) -> IntegerStep:
     reads = [plan.tensors[name] for name in layer.inputs]
     writes = [plan.tensors[name] for name in layer.outputs if name in plan.tensors]
     table = {"s16": target.native.s16, "sym8": target.native.sym8, "asym8": target.native.asym8}
     rule = rule_for(arithmetic, table, reads, writes)
     context = LayerContext(
-        layer, plan.graph, plan.tensors, rule, acc_bits=target.acc_bits, overflow=target.acc_overflow
+        layer, plan.graph, plan.tensors, rule, acc_bits=target.acc_bits, overflow=target.acc_overflow, pool=pool
     )
     return IntegerStep(layer, rule, compiler_for(layer.kind, layer.node.op)(context))

@@ -90,8 +90,9 @@ def _ends(requantizer: Requantizer) -> tuple[np.int32, np.int32, np.int32]:
     return np.int32(requantizer.out.zero_point), np.int32(requantizer.low), np.int32(requantizer.high)
 
 
-def _columns(values: Any, bias: Int, kind: type) -> Array:
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(values), bias.shape).astype(kind))
+def _packed(tables: tuple[Any, ...], bias: Int, kind: type) -> Array:
+    """Return [T, C] of tables that are [C] or [1]."""
+    return np.stack([np.broadcast_to(np.asarray(table), bias.shape).astype(kind) for table in tables])
 
 
 def _half(shift: Int) -> Int:
@@ -110,7 +111,7 @@ def _xi_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel |
     # Above `most` the product would leave 32 bits; the output is saturated there already (M * 2**p >= Y / 32767).
     most = np.minimum(32767, (S32_HIGH - _half(shift)) // np.maximum(multiplier, 1))
     tables = (bias + _half(pre), pre, np.full_like(most, -32768), most, multiplier, _half(shift), shift)
-    return partial(_call, xi_rows, (*(_columns(table, bias, np.int32) for table in tables), *_ends(requantizer)))
+    return partial(_call, xi_rows, (_packed(tables, bias, np.int32), *_ends(requantizer)))
 
 
 def _call(kernel: Callable[..., None], tables: tuple[Any, ...], acc: Array, out: Array) -> None:
@@ -132,8 +133,7 @@ def _scaled_kernel(requantizer: Requantizer, bias: Int) -> RowKernel | None:
         return None
     multiplier = np.ldexp(requantizer.multiplier.astype(np.float64), -shift)
     limit = np.ceil(reach / np.where(multiplier > 0, multiplier, 1.0))
-    tables = (bias, limit, multiplier)
-    return partial(_call, scaled_rows, (*(_columns(table, bias, np.float64) for table in tables), *_ends(requantizer)))
+    return partial(_call, scaled_rows, (_packed((bias, limit, multiplier), bias, np.float64), *_ends(requantizer)))
 
 
 def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
@@ -141,30 +141,29 @@ def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKe
 
     left, right = np.maximum(requantizer.shift, 0), np.maximum(-requantizer.shift, 0)
     reach = _reach(requantizer)
-    ends = (_columns(_half(right), bias, np.int32), _columns(right, bias, np.int32), *_ends(requantizer))
     # The first result has 31 fractional bits before rounding and stays below (reach + 1) * 2**right.
     if np.all(float(reach + 1) * np.exp2(right + 31.0) < 2.0**52):
         multiplier = np.ldexp(requantizer.multiplier.astype(np.float64), left - 31)
         limit = np.ceil(reach * np.exp2(right.astype(np.float64)) / np.where(multiplier > 0, multiplier, 1.0))
-        tables = [_columns(table, bias, np.float64) for table in (bias, limit, multiplier)]
-        return partial(_call, two_step_rows, (*tables, *ends))
+        tables = _packed((bias, limit, multiplier), bias, np.float64)
+        shifts = _packed((right, _half(right), right > 0), bias, np.int32)
+        return partial(_call, two_step_rows, (tables, shifts, *_ends(requantizer)))
     if bound > S32_HIGH:
         return None
-    tables = [_columns(table, bias, np.int64) for table in (bias, left, requantizer.multiplier, _half(right), right)]
-    return partial(_call, two_step_wide_rows, (*tables, *_ends(requantizer)))
+    tables = _packed((bias, left, requantizer.multiplier, _half(right), right), bias, np.int64)
+    return partial(_call, two_step_wide_rows, (tables, *_ends(requantizer)))
 
 
 def _double_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:
     from slimai.simulator._kernels_requantize import double_rows
 
-    tables = (_columns(bias, bias, np.float64), _columns(requantizer.real, bias, np.float64))
-    limit = np.float64(_reach(requantizer))
-    return partial(_call, double_rows, (*tables, limit, *_ends(requantizer)))
+    tables = _packed((bias, requantizer.real), bias, np.float64)
+    return partial(_call, double_rows, (tables, np.float64(_reach(requantizer)), *_ends(requantizer)))
 
 
 def _float_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:
     from slimai.simulator._kernels_requantize import float_rows
 
     zero, low, high = _ends(requantizer)
-    tables = (_columns(bias, bias, np.int32), _columns(requantizer.real, bias, np.float32))
-    return partial(_call, float_rows, (*tables, np.float32(low - zero), np.float32(high - zero), zero))
+    offsets, factors = _packed((bias,), bias, np.int32)[0], _packed((requantizer.real,), bias, np.float32)[0]
+    return partial(_call, float_rows, (offsets, factors, np.float32(low - zero), np.float32(high - zero), zero))

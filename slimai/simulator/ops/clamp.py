@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
+from slimai.simulator.layout import keeps_integers
 from slimai.simulator.lookup import every_integer, look_up, table_layer
 from slimai.simulator.ops.conv import weight_values
 from slimai.simulator.requantize import GEMMLOWP, Requantizer, clamp_limits
@@ -22,7 +23,7 @@ def scale_change(context: LayerContext) -> Int:
     """
     x, out = context.input(), context.out
     integers = every_integer(x)
-    if x == out:
+    if keeps_integers(context):
         return integers
     if context.rule.recipe == "ort":
         real = (integers - x.zero_point).astype(np.float32) * np.float32(x.scale)
@@ -43,7 +44,7 @@ class ScaleChange:
     """Brings integers of the input's parameters to the output's; nothing to do where they are tied."""
 
     def __init__(self, context: LayerContext) -> None:
-        self.tied = context.input() == context.out and context.layer.activation is None
+        self.tied = keeps_integers(context) and context.layer.activation is None
         low, high = context.limits
         self.first = context.input().dtype.low
         self.table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from slimai.simulator.accumulate import accumulator, exact_dtype, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.ops.conv import layer_weight, matrix_requantizer, weight_values
+from slimai.simulator.product import Product
 from slimai.simulator.rows import RowRequantizer
 
 
@@ -31,17 +32,19 @@ def _constant_product(context: LayerContext, matrix: NDArray[np.int64]) -> Compi
     weight_sum = np.abs(matrix).sum(axis=0)
     x = context.input()
     bias = np.zeros(columns, np.int64) if context.layer.bias is None else context.layer.bias.reshape(-1)
-    dtype = exact_dtype(float((weight_sum * largest(x)).max(initial=0)))
+    reach = float((weight_sum * largest(x)).max(initial=0))
     whole = float((weight_sum * largest(x) + np.abs(bias)).max(initial=0))
     requantizer = matrix_requantizer(context, layer_weight(context).scale)
     rows = RowRequantizer(requantizer, bias, accumulator(context, whole), columns)
-    factor = np.ascontiguousarray(matrix.astype(dtype))
+    product = Product(matrix, largest(x), reach, context.pool)
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
         a = inputs[0]
-        flat = a.reshape(-1, a.shape[-1]).astype(dtype) - dtype.type(x.zero_point)
-        out = np.empty((flat.shape[0], columns), context.out.dtype.numpy)
-        rows(flat @ factor, out, tally)
+        flat = a.reshape(-1, a.shape[-1])
+        cols = product.rows(flat.shape[0])
+        np.subtract(flat, x.zero_point, out=cols[: flat.shape[0], : product.depth], dtype=cols.dtype, casting="unsafe")
+        out = context.pool.empty((flat.shape[0], columns), context.out.dtype.numpy)
+        rows(product.multiply(cols, flat.shape[0], product.sums(flat.shape[0])), out, tally)
         return [out.reshape(*a.shape[:-1], columns)]
 
     tables = {"weight": layer_weight(context).values, **requantizer.table()}

@@ -18,7 +18,7 @@ from slimai.simulator.ops.clamp import scale_change
 def _carry(context: LayerContext, source: str, target: str) -> Callable[[Array], Array]:
     """Return the function that brings integers of tensor `source` to the parameters of `target`."""
     x, out = context.tensors[source], context.tensors[target]
-    if x == out and context.layer.activation is None:
+    if context.layer.activation is None and (x == out or context.attrs.get("integers_kept", 0)):
         return lambda values: values
     layer = replace(context.layer, node=replace(context.layer.node, inputs=(source,)), outputs=(target,), operands={})
     local = replace(context, layer=layer)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int, multiply_by_quantized_multiplier, quantize_multiplier
-from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, pair, to_nhwc
+from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, keeps_integers, pair, to_nhwc
 from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
 from slimai.simulator.requantize import GEMMLOWP
@@ -43,7 +43,7 @@ def compile_maxpool(context: LayerContext) -> Compiled:
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
     low, high = context.limits
     table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
-    first, tied = context.input().dtype.low, bool(context.input() == context.out and context.layer.activation is None)
+    first, tied = context.input().dtype.low, keeps_integers(context) and context.layer.activation is None
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         x = to_nhwc(inputs[0], channels_last)
@@ -129,7 +129,7 @@ class _Mean:
         self.bound = float(int(self.counts.max()) * largest(context.input()))
         self.accumulator = accumulator(context, self.bound)
         self.sizes = np.unique(self.counts)
-        recipe, tied = context.rule.recipe, context.input() == context.out
+        recipe, tied = context.rule.recipe, keeps_integers(context)
         self.rounded = recipe == "tflite" and tied and not context.attrs.get("count_include_pad", 0)
         if recipe == "tflite":
             context = context.under(GEMMLOWP)

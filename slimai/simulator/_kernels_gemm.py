@@ -1,0 +1,136 @@
+"""Integer matrix products on the CPU's 16-bit multiply-add of pairs (x86 `vpmaddwd`): 16 products an instruction.
+
+Exact while sums stay below 2**31. `pack` lays the weights out, `multiply` is the kernel; its NumPy twin is in
+`_reference_gemm`. `AVAILABLE` says whether this CPU has the instruction; without it the caller takes BLAS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir  # type: ignore[import-untyped, unused-ignore]
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+ROWS = 6  # rows of a register tile
+BLOCK = 16  # columns of a register tile: two vectors of eight sums
+_LANES = 8
+_SHORT, _WORD, _INDEX = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_SHORTS, _SUMS = ir.VectorType(_SHORT, 2 * _LANES), ir.VectorType(_WORD, _LANES)
+
+AVAILABLE = bool(binding.get_host_cpu_features().get("avx2", False))
+
+
+def pack(matrix: NDArray[Any]) -> NDArray[np.int16]:
+    """Return [blocks, ceil(K / 2), 16, 2] int16 of an integer matrix [K, C]: pairs of rows, 16 columns a block."""
+    depth, columns = matrix.shape
+    padded = np.zeros((depth + depth % 2, -(-columns // BLOCK) * BLOCK), np.int16)
+    padded[:depth, :columns] = matrix
+    split = padded.reshape(padded.shape[0] // 2, 2, -1, BLOCK)
+    return np.ascontiguousarray(split.transpose(2, 0, 3, 1))
+
+
+class _TileCode:
+    """Emits the code of one register tile; totals[row][part] are the running sums of 8 columns each."""
+
+    def __init__(self, builder: Any, a: Any, a_at: Any, a_step: Any, b: Any, b_at: Any) -> None:
+        self.builder = builder
+        self.left = [self._at(a, builder.add(a_at, builder.mul(a_step, _INDEX(row))), _SHORT) for row in range(ROWS)]
+        self.right = self._at(b, b_at, _SHORT)
+        kind = ir.FunctionType(_SUMS, (_SHORTS, _SHORTS))
+        insert: Any = cgutils.get_or_insert_function
+        self.multiply_add = insert(builder.module, kind, "llvm.x86.avx2.pmadd.wd")
+
+    def _at(self, base: Any, offset: Any, element: Any) -> Any:
+        """Return the address of element `offset` behind `base`, as a pointer to `element`."""
+        return self.builder.bitcast(self.builder.gep(base, [offset]), element.as_pointer())
+
+    def loop(self, pairs: Any) -> list[list[Any]]:
+        """Emit the loop over pairs of rows of weights; return the totals behind it."""
+        builder, before = self.builder, self.builder.block
+        body, after = builder.append_basic_block("pairs"), builder.append_basic_block("store")
+        builder.branch(body)
+        builder.position_at_end(body)
+        step = builder.phi(_INDEX)
+        step.add_incoming(_INDEX(0), before)
+        totals = [[builder.phi(_SUMS) for _ in range(2)] for _ in range(ROWS)]
+        grown = self._grow(step, totals)
+        following = builder.add(step, _INDEX(1))
+        step.add_incoming(following, body)
+        for old_row, new_row in zip(totals, grown, strict=True):
+            for old, new in zip(old_row, new_row, strict=True):
+                old.add_incoming(ir.Constant(_SUMS, None), before)
+                old.add_incoming(new, body)
+        builder.cbranch(builder.icmp_signed("<", following, pairs), body, after)
+        builder.position_at_end(after)
+        return grown
+
+    def _grow(self, step: Any, totals: list[list[Any]]) -> list[list[Any]]:
+        """Emit one pair: two vectors of weights, each row's pair in every lane, twelve multiply-adds."""
+        builder = self.builder
+        at = builder.mul(step, _INDEX(2 * BLOCK))
+        columns = [
+            builder.load(self._at(self.right, builder.add(at, _INDEX(2 * _LANES * part)), _SHORTS), align=2)
+            for part in range(2)
+        ]
+        twice, nowhere = builder.mul(step, _INDEX(2)), ir.Constant(_SUMS, ir.Undefined)
+        grown = []
+        for row, sums in zip(self.left, totals, strict=True):
+            pair = builder.load(self._at(row, twice, _WORD), align=2)
+            single = builder.insert_element(nowhere, pair, _WORD(0))
+            spread = builder.shuffle_vector(single, nowhere, ir.Constant(_SUMS, None))
+            both = builder.bitcast(spread, _SHORTS)
+            grown.append(
+                [builder.add(old, builder.call(self.multiply_add, (both, weights))) for old, weights in
+                 zip(sums, columns, strict=True)]
+            )  # fmt: skip
+        return grown
+
+    def store(self, totals: list[list[Any]], c: Any, c_at: Any, c_step: Any) -> None:
+        """Emit the stores of all rows, ascending."""
+        builder = self.builder
+        for row, sums in enumerate(totals):
+            base = builder.add(c_at, builder.mul(c_step, _INDEX(row)))
+            for part, value in enumerate(sums):
+                builder.store(value, self._at(c, builder.add(base, _INDEX(part * _LANES)), _SUMS), align=4)
+
+
+def _tile_intrinsic(_typing: Any, *arguments: Any) -> Any:
+    """Set 6 x 16 sums c[c_at + r * c_step + j] of 6 rows of a with one block of b.
+
+    Arguments: a, a_at, a_step, b, b_at, pairs, c, c_at, c_step; offsets and steps in elements.
+    """
+
+    def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        a, b, c = (context.make_array(sig.args[at])(context, builder, args[at]).data for at in (0, 3, 6))
+        code = _TileCode(builder, a, args[1], args[2], b, args[4])
+        code.store(code.loop(args[5]), c, args[7], args[8])
+        return context.get_dummy_value()
+
+    return types.void(*arguments), emit
+
+
+def _declared(_typing: Any, a: Any, a_at: Any, a_step: Any, b: Any, b_at: Any, pairs: Any, c: Any, c_at: Any, c_step: Any) -> Any:  # noqa: E501  # fmt: skip
+    """See `_tile_intrinsic`; Numba wants the arguments by name."""
+    return _tile_intrinsic(_typing, a, a_at, a_step, b, b_at, pairs, c, c_at, c_step)
+
+
+_tile: Any = intrinsic(_declared)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def multiply(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
+    """Write a[:rows] @ weights into acc, flat [rows, columns] int32.
+
+    a: [rows up to a multiple of 6, even K] int16. packed: see `pack`. acc: flat int32 with room for that many
+    rows and 16 elements more. The last block may write beyond its row, so it goes first and is overwritten.
+    """
+    blocks, pairs = packed.shape[0], packed.shape[1]
+    flat_a, flat_b = a.reshape(-1), packed.reshape(-1)
+    for block in range(blocks - 1, -1, -1):
+        for row in range(0, rows, ROWS):
+            place = row * columns + block * BLOCK
+            _tile(flat_a, row * a.shape[1], a.shape[1], flat_b, block * pairs * 2 * BLOCK, pairs, acc, place, columns)

@@ -1,0 +1,14 @@
+"""NumPy twin of `_kernels_gemm`: same names, signatures and integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def multiply(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
+    """Write a[:rows] @ weights into acc, flat [rows, columns] int32."""
+    blocks, pairs = packed.shape[:2]
+    matrix = packed.transpose(1, 3, 0, 2).reshape(2 * pairs, blocks * packed.shape[2])[:, :columns]
+    acc[: rows * columns] = (a[:rows].astype(np.int64) @ matrix.astype(np.int64)).reshape(-1)

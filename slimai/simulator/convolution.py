@@ -1,0 +1,179 @@
+"""Convolution of NHWC integers in tiles of output rows: windows, exact sums, requantization while they are in cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.simulator.accumulate import accumulator, largest
+from slimai.simulator.context import Array, LayerContext, Tally
+from slimai.simulator.product import Product
+from slimai.simulator.requantize import Requantizer
+from slimai.simulator.rows import RowRequantizer
+
+_TILE_ELEMENTS = 1 << 17  # sums of a tile: about what a second-level cache holds
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Geometry of a convolution: (vertical, horizontal) each; pads are top, left, bottom, right, may be negative."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int, int, int]
+
+    def output(self, height: int, width: int) -> tuple[int, int]:
+        """Return the output's height and width."""
+        top, left, bottom, right = self.pads
+        spans = [(size - 1) * dilation + 1 for size, dilation in zip(self.kernel, self.dilations, strict=True)]
+        return (
+            (height + top + bottom - spans[0]) // self.strides[0] + 1,
+            (width + left + right - spans[1]) // self.strides[1] + 1,
+        )
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it is a product of the channels of each pixel alone."""
+        return self.kernel == (1, 1) and self.strides == (1, 1) and not any(self.pads)
+
+
+class Convolution:
+    """Runs a convolution of weights [O, C / group, KH, KW] on [N, H, W, C] integers."""
+
+    def __init__(
+        self, context: LayerContext, values: NDArray[np.int64], window: Window, group: int, requantizer: Requantizer
+    ) -> None:
+        self.window, self.group, self.pool = window, group, context.pool
+        self.outputs = values.shape[0]
+        self.zero = np.int32(context.input().zero_point)
+        self.out_dtype = context.out.dtype.numpy
+        self.requantizer = requantizer
+        x = context.input()
+        weight_sum = np.abs(values).reshape(self.outputs, -1).sum(axis=1)
+        bias = np.zeros(self.outputs, np.int64) if context.layer.bias is None else context.layer.bias
+        limit = accumulator(context, float((weight_sum * largest(x) + np.abs(bias)).max(initial=0)))
+        self.depthwise = group > 1 and values.shape[1] == 1
+        if self.depthwise:
+            # sum (x - z) w = sum x w - z sum w, and padding is z: the zero point goes into the bias.
+            bias = bias - x.zero_point * values.reshape(self.outputs, -1).sum(axis=1)
+            self._prepare_depthwise(values, float(weight_sum.max(initial=0)) * max(x.dtype.high, -x.dtype.low))
+        else:
+            reach = float((weight_sum * largest(x)).max(initial=0))
+            share = self.outputs // group
+            matrices = values.transpose(2, 3, 1, 0).reshape(-1, group, share)
+            self.products = [Product(matrices[:, index], largest(x), reach, self.pool) for index in range(group)]
+        self.rows = RowRequantizer(requantizer, bias, limit, self.outputs)
+
+    def _prepare_depthwise(self, values: NDArray[np.int64], reach: float) -> None:
+        self.dtype = np.dtype(np.int32 if reach < float(1 << 31) else np.float64)
+        self.repeat = self.outputs // self.group
+        self.taps = np.ascontiguousarray(values[:, 0].transpose(1, 2, 0).astype(self.dtype))
+
+    def __call__(self, x: Array, tally: Tally) -> Array:
+        """Return [N, OH, OW, O] output integers of x [N, H, W, C]."""
+        height, width = self.window.output(x.shape[1], x.shape[2])
+        out = self.pool.empty((x.shape[0], height, width, self.outputs), self.out_dtype)
+        if self.depthwise:
+            self._depthwise(x, out, tally)
+        elif self.group == 1 and self.window.pointwise:
+            self._pointwise(x.reshape(-1), out.reshape(-1, self.outputs), tally)
+        else:
+            self._windows(x, out, tally)
+        return out
+
+    def _pointwise(self, x: Array, out: Array, tally: Tally) -> None:
+        from slimai.simulator._kernels_conv import widen
+
+        product, depth = self.products[0], self.products[0].depth
+        if product.width != depth:
+            lines = x.reshape(1, 1, -1, depth)
+            self._windows(lines, out.reshape(1, 1, -1, self.outputs), tally)
+            return
+        step = self._tile(max(depth, self.outputs), out.shape[0])
+        cols, sums = product.rows(step), product.sums(step)
+        flat = cols.reshape(-1)
+        for first in range(0, out.shape[0], step):
+            count = min(step, out.shape[0] - first)
+            widen(x[first * depth : (first + count) * depth], self.zero, flat)
+            self.rows(product.multiply(cols, count, sums), out[first : first + count], tally)
+
+    def _tile(self, elements: int, most: int) -> int:
+        """Return how many rows of so many elements make a tile: a multiple of 6 where there is a choice."""
+        step = max(6, _TILE_ELEMENTS // elements // 6 * 6)
+        return min(step, most)
+
+    def _windows(self, x: Array, out: Array, tally: Tally) -> None:
+        height, width = out.shape[1:3]
+        depth, share = self.products[0].depth, self.outputs // self.group
+        lines = self._tile(max(depth, self.outputs) * width, height) if width * depth < _TILE_ELEMENTS else 1
+        cols, sums = self.products[0].rows(lines * width), self.products[0].sums(lines * width)
+        whole = sums if self.group == 1 else self.pool.empty((lines * width, self.outputs), sums.dtype)
+        for picture, target in zip(x, out, strict=True):
+            padded = self._padded(picture).reshape(-1, (width_of(picture, self.window)) * picture.shape[2])
+            for first in range(0, height, lines):
+                tile = target[first : first + lines]
+                count = tile.shape[0] * width
+                for index, product in enumerate(self.products):
+                    self._gather(padded, picture.shape[2], index, first, width, cols[:count])
+                    part = product.multiply(cols, count, sums)
+                    if self.group > 1:
+                        whole[:count, index * share : (index + 1) * share] = part
+                acc = part if self.group == 1 else whole[:count]
+                self.rows(acc, tile.reshape(-1, self.outputs), tally)
+
+    def _gather(self, padded: Array, channels: int, index: int, first: int, width: int, cols: Array) -> None:
+        """Fill cols with windows; a whole kernel row is one run of elements where it lies in one piece."""
+        from slimai.simulator._kernels_conv import gather_windows
+
+        window, depth = self.window, channels // self.group
+        steps = (
+            window.strides[0], window.dilations[0], window.strides[1] * channels, window.dilations[1] * channels,
+            index * depth,
+        )  # fmt: skip
+        taps = (window.kernel[0], window.kernel[1], depth)
+        if self.group == 1 and window.dilations[1] == 1:
+            taps = (window.kernel[0], 1, window.kernel[1] * channels)
+        gather_windows(padded, self.zero, first, width, steps, taps, cols)
+
+    def _padded(self, picture: Array) -> Array:
+        """Return the picture [H, W, C] with its padding, which holds the zero point; negative pads crop."""
+        pads = self.window.pads
+        if not any(pads):
+            return picture
+        height, width = picture.shape[:2]
+        picture = picture[max(-pads[0], 0) : height - max(-pads[2], 0), max(-pads[1], 0) : width - max(-pads[3], 0)]
+        top, left, bottom, right = (max(pad, 0) for pad in pads)
+        height, width, channels = picture.shape
+        whole = self.pool.empty((height + top + bottom, width + left + right, channels), picture.dtype)
+        whole[:top], whole[top + height :] = self.zero, self.zero
+        middle = whole[top : top + height]
+        middle[:, :left], middle[:, left + width :] = self.zero, self.zero
+        middle[:, left : left + width] = picture
+        return whole
+
+    def _depthwise(self, x: Array, out: Array, tally: Tally) -> None:
+        from slimai.simulator import _kernels_conv
+
+        window, width = self.window, out.shape[2]
+        kernel, taps = _kernels_conv.depthwise_any, self.taps
+        if self.dtype == np.float64:
+            kernel = _kernels_conv.depthwise_wide
+        elif window.kernel == (3, 3):
+            kernel, taps = _kernels_conv.depthwise_nine, taps.reshape(9, -1)
+        lines = min(max(1, _TILE_ELEMENTS // (width * self.outputs)), out.shape[1])
+        scratch = self.pool.empty((lines, width, self.outputs), self.dtype)
+        for picture, target in zip(x, out, strict=True):
+            padded = self._padded(picture if self.repeat == 1 else np.repeat(picture, self.repeat, axis=2))
+            for first in range(0, target.shape[0], lines):
+                tile = target[first : first + lines]
+                acc = scratch[: tile.shape[0]]
+                kernel(padded, taps, first, window.strides, window.dilations, acc)
+                self.rows(acc.reshape(-1, self.outputs), tile.reshape(-1, self.outputs), tally)
+
+
+def width_of(picture: Array, window: Window) -> int:
+    """Return the width of a picture [H, W, C] with its padding."""
+    return int(picture.shape[1] + window.pads[1] + window.pads[3])

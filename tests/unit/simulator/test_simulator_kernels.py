@@ -1,0 +1,189 @@
+"""Every compiled kernel against its NumPy twin, and the engines of exact products against int64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slimai.quantizer.params import S8, S16, U8, QParams
+from slimai.simulator import (
+    _kernels_conv,
+    _kernels_elementwise,
+    _kernels_gemm,
+    _kernels_requantize,
+    _reference_conv,
+    _reference_elementwise,
+    _reference_gemm,
+    _reference_requantize,
+)
+from slimai.simulator.accumulate import Accumulator
+from slimai.simulator.context import Tally
+from slimai.simulator.pool import BufferPool
+from slimai.simulator.product import Product
+from slimai.simulator.requantize import PRESETS, TFLITE_DENSE, build_requantizer
+from slimai.simulator.rows import FlatRequantizer, RowRequantizer, fast_kernel
+
+RULES = {**PRESETS, "tflite_dense": TFLITE_DENSE}
+INT = np.int32
+
+
+def agree(module, twin, name, arguments, out):
+    mine, theirs = out.copy(), out.copy()
+    getattr(module, name)(*arguments, mine)
+    getattr(twin, name)(*arguments, theirs)
+    assert np.array_equal(mine, theirs)
+    assert np.unique(mine).size > 2
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32], ids=lambda d: d.__name__)
+def test_row_kernels_equal_their_twins(rng, dtype):
+    acc = rng.integers(-(2**20), 2**20, (40, 19)).astype(dtype)
+    out = np.empty((40, 19), np.int8)
+    ends = (INT(3), INT(-100), INT(127))
+    one = np.ones(19)
+    bias = rng.integers(-999, 999, 19)
+    xi = np.stack([bias, rng.integers(0, 9, 19), -32768 * one, 32000 * one, 40000 * one, (1 << 20) * one, 21 * one])
+    real = np.stack([bias, 2.0**30 * one, rng.uniform(1e-5, 1e-3, 19)])
+    shifts = np.stack([6 * one, 32 * one, one]).astype(INT)
+    shifts[:, 0] = 0
+    wide = np.stack([bias, 0 * one, (2**30) * one, 64 * one, 7 * one]).astype(np.int64)
+    cases = {
+        "xi_rows": (acc, xi.astype(INT), *ends),
+        "scaled_rows": (acc, real, *ends),
+        "two_step_rows": (acc, real * np.array([[1], [1], [64]]), shifts, *ends),
+        "two_step_wide_rows": (acc, wide, *ends),
+        "double_rows": (acc, real[[0, 2]], np.float64(300), *ends),
+        "float_rows": (acc, bias.astype(INT), real[2].astype(np.float32), np.float32(-103), np.float32(124), INT(3)),
+    }
+    for name, arguments in cases.items():
+        agree(_kernels_requantize, _reference_requantize, name, arguments, out)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16], ids=lambda d: d.__name__)
+def test_window_kernels_equal_their_twins(rng, dtype):
+    info = np.iinfo(dtype)
+    x = rng.integers(info.min, info.max + 1, (9, 10, 5)).astype(dtype)
+    agree(_kernels_conv, _reference_conv, "widen", (x.reshape(-1), INT(3)), np.empty(x.size, np.float64))
+    steps, taps = (2, 1, 5, 10, 0), (3, 2, 5)
+    cols = np.empty((3 * 8, 30), np.int32)
+    agree(_kernels_conv, _reference_conv, "gather_windows", (x.reshape(9, -1), INT(3), 1, 8, steps, taps), cols)
+    for kernel, name in (((3, 3), "depthwise_any"), ((2, 4), "depthwise_any"), ((3, 3), "depthwise_wide")):
+        kind = np.float64 if name == "depthwise_wide" else np.int32
+        taps = rng.integers(-99, 99, (*kernel, 5)).astype(kind)
+        acc = np.empty((3, 6, 5), kind)
+        agree(_kernels_conv, _reference_conv, name, (x, taps, 1, (2, 1), (1, 1)), acc)
+    nine = rng.integers(-99, 99, (9, 5)).astype(np.int32)
+    acc = np.empty((3, 3, 5), np.int32)
+    agree(_kernels_conv, _reference_conv, "depthwise_nine", (x, nine, 0, (1, 2), (2, 2)), acc)
+
+
+def test_elementwise_kernels_equal_their_twins(rng):
+    a, b = rng.integers(-128, 128, 300).astype(np.int8), rng.integers(0, 256, 300).astype(np.uint8)
+    table = rng.integers(-9999, 9999, 256).astype(np.int32)
+    acc = np.empty(300, np.int32)
+    cases = {
+        "look_up_flat": (a, -128, table),
+        "weighted_sum": (a, INT(3), INT(700), b, INT(128), INT(-900)),
+        "table_sum": (a, -128, table, b, 0, table[::-1].copy()),
+        "centred_product": (a, INT(3), b, INT(128)),
+    }
+    for name, arguments in cases.items():
+        agree(_kernels_elementwise, _reference_elementwise, name, arguments, acc)
+
+
+@pytest.mark.skipif(not _kernels_gemm.AVAILABLE, reason="this CPU has no AVX2")
+@given(st.integers(1, 20), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_pair_products_equal_their_twin_for_every_shape(rows, depth, columns, seed):
+    rng = np.random.default_rng(seed)
+    a = np.zeros((rows + -rows % 6, depth + depth % 2), np.int16)
+    a[:rows, :depth] = rng.integers(-255, 256, (rows, depth))
+    matrix = rng.integers(-127, 128, (depth, columns))
+    packed = _kernels_gemm.pack(matrix)
+    mine, theirs = (np.zeros((rows + 6) * columns + 16, np.int32) for _ in range(2))
+    _kernels_gemm.multiply(a, rows, packed, columns, mine)
+    _reference_gemm.multiply(a, rows, packed, columns, theirs)
+    count = rows * columns
+    assert np.array_equal(mine[:count], theirs[:count])
+    assert np.array_equal(theirs[:count].reshape(rows, columns), a[:rows, :depth].astype(np.int64) @ matrix)
+
+
+@pytest.mark.parametrize(
+    ("x_high", "w_high", "pairs"), [(255, 127, True), (32767, 127, True), (32767, 32767, False), (2**40, 2**12, False)]
+)
+@pytest.mark.parametrize("available", [True, False])
+def test_products_are_exact_on_every_engine(monkeypatch, x_high, w_high, pairs, available):
+    monkeypatch.setattr(_kernels_gemm, "AVAILABLE", _kernels_gemm.AVAILABLE and available)
+    rng = np.random.default_rng(1)
+    rows, matrix = rng.integers(-x_high, x_high + 1, (50, 33)), rng.integers(-w_high, w_high + 1, (33, 21))
+    reach = float(np.abs(matrix).sum(axis=0).max()) * x_high
+    product = Product(matrix, x_high, reach, BufferPool())
+    assert (product.dtype == np.int16) == (pairs and _kernels_gemm.AVAILABLE)
+    memory = product.rows(50)
+    memory[:50, :33] = rows
+    assert np.array_equal(product.multiply(memory, 50, product.sums(50)), rows @ matrix)
+
+
+def params(kind, zero):
+    return QParams(kind, 0.5, zero)
+
+
+@given(
+    st.sampled_from(sorted(RULES)),
+    st.sampled_from([(S8, 0), (S8, -77), (U8, 0), (U8, 131), (S16, 0)]),
+    st.floats(-20, 3),
+    st.integers(8, 30),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=300, deadline=None)
+def test_fast_kernels_equal_the_exact_definition(name, out, exponent, bits, seed):
+    """300 random (rule, type, multiplier, accumulator) cases, with ties and the limits of the accumulator."""
+    rng = np.random.default_rng(seed)
+    channels, bound = 5, float(1 << bits)
+    real = 2.0 ** (exponent + rng.uniform(-2, 2, channels))
+    real[0] = 2.0 ** np.round(exponent)  # exact ties
+    requantizer = build_requantizer(RULES[name], real, params(*out), "node")
+    bias = rng.integers(-1000, 1000, channels)
+    kernel = fast_kernel(requantizer, bias, bound)
+    acc = rng.integers(-(1 << bits) + 1000, (1 << bits) - 1000 if bits > 10 else 2000, (60, channels))
+    acc[0], acc[1] = -(1 << bits) - bias, (1 << bits) - bias
+    if kernel is None:
+        return
+    found = np.empty(acc.shape, requantizer.out.dtype.numpy)
+    kernel(acc.astype(np.int32), found)
+    assert np.array_equal(found, requantizer.exact(acc + bias))
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_common_layers_have_a_fast_kernel(name):
+    requantizer = build_requantizer(RULES[name], np.geomspace(1e-4, 0.05, 16), params(S8, 0), "node")
+    assert fast_kernel(requantizer, np.zeros(16, np.int64), 2.0**24) is not None
+
+
+def test_flat_requantizer_keeps_shape_and_memory_order(rng):
+    requantizer = build_requantizer(PRESETS["single"], np.array([0.01]), params(S8, 0), "node")
+    flat = FlatRequantizer(requantizer, Accumulator("node", 32, "saturate", 1e6))
+    acc = rng.integers(-9999, 9999, (3, 7, 11, 13)).transpose(0, 3, 1, 2)
+    found = flat(acc, Tally())
+    assert np.array_equal(found, requantizer.exact(acc))
+    assert found.strides[1] == min(found.strides)
+
+
+@pytest.mark.parametrize("overflow", ["saturate", "wrap"])
+def test_narrow_accumulators_saturate_or_wrap_the_full_sum_and_count(overflow):
+    requantizer = build_requantizer(PRESETS["single"], np.array([0.001]), params(S8, 0), "node")
+    rows = RowRequantizer(requantizer, np.array([50]), Accumulator("layer", 16, overflow, 1e6), 1)
+    acc = np.array([[32000], [32700], [32717], [32718], [-40000], [98304]], np.float32)
+    out, tally = np.empty((6, 1), np.int8), Tally()
+    rows(acc, out, tally)
+    total = acc.astype(int) + 50
+    expected = np.clip(total, -32768, 32767) if overflow == "saturate" else (total + 32768) % 65536 - 32768
+    assert tally.overflows == {"layer": 3}
+    assert np.array_equal(out, requantizer.exact(expected))
