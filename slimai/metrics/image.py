@@ -123,6 +123,7 @@ class Difference:
         self.higher_is_better = which in {"psnr", "ssim"}
         self.value_range = RANGES[which]
         self._outputs = outputs
+        self.files = tuple((labels or {}).values())
         self._labels = labels
         self._layout: Layout = layout
         self._scale = scale

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from slimai.metrics.vendor.modules import vendor_modules
 
 log = logging.getLogger(__name__)
 
+LARGEST_FOLDER = 10_000
 IMAGE_LIST = "tmp_images.txt"
 
 __all__ = ["VendorMetric"]
@@ -49,6 +52,7 @@ class VendorMetric:
         self._outputs = context.outputs
         self._samples = {sample.index: sample for sample in context.samples}
         self._folder = folder
+        self.files = tuple(_files(folder, self._params))
         for shape in context.shapes:
             nhwc_shape(shape)
         check_blob_names([sample.stem for sample in context.samples], context.outputs)
@@ -127,3 +131,18 @@ class VendorMetric:
             )
         score = value if 0.0 <= value <= 1.0 else None
         return Result(value, score, dict(zip(names, values, strict=True)))
+
+
+def _files(folder: Path | None, params: Any) -> Iterator[Path]:
+    """Yield what a result depends on: the code beside the plug-in, and the files and folders its settings name."""
+    if folder is not None:
+        yield from sorted(folder.glob("*.py"))
+    for word in params.split() if isinstance(params, str) else ():
+        with suppress(OSError):  # a word that is too long for a name, say
+            yield from _at(Path(word))
+
+
+def _at(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(item for item in islice(path.iterdir(), LARGEST_FOLDER) if item.is_file())
+    return [path] if path.is_file() else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -27,6 +28,11 @@ class Rescaled:
         self.value_range = (min(limits), max(limits))
         self._metric = metric
         self._limits = limits
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files that the metric's result depends on."""
+        return tuple(getattr(self._metric, "files", ()))
 
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None) -> Record:
         """Return the metric's own record of one picture."""

@@ -124,6 +124,7 @@ class SegStats:
         """`labels` by the index of the sample."""
         self.name = which
         self._outputs = outputs
+        self.files = tuple(labels.values())
         self._labels = labels
         self._options = options
 
