@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+given_slices = int(os.environ.get("SLICES", "8"))
 NETWORKS = (
     "kws_dscnn",
     "resnet20_cifar10",
@@ -128,7 +129,7 @@ def variants(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
     """Return the score of one level with the given accuracy aids."""
-    from slimai.calibration.collect import collect
+    from slimai.calibration.collect import channel_magnitudes, collect
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
 
@@ -141,8 +142,9 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
     if aids.get("eq"):
         from slimai.quantizer.equalization import equalize
 
-        graph = equalize(graph, target).graph
-    key = (bench.name, bool(aids.get("eq")), bool(aids.get("fold")))
+        seen = channel_magnitudes(graph, bench.calibration[:16]) if aids.get("act") else None
+        graph = equalize(graph, seen).graph
+    key = (bench.name, bool(aids.get("eq")), bool(aids.get("act")), bool(aids.get("fold")))
     if key not in cache:
         cache[key] = (graph, collect(graph, bench.calibration, bins=10240, per_channel=True))
     graph, stats = cache[key]
@@ -154,6 +156,10 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
         **{name: True for key, name in (("bc", "bias_correction"), ("clip", "weight_clipping")) if aids.get(key)},
         **extra,
     )
+    if aids.get("emp"):
+        from slimai.app.bias import corrected_options
+
+        options = corrected_options(graph, stats, options, target, bench.calibration[:16], slices=given_slices)
     return bench.plan_score(build_plan(graph, stats, options, target))
 
 

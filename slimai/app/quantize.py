@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from slimai.simulator.program import Program
 
 
+EQUALIZATION_IMAGES = 16  # their channel magnitudes are known well enough to balance weights against
+
+
 def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     """Return the space of the configuration."""
     section = config.quantization
@@ -44,15 +47,25 @@ class FloatNetworks:
         self._made: dict[bool, tuple[Graph, Statistics]] = {}
 
     def get(self, *, equalized: bool) -> tuple[Graph, Statistics]:
-        """Return the network as loaded, or with its weights equalized across layers, and its statistics."""
-        if equalized not in self._made:
-            graph = self._job.graph
-            if equalized:
-                from slimai.quantizer.equalization import equalize
+        """Return the network, with its channels equalized across layers or not, and its statistics.
 
-                graph = equalize(graph, self._job.config.target).graph
+        Constant channels are folded in both; what the network computes is the same.
+        """
+        if equalized not in self._made:
+            from slimai.quantizer.constant_channels import fold_constant_channels
+
+            graph, _ = fold_constant_channels(self._job.graph)
+            graph = self._equalized(graph) if equalized else graph
             self._made[equalized] = (graph, self._statistics(graph))
         return self._made[equalized]
+
+    def _equalized(self, graph: Graph) -> Graph:
+        from slimai.calibration.collect import channel_magnitudes
+        from slimai.data.loader import iter_batches
+        from slimai.quantizer.equalization import equalize
+
+        batches = iter_batches(self._job.calibration[:EQUALIZATION_IMAGES], self._job.preprocess, 1)
+        return equalize(graph, channel_magnitudes(graph, (feeds for _, feeds in batches))).graph
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,25 @@ def collect(
     return Statistics({name: collectors[name].result() for name in wanted}, images, bins)
 
 
+def channel_magnitudes(
+    graph: Graph, batches: Iterable[Mapping[str, Array]], *, threads: int = 1, runner: FloatRunner | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Return activation -> [C] largest |value| of each channel (axis 1) over all images, for float activations.
+
+    The result does not depend on batch size or order.
+    """
+    names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
+    session = runner if runner is not None else _session(graph, names, threads)
+    found: dict[str, NDArray[np.float64]] = {}
+    for feeds in batches:
+        values = session.run(feeds)
+        for name in names:
+            others = tuple(axis for axis in range(values[name].ndim) if axis != 1)
+            peaks = np.maximum(values[name].max(axis=others), -values[name].min(axis=others)).astype(np.float64)
+            found[name] = np.maximum(found[name], peaks) if name in found else peaks
+    return found
+
+
 def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
     from slimai.runtime.session import FloatSession
 

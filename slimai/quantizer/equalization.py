@@ -3,13 +3,16 @@
 For a channel c, with r1 the largest |weight| that writes it (against the layer's largest) and r2 the largest that
 reads it, the factor sqrt(r1 / r2) makes both ranges equal (Nagel et al. 2019, Data-Free Quantization through Weight
 Equalization and Bias Correction, section 4.1); groups influence each other, so it is repeated until nothing moves.
+
+That evens out weights at the cost of activations, which have one scale for all channels. With the magnitudes that
+calibration images reach, r1 is the geometric mean of the weights' range and the activations' range: on the measured
+networks that kept or raised the output's signal-to-noise ratio at every level (docs), which weights alone did not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +29,6 @@ LARGEST_FACTOR = 2.0**10
 Vector = NDArray[np.float64]
 
 
-class ClampTarget(Protocol):
-    """The ability of a target that equalization asks for."""
-
-    @property
-    def clamp_per_channel(self) -> bool:
-        """Whether a clamp may differ by channel."""
-
-
 @dataclass(frozen=True)
 class Equalized:
     """The rewritten network and what was done or left alone."""
@@ -42,13 +37,13 @@ class Equalized:
     decisions: tuple[Decision, ...]
 
 
-def equalize(graph: Graph, target: ClampTarget | None = None) -> Equalized:
-    """Return the network with its weights equalized across layers; what it computes stays the same.
+def equalize(graph: Graph, magnitudes: Mapping[str, Vector] | None = None) -> Equalized:
+    """Return the network with its channels equalized across layers; what it computes stays the same.
 
-    Groups with a Relu6 or Clip inside are left alone (a clamp per channel would be needed), as are those that touch
+    magnitudes: activation -> [C] largest |value| of each channel over some images; None balances weights alone.
+    Groups with a Relu6 or Clip inside are left alone (they would need a clamp per channel), as are those that touch
     network inputs or outputs and operators that do not commute with a factor a channel.
     """
-    del target  # no arithmetic of this package has a clamp per channel yet, whatever the target can do
     usable, decisions = [], []
     for group in channel_groups(graph):
         if not group.writers:
@@ -72,7 +67,11 @@ def equalize(graph: Graph, target: ClampTarget | None = None) -> Equalized:
     factors = [np.ones(graph.shape(group.tensors[0])[1]) for group in usable]
     for _ in range(ROUNDS):
         moved = max(
-            (_balance(group, total, weights) for group, total in zip(usable, factors, strict=True)), default=0.0
+            (
+                _balance(group, total, weights, _spread(group, magnitudes))
+                for group, total in zip(usable, factors, strict=True)
+            ),
+            default=0.0,
         )
         if moved < SETTLED:
             break
@@ -90,9 +89,18 @@ def _shared_constants(graph: Graph, groups: list[ChannelGroup]) -> bool:
     return any(len(graph.consumers[name]) > 1 for name in names)
 
 
-def _balance(group: ChannelGroup, total: Vector, weights: dict[str, Array]) -> float:
+def _spread(group: ChannelGroup, magnitudes: Mapping[str, Vector] | None) -> Vector | None:
+    """Return [C] the largest magnitude seen in each channel of the group's tensors, or None."""
+    seen = [magnitudes[name] for name in group.tensors if name in magnitudes] if magnitudes is not None else []
+    spread: Vector | None = np.max(seen, axis=0) if seen else None
+    return spread
+
+
+def _balance(group: ChannelGroup, total: Vector, weights: dict[str, Array], spread: Vector | None) -> float:
     """Rescale one group in place; return the largest relative change."""
     written = np.max([_relative(rows_of(node, weights[node.inputs[1]])) for node in group.writers], axis=0)
+    if spread is not None:
+        written = np.sqrt(written * _relative(spread / total))
     read = np.max([_relative(columns_of(node, weights[node.inputs[1]])) for node in group.readers], axis=0)
     usable = (written > 0) & (read > 0)
     factor = np.ones_like(total)

@@ -74,7 +74,8 @@ class QuantPlan:
     graph: the float graph that the layers implement. tensors: parameters of each quantized
     activation; an activation that is absent stays float32 (between host layers, host outputs).
     level: accuracy level. profile_names: activation tensor -> ``<Kind>_<node>__<k>:<i>``. limits: tensor ->
-    (low, high), the real values that its parameters were made from.
+    (low, high), the real values that its parameters were made from. sources: a tensor that the quantizer added (the
+    output of a Requantize) -> the float tensor whose values it holds.
     """
 
     graph: Graph
@@ -84,6 +85,7 @@ class QuantPlan:
     profile_names: Mapping[str, str]
     decisions: tuple[Decision, ...] = ()
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def producer(self) -> Mapping[str, Layer]:

@@ -51,12 +51,21 @@ def build_plan(graph: Graph, stats: Statistics, options: QuantOptions, target: T
         decisions += notes
     shown = tensor_names(graph, plan_graph)
     profile = {name: shown[name] for name in plan_graph.activations() if name in network.params}
-    limits = {name: _limits(given, name, network.params[name]) for name in profile}
-    return QuantPlan(plan_graph, tuple(layers), network.params, options.level, profile, tuple(decisions), limits)
+    return QuantPlan(
+        plan_graph,
+        tuple(layers),
+        network.params,
+        options.level,
+        profile,
+        tuple(decisions),
+        limits={name: _limits(given, network, name) for name in profile},
+        sources=network.sources,
+    )
 
 
-def _limits(given: Assignment, tensor: str, params: QParams) -> tuple[float, float]:
+def _limits(given: Assignment, network: Network, tensor: str) -> tuple[float, float]:
     """Return the limits of the tensor's group, or what its parameters reach where a Requantize made it."""
+    params = network.params[tensor]
     if tensor not in given.widths:
         return limits_of(params)
     found = given.group_limits(tensor, params.dtype.bits)
@@ -195,8 +204,3 @@ class LayerBuilder:
             return self.network.params[step.outputs[0]]
         low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
         return activation_params(self.given.scheme, low, high, nonnegative=low >= 0, bits=self._bits(step))
-
-
-def real_limits(plan: QuantPlan, tensor: str) -> tuple[float, float]:
-    """Return the real values of the smallest and the largest integer of a tensor."""
-    return limits_of(plan.tensors[tensor])

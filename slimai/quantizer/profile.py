@@ -135,6 +135,21 @@ def read_profile(text: str, where: str) -> tuple[Entry, ...]:
     return tuple(found.values())
 
 
+def diff_profiles(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
+    """Return one line for each tensor that differs between two profiles, or that only one of them has."""
+    old, new = ({entry.name: entry for entry in items} for items in (before, after))
+    lines = []
+    for name in dict.fromkeys([*old, *new]):
+        if name not in old or name not in new:
+            lines.append(f"{name}: only in the {'second' if name in new else 'first'} profile")
+            continue
+        pairs = ((key, getattr(old[name], item), getattr(new[name], item)) for key, (item, _) in _KEYS.items())
+        changes = [f"{key} {mine!r} -> {theirs!r}" for key, mine, theirs in pairs if mine != theirs]
+        if changes:
+            lines.append(f"{name}: {', '.join(changes)}")
+    return lines
+
+
 def _entry_problems(item: Any, position: int, where: str) -> Iterable[Diagnostic]:
     if not isinstance(item, dict):
         yield _problem(where, f"entry {position}", "should be a mapping")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from slimai.calibration.collect import channel_magnitudes
 from slimai.quantizer.equalization import columns_of, equalize, rows_of
 from slimai.runtime.session import FloatSession
 
@@ -46,6 +47,25 @@ def test_depthwise_chain(net, rng):
     spread = rows_of(graph.by_name["n_d"], graph.constants["d_w"])
     evened = rows_of(made.graph.by_name["n_d"], made.graph.constants["d_w"])
     assert evened.max() / evened.min() < spread.max() / spread.min()
+
+
+def test_activations_count_where_their_ranges_are_known(net, rng):
+    """One channel of the activation is a hundred times the others: it is shrunk, which weights alone would not do."""
+    n = net()
+    weights = np.ones((4, 4, 1, 1))
+    n.conv("x", "a", weights, np.array([100.0, 0.0, 0.0, 0.0]))
+    n.node("Relu", ("a",), "r")
+    n.conv("r", "y", np.ones((2, 4, 1, 1)))
+    graph = n.graph("y")
+    images = [{"x": rng.normal(size=(2, 4, 8, 8)).astype(np.float32)} for _ in range(3)]
+    seen = channel_magnitudes(graph, images)
+    values = np.concatenate([FloatSession(graph, outputs=["r"]).run(feeds)["r"] for feeds in images])
+    np.testing.assert_array_equal(seen["r"], np.abs(values).max(axis=(0, 2, 3)))
+    same_function(graph, equalize(graph, seen).graph, rng)
+    after = channel_magnitudes(equalize(graph, seen).graph, images)["r"]
+    assert after.max() / after.min() < 0.7 * seen["r"].max() / seen["r"].min()
+    unchanged = channel_magnitudes(equalize(graph).graph, images)["r"]
+    np.testing.assert_allclose(unchanged, seen["r"], rtol=1e-5)
 
 
 def test_residual_network(net, rng):
