@@ -116,7 +116,7 @@ class Difference:
                 "metric.metric_cls",
                 f"{which} scores a network with one output ({', '.join(outputs)})",
                 len(outputs),
-                cure="choose the output with metric.replace_output",
+                cure="take the other outputs off the network, or score with cosine",
             )
         self.name = which
         self.uses_float = labels is None
@@ -132,20 +132,21 @@ class Difference:
         """Return `value` [1] of one picture."""
         check_outputs(sample, outputs, self._outputs)
         try:
-            found = self._picture(outputs[0])
+            found = self.picture(outputs[0])
             value = MEASURES[self.name](*_same_size(found, self._truth(sample, reference)))
         except InputError as error:
             raise InputError(f"image '{sample.files[0]}': output '{self._outputs[0]}': {error}") from None
         return {"image": image_index(sample), "value": np.array([value])}
 
-    def _picture(self, output: Array) -> Picture:
+    def picture(self, output: Array) -> Picture:
+        """Return an output as [h, w, channels] in 0..1 where it keeps to `range`; negative values are 0."""
         return np.maximum(as_hwc(output, self._layout) / self._scale, 0.0)
 
     def _truth(self, sample: Sample, reference: Sequence[Array] | None) -> Picture:
         if self._labels is None:
             outputs = known_reference(sample, reference)
             check_outputs(sample, outputs, self._outputs)
-            return self._picture(outputs[0])
+            return self.picture(outputs[0])
         path = self._labels[sample.index]
         truth = read_picture(path)
         # pictures come in 0..1, arrays of floats in the network's own range

@@ -73,7 +73,7 @@ def decode_yolo(outputs: Sequence[NDArray[Any]], options: DetectionOptions, name
         raise InputError.at(
             "metric.metric_input",
             f"{len(options.anchors)} brackets of anchors for {len(outputs)} outputs ({', '.join(names)})",
-            cure="give one bracket a head, or choose the heads with metric.replace_output",
+            cure="give one bracket a head, in the order of the outputs",
         )
     parts = []
     for output, anchors, name in zip(outputs, options.anchors, names, strict=True):

@@ -43,7 +43,7 @@ def _missing(options: DetectionOptions, names: Sequence[str]) -> Iterator[Diagno
         yield Diagnostic("custom_pp=yolo needs anchors", key=key, suggestion="add anchors=[w:h;w:h;...], one a head")
     elif options.head == "yolo" and len(options.anchors) != len(names):
         message = f"{len(options.anchors)} brackets of anchors for {len(names)} outputs ({', '.join(names)})"
-        cure = "give one bracket a head, or choose the heads with metric.replace_output"
+        cure = "give one bracket a head, in the order of the outputs"
         yield Diagnostic(message, key=key, suggestion=cure)
     if options.head == "ssd" and options.priors is None:
         yield Diagnostic("custom_pp=ssd needs priors", key=key, suggestion="add priors=<file>")

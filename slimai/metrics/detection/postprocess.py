@@ -30,7 +30,7 @@ def decode_finished(outputs: Sequence[NDArray[Any]], options: DetectionOptions, 
             "metric.metric_input",
             "without custom_pp the outputs must be boxes, confidences, class indices",
             list(names),
-            cure="choose and order them with metric.replace_output, or set custom_pp",
+            cure="order them with metric.replace_output, or set custom_pp",
         )
     count = outputs[1].size
     for output, name, width in ((outputs[0], names[0], 4), (outputs[2], names[2], 1)):

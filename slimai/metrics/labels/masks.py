@@ -91,8 +91,9 @@ def _stored_values(path: Path, values: NDArray[np.generic]) -> NDArray[np.generi
 
 def _read_npy(path: Path) -> NDArray[np.generic]:
     try:
-        values: NDArray[np.generic] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # mapped, so that a header cannot promise more than the file holds
+        values: NDArray[np.generic] = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError, OverflowError, SyntaxError) as error:
         raise InputError.at(str(path), f"the array cannot be read: {error}") from None
     if values.dtype.kind not in "uif" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise InputError.at(str(path), "expected finite numbers", values.dtype.name)

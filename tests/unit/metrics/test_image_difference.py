@@ -94,9 +94,7 @@ def test_negative_values_are_clipped(make_context, make_samples):
 
 def test_messages(tmp_path, make_context, make_samples):
     samples = make_samples(1)
-    with pytest.raises(
-        InputError, match=r"psnr scores a network with one output \(a, b\) \(got 2\); choose the output"
-    ):
+    with pytest.raises(InputError, match=r"psnr scores a network with one output \(a, b\) \(got 2\); take the other"):
         create_metric("psnr", ImageInput(use_float=True), make_context(("a", "b"), samples))
     with pytest.raises(InputError, match=r"image 'img0.png': no true picture in the image list"):
         build("psnr", make_context, samples)
