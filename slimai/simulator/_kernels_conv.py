@@ -71,6 +71,60 @@ def depthwise_nine(x: Any, weight: Any, first: Any, strides: Any, dilations: Any
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def depthwise_nine_flat(x: Any, weight: Any, first: Any, row_steps: Any, taps: Any, acc: Any) -> None:
+    """Write 3 x 3 depthwise sums with pixels and channels as one axis: for few channels.
+
+    x: [S, H, L], the padded picture's columns by their remainder modulo the column stride S, each row flat.
+    weight: [9, T] int32, repeated over whole pixels to T elements. row_steps: row step of the output, of a tap.
+    taps: for each of three columns its remainder, then for each the element at which it starts. acc: [rows, width * C].
+    """
+    length, chunk = acc.shape[1], weight.shape[1]
+    w0, w1, w2, w3, w4 = weight[0], weight[1], weight[2], weight[3], weight[4]
+    w5, w6, w7, w8 = weight[5], weight[6], weight[7], weight[8]
+    for oy in range(acc.shape[0]):
+        top = (first + oy) * row_steps[0]
+        middle, bottom = top + row_steps[1], top + 2 * row_steps[1]
+        for start in range(0, length, chunk):
+            count = min(chunk, length - start)
+            at0, at1, at2 = taps[3] + start, taps[4] + start, taps[5] + start
+            a0, a1, a2 = x[taps[0], top][at0:], x[taps[1], top][at1:], x[taps[2], top][at2:]
+            a3, a4, a5 = x[taps[0], middle][at0:], x[taps[1], middle][at1:], x[taps[2], middle][at2:]
+            a6, a7, a8 = x[taps[0], bottom][at0:], x[taps[1], bottom][at1:], x[taps[2], bottom][at2:]
+            total = acc[oy][start:]
+            for c in range(count):
+                s0 = np.int32(np.int32(np.int32(a0[c]) * w0[c]) + np.int32(np.int32(a1[c]) * w1[c]))
+                s1 = np.int32(np.int32(np.int32(a2[c]) * w2[c]) + np.int32(np.int32(a3[c]) * w3[c]))
+                s2 = np.int32(np.int32(np.int32(a4[c]) * w4[c]) + np.int32(np.int32(a5[c]) * w5[c]))
+                s3 = np.int32(np.int32(np.int32(a6[c]) * w6[c]) + np.int32(np.int32(a7[c]) * w7[c]))
+                s0 = np.int32(np.int32(s0 + s1) + np.int32(s2 + s3))
+                total[c] = np.int32(s0 + np.int32(np.int32(a8[c]) * w8[c]))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def overlap_add(sums: Any, width: Any, kernel: Any, strides: Any, dilations: Any, pads: Any, acc: Any) -> None:
+    """Add products of input pixels into the output of a transposed convolution.
+
+    sums: [H * W, KH * KW * O], what each input pixel gives to its taps. acc: [OH, OW, O], to be added to.
+    """
+    outputs = acc.shape[2]
+    for pixel in range(sums.shape[0]):
+        top = (pixel // width) * strides[0] - pads[0]
+        left = (pixel % width) * strides[1] - pads[1]
+        for ky in range(kernel[0]):
+            oy = top + ky * dilations[0]
+            if oy < 0 or oy >= acc.shape[0]:
+                continue
+            for kx in range(kernel[1]):
+                ox = left + kx * dilations[1]
+                if ox < 0 or ox >= acc.shape[1]:
+                    continue
+                place = (ky * kernel[1] + kx) * outputs
+                part, total = sums[pixel][place : place + outputs], acc[oy, ox]
+                for c in range(outputs):
+                    total[c] += part[c]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def depthwise_any(x: Any, weight: Any, first: Any, strides: Any, dilations: Any, acc: Any) -> None:
     """Write depthwise sums of a padded picture x [H, W, C] into acc [rows, width, C] int32.
 

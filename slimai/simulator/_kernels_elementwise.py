@@ -34,3 +34,20 @@ def centred_product(a: Any, za: Any, b: Any, zb: Any, acc: Any) -> None:
     """Write (a - za) * (b - zb) into acc (int32 or int64)."""
     for i in range(a.size):
         acc[i] = (np.int32(a[i]) - za) * (np.int32(b[i]) - zb)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def look_up_rows(x: Any, low: Any, tables: Any, out: Any) -> None:
+    """Write tables[c, x - low] of rows x [R, C]: one table a channel."""
+    for row in range(x.shape[0]):
+        source, target = x[row], out[row]
+        for c in range(x.shape[1]):
+            target[c] = tables[c, np.int32(source[c]) - low]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def quantize_flat(x: Any, scale: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write round_half_even(x / scale) + zero in float64, clamped."""
+    for i in range(x.size):
+        value = np.rint(np.float64(x[i]) / scale) + zero
+        out[i] = np.int32(min(max(value, low), high))

@@ -35,3 +35,26 @@ depthwise_wide = depthwise_any
 def depthwise_nine(x: Any, weight: Any, first: Any, strides: Any, dilations: Any, acc: Any) -> None:
     """Write 3 x 3 depthwise sums; weight is [9, C]."""
     depthwise_any(x, weight.reshape(3, 3, -1), first, strides, dilations, acc)
+
+
+def depthwise_nine_flat(x: Any, weight: Any, first: Any, row_steps: Any, taps: Any, acc: Any) -> None:
+    """Write 3 x 3 depthwise sums with pixels and channels as one axis."""
+    length = acc.shape[1]
+    spread = np.resize(weight.astype(np.int64).T, (length, 9)).T if length % weight.shape[1] else None
+    factors = spread if spread is not None else np.tile(weight.astype(np.int64), length // weight.shape[1])
+    acc[...] = 0
+    for oy in range(acc.shape[0]):
+        for tap in range(9):
+            line = x[taps[tap % 3], (first + oy) * row_steps[0] + tap // 3 * row_steps[1]].astype(np.int64)
+            acc[oy] += (line[taps[3 + tap % 3] :][:length] * factors[tap]).astype(acc.dtype)
+
+
+def overlap_add(sums: Any, width: Any, kernel: Any, strides: Any, dilations: Any, pads: Any, acc: Any) -> None:
+    """Add products of input pixels into the output of a transposed convolution."""
+    parts = sums.reshape(-1, width, kernel[0], kernel[1], acc.shape[2])
+    for ky in range(kernel[0]):
+        for kx in range(kernel[1]):
+            oy = np.arange(parts.shape[0]) * strides[0] - pads[0] + ky * dilations[0]
+            ox = np.arange(width) * strides[1] - pads[1] + kx * dilations[1]
+            rows, columns = (oy >= 0) & (oy < acc.shape[0]), (ox >= 0) & (ox < acc.shape[1])
+            acc[np.ix_(oy[rows], ox[columns])] += parts[:, :, ky, kx][rows][:, columns]

@@ -25,3 +25,13 @@ def table_sum(a: Any, low_a: Any, table_a: Any, b: Any, low_b: Any, table_b: Any
 def centred_product(a: Any, za: Any, b: Any, zb: Any, acc: Any) -> None:
     """Write (a - za) * (b - zb) into acc."""
     acc[...] = (a.astype(np.int64) - za) * (b.astype(np.int64) - zb)
+
+
+def look_up_rows(x: Any, low: Any, tables: Any, out: Any) -> None:
+    """Write tables[c, x - low] of rows x [R, C]."""
+    out[...] = tables[np.arange(x.shape[1]), x.astype(np.int64) - low]
+
+
+def quantize_flat(x: Any, scale: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write round_half_even(x / scale) + zero, clamped."""
+    out[...] = np.clip(np.rint(x.astype(np.float64) / scale) + zero, low, high)

@@ -14,6 +14,8 @@ from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import RowRequantizer
 
 _TILE_ELEMENTS = 1 << 17  # sums of a tile: about what a second-level cache holds
+_FEW_CHANNELS = 48  # below, a loop over the channels of a pixel is too short for vectors
+_FLAT_CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +159,11 @@ class Convolution:
     def _depthwise(self, x: Array, out: Array, tally: Tally) -> None:
         from slimai.simulator import _kernels_conv
 
+        few = self.outputs <= _FEW_CHANNELS and self.window.kernel == (3, 3) and self.dtype == np.int32
+        if few:
+            self._depthwise_few(x, out, tally)
+            return
+
         window, width = self.window, out.shape[2]
         kernel, taps = _kernels_conv.depthwise_any, self.taps
         if self.dtype == np.float64:
@@ -172,6 +179,30 @@ class Convolution:
                 acc = scratch[: tile.shape[0]]
                 kernel(padded, taps, first, window.strides, window.dilations, acc)
                 self.rows(acc.reshape(-1, self.outputs), tile.reshape(-1, self.outputs), tally)
+
+    def _depthwise_few(self, x: Array, out: Array, tally: Tally) -> None:
+        """Few channels: pixels and channels are one axis, columns sorted by their remainder modulo the stride."""
+        from slimai.simulator._kernels_conv import depthwise_nine_flat
+
+        window, channels, width = self.window, self.outputs, out.shape[2]
+        stride = window.strides[1]
+        places = [column * window.dilations[1] for column in range(3)]
+        taps = (*(place % stride for place in places), *(place // stride * channels for place in places))
+        weight = np.tile(self.taps.reshape(9, -1), -(-_FLAT_CHUNK // channels))
+        lines = min(max(1, _TILE_ELEMENTS // (width * channels)), out.shape[1])
+        scratch = self.pool.empty((lines, width * channels), self.dtype)
+        for picture, target in zip(x, out, strict=True):
+            padded = self._padded(picture if self.repeat == 1 else np.repeat(picture, self.repeat, axis=2))
+            rows, columns = padded.shape[0], -(-padded.shape[1] // stride)
+            sorted_by = self.pool.empty((stride, rows, columns * channels), padded.dtype)
+            for remainder in range(stride):
+                part = padded[:, remainder::stride].reshape(rows, -1)
+                sorted_by[remainder, :, : part.shape[1]] = part
+            for first in range(0, target.shape[0], lines):
+                tile = target[first : first + lines]
+                acc = scratch[: tile.shape[0]]
+                depthwise_nine_flat(sorted_by, weight, first, (window.strides[0], window.dilations[0]), taps, acc)
+                self.rows(acc.reshape(-1, channels), tile.reshape(-1, channels), tally)
 
 
 def width_of(picture: Array, window: Window) -> int:

@@ -214,8 +214,13 @@ class Program:
 
 
 def quantize_input(value: Array, params: QParams) -> Array:
-    """Return `QParams.quantize` of floats."""
-    return params.quantize(value)
+    """Return `QParams.quantize` of floats, in their memory order."""
+    from slimai.simulator._kernels_elementwise import quantize_flat
+
+    out = np.empty_like(value, dtype=params.dtype.numpy, order="K")
+    low, high, zero = (np.float64(number) for number in (params.dtype.low, params.dtype.high, params.zero_point))
+    quantize_flat(value.ravel(order="K"), np.float64(params.scale), zero, low, high, out.ravel(order="K"))
+    return out
 
 
 def _last_uses(graph: Graph, steps: tuple[Step, ...]) -> tuple[tuple[str, ...], ...]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.simulator.context import Array, Compiled, LayerContext, Tally
+from slimai.simulator.context import Array, Compiled, Kernel, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.lookup import every_integer, look_up, table_layer
 from slimai.simulator.ops.conv import weight_values
-from slimai.simulator.requantize import GEMMLOWP, Requantizer, clamp_limits
+from slimai.simulator.requantize import GEMMLOWP, clamp_limits
 
 
 def scale_change(context: LayerContext) -> Int:
@@ -88,11 +88,43 @@ def compile_prelu(context: LayerContext) -> Compiled:
     else:
         positive, negative = context.requantizer(x.scale), context.requantizer(x.scale, scale)
 
-    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
-        values = inputs[0].astype(np.int64) - x.zero_point
-        return [_two_sided(values, slope, positive, negative)]
+    def two_sided(values: Int, factors: Int) -> Array:
+        return np.where(values >= 0, positive.exact(values), negative.exact(values * factors))
 
-    return Compiled(kernel, {"slope": slope, **positive.table()})
+    tables = {"slope": slope, **positive.table()}
+    axis = _slope_axis(slope.shape, context.graph.shape(context.layer.node.inputs[0]))
+    if x.dtype.bits == 8 and (slope.size == 1 or axis is not None):
+        by_slope = two_sided(every_integer(x)[None] - x.zero_point, slope.reshape(-1, 1))
+        return Compiled(_by_channel(context, by_slope, axis), tables)
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        return [two_sided(inputs[0].astype(np.int64) - x.zero_point, slope)]
+
+    return Compiled(kernel, tables)
+
+
+def _by_channel(context: LayerContext, tables: Array, axis: int | None) -> Kernel:
+    """Return the kernel that looks integers up in the table of their slope, [slopes along `axis`, 2**bits]."""
+    from slimai.simulator._kernels_elementwise import look_up_rows
+
+    low = context.input().dtype.low
+
+    def kernel(inputs: Any, _tally: Tally) -> list[Array]:
+        if axis is None:
+            return [look_up(inputs[0], low, tables[0])]
+        rows = np.ascontiguousarray(np.moveaxis(inputs[0], axis, -1))
+        out = context.pool.empty(rows.shape, tables.dtype)
+        look_up_rows(rows.reshape(-1, tables.shape[0]), low, tables, out.reshape(-1, tables.shape[0]))
+        return [np.moveaxis(out, -1, axis)]
+
+    return kernel
+
+
+def _slope_axis(slope: tuple[int, ...], x: tuple[int, ...]) -> int | None:
+    """Return the one axis of x along which slopes differ, or None where they differ by more than one."""
+    padded = (1,) * (len(x) - len(slope)) + slope
+    wide = [axis for axis, size in enumerate(padded) if size > 1]
+    return wide[0] if len(wide) == 1 else None
 
 
 def _slope(context: LayerContext) -> tuple[NDArray[np.int64], float]:
@@ -102,10 +134,6 @@ def _slope(context: LayerContext) -> tuple[NDArray[np.int64], float]:
     if weight is None or weight.scale.size > 1:
         raise ValueError(f"{context.layer.name}: PRelu needs a constant slope with one scale")
     return weight_values(weight), float(weight.scale[0])
-
-
-def _two_sided(values: Int, slope: Int, positive: Requantizer, negative: Requantizer) -> Array:
-    return np.where(values >= 0, positive.exact(values), negative.exact(values * slope))
 
 
 def _float_prelu(context: LayerContext, slope: Int, scale: float) -> Compiled:

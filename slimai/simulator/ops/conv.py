@@ -12,6 +12,7 @@ from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.convolution import Convolution, Window
 from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, pair, to_nhwc
 from slimai.simulator.requantize import TFLITE_DENSE, Requantizer, real_multiplier
+from slimai.simulator.transposed import TransposedConvolution
 
 
 def weight_values(weight: QWeight) -> NDArray[np.int64]:
@@ -56,53 +57,27 @@ def compile_conv(context: LayerContext) -> Compiled:
         four_pads(attrs["pads"]),
     )
     conv = Convolution(context, values, window, int(attrs["group"]), matrix_requantizer(context, weight.scale))
-    return _compiled(context, conv, stretch=None)
+    return _compiled(context, conv)
 
 
-def _compiled(context: LayerContext, conv: Convolution, stretch: tuple[int, int] | None) -> Compiled:
+def _compiled(context: LayerContext, conv: Convolution | TransposedConvolution) -> Compiled:
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
-    zero = context.input().zero_point
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
-        x = to_nhwc(inputs[0], channels_last)
-        if stretch is not None:
-            x = _with_gaps(x, stretch, zero)
-        return [from_nhwc(conv(x, tally), rank, channels_last)]
+        return [from_nhwc(conv(to_nhwc(inputs[0], channels_last), tally), rank, channels_last)]
 
     bias = {} if context.layer.bias is None else {"bias": context.layer.bias}
     return Compiled(kernel, {"weight": layer_weight(context).values, **bias, **conv.requantizer.table()})
 
 
 def compile_convtranspose(context: LayerContext) -> Compiled:
-    """Return the kernel of a transposed convolution: a convolution of the input with gaps between its pixels."""
+    """Return the kernel of a transposed convolution."""
     attrs, weight = context.attrs, layer_weight(context)
     values, group = weight_values(weight), int(attrs["group"])
     if values.ndim == 3:
         values = values[:, :, None]
     kernel, strides = (values.shape[2], values.shape[3]), pair(attrs["strides"], 1)
     dilations, extra = pair(attrs["dilations"], 1), pair(attrs.get("output_padding", (0,)), 0)
-    top, left, bottom, right = four_pads(attrs["pads"])
-    span = [(size - 1) * dilation for size, dilation in zip(kernel, dilations, strict=True)]
-    pads = (span[0] - top, span[1] - left, span[0] - bottom + extra[0], span[1] - right + extra[1])
-    inputs, share = values.shape[0], values.shape[1]
-    # [C, O / group, KH, KW] -> [O, C / group, KH, KW], kernel turned by 180 degrees.
-    turned = values.reshape(group, inputs // group, share, *kernel).transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]
-    conv = Convolution(
-        context,
-        np.ascontiguousarray(turned.reshape(group * share, inputs // group, *kernel)),
-        Window(kernel, (1, 1), dilations, pads),
-        group,
-        matrix_requantizer(context, weight.scale),
-    )
-    return _compiled(context, conv, stretch=strides)
-
-
-def _with_gaps(x: Array, strides: tuple[int, int], zero: int) -> Array:
-    """Return [N, (H - 1) * sy + 1, (W - 1) * sx + 1, C] with the zero point between the pixels of x."""
-    if strides == (1, 1):
-        return x
-    count, height, width, channels = x.shape
-    shape = (count, (height - 1) * strides[0] + 1, (width - 1) * strides[1] + 1, channels)
-    spread = np.full(shape, zero, x.dtype)
-    spread[:, :: strides[0], :: strides[1]] = x
-    return spread
+    window = Window(kernel, strides, dilations, four_pads(attrs["pads"]))
+    conv = TransposedConvolution(context, values, window, extra, group, matrix_requantizer(context, weight.scale))
+    return _compiled(context, conv)

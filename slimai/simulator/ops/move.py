@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slimai.quantizer.params import QParams
+from slimai.quantizer.params import U8, QParams
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.layout import is_channels_last
 from slimai.simulator.lookup import look_up
@@ -44,7 +44,7 @@ def compile_concat(context: LayerContext) -> Compiled:
         operand = context.layer.operands.get(position)
         if operand is not None:
             context = replace(context, tensors={**context.tensors, name: operand[1]})
-        carries.append(_carry(context, name, out))
+        carries.append(_concat_carry(context, name, out))
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         parts = context.arranged(inputs)
@@ -56,6 +56,17 @@ def compile_concat(context: LayerContext) -> Compiled:
         return [np.concatenate(moved, axis=axis)]
 
     return Compiled(kernel)
+
+
+def _concat_carry(context: LayerContext, source: str, target: str) -> Callable[[Array], Array]:
+    """Return what `_carry` does; TFLite's uint8 concatenation has a float32 recipe of its own."""
+    x, out = context.tensors[source], context.tensors[target]
+    if context.rule.recipe != "tflite" or x == out or (x.dtype, out.dtype) != (U8, U8):
+        return _carry(context, source, target)
+    from slimai.simulator.ops.tflite_tables import concat_table
+
+    table = concat_table(x, out).astype(np.uint8)
+    return lambda values: look_up(values, x.dtype.low, table)
 
 
 def compile_split(context: LayerContext) -> Compiled:

@@ -55,6 +55,15 @@ def _float_table(x: QParams, out: QParams, function: Callable[[Float], Float]) -
     return table
 
 
+def concat_table(x: QParams, out: QParams) -> Int:
+    """round_half_away(i * k - z_x * k) + z_y with k = s_x * (1 / s_y), all in float32 (uint8 concatenation)."""
+    single = np.float32
+    factor = single(x.scale) * (single(1.0) / single(out.scale))
+    shifted = every_integer(x).astype(single) * factor + single(-x.zero_point) * factor
+    table: Int = np.clip(round_half_away(shifted) + out.zero_point, out.dtype.low, out.dtype.high).astype(np.int64)
+    return table
+
+
 def leaky_relu(x: QParams, out: QParams, alpha: float) -> Int:
     """Two multipliers, s_x / s_y and s_x * alpha / s_y (float32), with the two-step rounding."""
     single = np.float32

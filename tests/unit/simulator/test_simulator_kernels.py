@@ -84,6 +84,34 @@ def test_window_kernels_equal_their_twins(rng, dtype):
     agree(_kernels_conv, _reference_conv, "depthwise_nine", (x, nine, 0, (1, 2), (2, 2)), acc)
 
 
+@pytest.mark.parametrize(("stride", "dilation", "channels"), [(1, 1, 8), (2, 1, 5), (1, 2, 3), (2, 3, 16)])
+def test_flat_depthwise_kernel_equals_its_twin(rng, stride, dilation, channels):
+    width, columns = 11, (11 - 1) * stride + 2 * dilation + 1
+    columns += -columns % stride
+    x = rng.integers(-128, 128, (stride, 14, columns // stride * channels)).astype(np.int8)
+    places = [column * dilation for column in range(3)]
+    taps = (*(place % stride for place in places), *(place // stride * channels for place in places))
+    weight = np.tile(rng.integers(-127, 128, (9, channels)), 4).astype(np.int32)
+    acc = np.empty((3, width * channels), np.int32)
+    agree(_kernels_conv, _reference_conv, "depthwise_nine_flat", (x, weight, 1, (2, dilation), taps), acc)
+
+
+def test_overlap_add_equals_its_twin(rng):
+    sums = rng.integers(-999, 999, (4 * 5, 3 * 2 * 7)).astype(np.int32)
+    acc = np.zeros((8, 9, 7), np.int32)
+    arguments = (sums, 5, (3, 2), (2, 2), (1, 2), (1, 0))
+    agree(_kernels_conv, _reference_conv, "overlap_add", arguments, acc)
+
+
+def test_table_and_quantize_kernels_equal_their_twins(rng):
+    rows, tables = rng.integers(0, 256, (40, 6)).astype(np.uint8), rng.integers(-99, 99, (6, 256)).astype(np.int8)
+    agree(_kernels_elementwise, _reference_elementwise, "look_up_rows", (rows, 0, tables), np.empty((40, 6), np.int8))
+    real = rng.normal(0, 30, 999).astype(np.float32)
+    real[:9] = np.arange(9) * 0.25  # ties
+    numbers = (np.float64(0.5), np.float64(7), np.float64(-100), np.float64(120))
+    agree(_kernels_elementwise, _reference_elementwise, "quantize_flat", (real, *numbers), np.empty(999, np.int8))
+
+
 def test_elementwise_kernels_equal_their_twins(rng):
     a, b = rng.integers(-128, 128, 300).astype(np.int8), rng.integers(0, 256, 300).astype(np.uint8)
     table = rng.integers(-9999, 9999, 256).astype(np.int32)
