@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as codec
 from pycocotools.cocoeval import COCOeval
 
 from slimai.data.sample import Sample
+from slimai.errors import InputError
 from slimai.metrics.base import Array, Record, Result
 from slimai.metrics.detection.detections import ClassTable, Detections
-from slimai.metrics.detection.masks import encode, instance_masks, truth_mask
+from slimai.metrics.detection.masks import instance_masks
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
 from slimai.metrics.labels.coco import Instances
@@ -86,7 +88,7 @@ class CocoAP:
             crowd = annotation["iscrowd"]
             entry = {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
             if kind == "segm":
-                entry["segmentation"] = truth_mask(annotation, self._instances.sizes[sample.index])
+                entry["segmentation"] = _truth_mask(annotation, self._instances.sizes[sample.index])
             entries.append(entry)
         return entries
 
@@ -101,8 +103,8 @@ class CocoAP:
             masks = instance_masks(
                 outputs[3], found, sample.geometry, self._input_size, self._instances.sizes[sample.index]
             )
-            for entry, code in zip(entries, encode(masks), strict=True):
-                entry["segmentation"], entry["area"] = code.rle, code.area
+            for entry, code in zip(entries, _encode(masks), strict=True):
+                entry["segmentation"], entry["area"] = code, float(codec.area(code))
         return entries
 
     def combine(self, records: Sequence[Record]) -> Result:
@@ -199,3 +201,23 @@ def _by_class(kind: str, record: Record) -> dict[tuple[int, int], dict[str, NDAr
                 "gtIgnore": record[f"{kind}/object_ignore"][area][theirs],
             }
     return found
+
+
+def _encode(masks: NDArray[np.uint8]) -> list[Mapping[str, Any]]:
+    """Return the run lengths of masks [n, h, w]."""
+    return list(codec.encode(np.asfortranarray(masks.transpose(1, 2, 0)))) if len(masks) else []
+
+
+def _truth_mask(annotation: Mapping[str, Any], picture: tuple[int, int]) -> Mapping[str, Any]:
+    """Return the run lengths of an annotation's polygons or run lengths; raises InputError where it has none."""
+    shape, (width, height) = annotation["segmentation"], picture
+    try:
+        if isinstance(shape, list):
+            code: Mapping[str, Any] = codec.merge(codec.frPyObjects(shape, height, width))
+        elif isinstance(shape["counts"], list):
+            code = codec.frPyObjects(shape, height, width)
+        else:
+            code = shape
+    except (TypeError, KeyError, ValueError, IndexError) as error:
+        raise InputError(f"an annotation without a usable segmentation ({error}); masks need one") from None
+    return code

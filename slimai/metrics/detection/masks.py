@@ -1,9 +1,7 @@
-"""Instance masks: from an output to masks of the original picture, and to run lengths."""
+"""Instance masks: from an output to masks of the original picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,15 +15,7 @@ Floats = NDArray[np.floating[Any]]
 
 CUT = 0.5
 
-__all__ = ["EncodedMask", "encode", "instance_masks", "truth_mask"]
-
-
-@dataclass(frozen=True)
-class EncodedMask:
-    """A mask as pycocotools' compressed run lengths, and its number of pixels."""
-
-    rle: Mapping[str, Any]
-    area: float
+__all__ = ["instance_masks"]
 
 
 def instance_masks(
@@ -81,30 +71,3 @@ def _between(at: Floats, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64
     centre = np.clip(at - 0.5, 0, size - 1)
     low = np.floor(centre).astype(np.int64)
     return low, np.minimum(low + 1, size - 1), centre - low
-
-
-def encode(masks: NDArray[np.uint8]) -> list[EncodedMask]:
-    """Return the run lengths of masks [n, h, w]."""
-    from pycocotools import mask as codec
-
-    if not len(masks):
-        return []
-    codes = codec.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
-    return [EncodedMask(code, float(codec.area(code))) for code in codes]
-
-
-def truth_mask(annotation: Mapping[str, Any], picture: tuple[int, int]) -> Mapping[str, Any]:
-    """Return the run lengths of an annotation's polygons or run lengths; raises InputError where it has none."""
-    from pycocotools import mask as codec
-
-    shape, (width, height) = annotation["segmentation"], picture
-    try:
-        if isinstance(shape, list):
-            code: Mapping[str, Any] = codec.merge(codec.frPyObjects(shape, height, width))
-        elif isinstance(shape["counts"], list):
-            code = codec.frPyObjects(shape, height, width)
-        else:
-            code = shape
-    except (TypeError, KeyError, ValueError, IndexError) as error:
-        raise InputError(f"an annotation without a usable segmentation ({error}); masks need one") from None
-    return code
