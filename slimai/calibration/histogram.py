@@ -31,9 +31,11 @@ def fitting_exponent(minimum: float, maximum: float, capacity: int) -> int:
 
     Never below -120, nor so fine that a bin is narrower than the spacing of float32 at the largest magnitude.
     """
-    magnitude = math.frexp(max(-minimum, maximum))[1]
-    spread = math.frexp((maximum - minimum) / capacity)[1] if maximum > minimum else SMALLEST_EXPONENT
-    exponent = max(SMALLEST_EXPONENT, magnitude - _MANTISSA_BITS, spread - 2)
+    # of all that is zero the binary exponent is 0: it must not count, or the result would shrink when data comes
+    largest, spread = max(-minimum, maximum), (maximum - minimum) / capacity
+    finest = math.frexp(largest)[1] - _MANTISSA_BITS if largest > 0 else SMALLEST_EXPONENT
+    start = math.frexp(spread)[1] - 2 if spread > 0 else SMALLEST_EXPONENT
+    exponent = max(SMALLEST_EXPONENT, finest, start)
     while _index(maximum, exponent) - _index(minimum, exponent) >= capacity:
         exponent += 1
     return exponent

@@ -120,3 +120,21 @@ def test_save_and_load_give_the_same_bits(images):
     assert (again.images, again.bins) == (stats.images, 16)
     for name in stats.tensors:
         same_bits(stats[name], again[name])
+
+
+def test_zeros_before_tiny_values():
+    whole = collected([[0.0], [1.1754943508222875e-38]])
+    same_bits(whole, collected([[1.1754943508222875e-38]]).merged(collected([[0.0]])))
+
+
+def test_large_arrays_count_the_same_as_their_parts():
+    """Long enough for the four-table path (oracle: the NumPy twin), with a value that widens the table half way."""
+    rng = np.random.default_rng(0)
+    values = np.maximum(rng.normal(size=50_000), 0).astype(np.float32)
+    values[30_000] = -77.0
+    whole = collected([values])
+    same_bits(whole, collected([values], kernel=_reference.count_blocks))
+    parts = HistogramBuilder(32)
+    for part in np.split(values, 500):
+        parts.add(part)
+    np.testing.assert_array_equal(parts.result().counts, whole.histogram.counts)
