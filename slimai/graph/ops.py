@@ -32,7 +32,11 @@ Resize             x                           mode (nearest | linear), sizes, s
 DepthToSpace       x                           blocksize, mode
 SpaceToDepth       x                           blocksize
 ArgMax             x                           axis, keepdims, select_last_index
+Requantize         x                           only in integer networks: the same values on another grid
 =================  ==========================  ====================================================================
+
+A network read from TFLite keeps its order of axes; there spatial operators carry ``channels_last`` = 1, and operators
+that TFLite runs as copies of integers, whatever the scales on both sides say, ``integers_kept`` = 1.
 
 Axes are never negative. An operator of another name keeps its ONNX form and runs on the host. An operator of
 a name above whose ONNX form has no canonical counterpart (a Clip with computed limits, a cubic Resize ...) is
@@ -76,7 +80,7 @@ TRAITS: dict[str, Traits] = {
     "Gemm": _MATRIX,
     "MatMul": Traits("matrix", weight=1),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), Traits("arithmetic")),
-    **dict.fromkeys(("Relu", "Clip"), Traits("clamp", per_image=True)),
+    **dict.fromkeys(("Relu", "Clip", "Requantize"), Traits("clamp", per_image=True)),
     **dict.fromkeys(
         ("LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish", "Exp", "Abs", "Neg", "Sqrt"),
         _POINTWISE,
@@ -101,7 +105,8 @@ def is_depthwise(graph: Graph, node: Node) -> bool:
     """Return whether a Conv has one input channel a group and as many groups as input channels."""
     if node.op != "Conv" or node.attrs["group"] == 1:
         return False
-    return int(node.attrs["group"]) == graph.shape(node.inputs[0])[1]
+    channels = graph.shape(node.inputs[0])[-1 if node.attrs.get("channels_last", 0) else 1]
+    return int(node.attrs["group"]) == channels
 
 
 def weight_of(graph: Graph, node: Node) -> str | None:

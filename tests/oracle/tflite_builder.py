@@ -1,15 +1,22 @@
-"""Single-operator TFLite models, written with the published flatbuffer schema and run by LiteRT's reference kernels."""
+"""Small TFLite models, written with the published flatbuffer schema and run by LiteRT's reference kernels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import flatbuffers
 import numpy as np
 import tflite
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-_VERSIONS = {"HARD_SWISH": 1, "PRELU": 1}  # the others have a version 2
+_VERSIONS = {
+    "HARD_SWISH": 1,
+    "PRELU": 1,
+    "DEPTH_TO_SPACE": 1,
+    "RESHAPE": 1,
+    "SQUEEZE": 1,
+    "RELU_N1_TO_1": 1,
+}  # the others: 2
 _TYPES = {
     "int8": tflite.TensorType.INT8,
     "uint8": tflite.TensorType.UINT8,
@@ -92,65 +99,98 @@ def _options(builder, kind: str, fields: dict):
     return getattr(tflite, f"{prefix}End")(builder)
 
 
+@dataclass
+class Step:
+    """One operator of a model: BuiltinOperator name, tensor numbers, options table `kind` with `fields`."""
+
+    operator: str
+    inputs: list[int]
+    outputs: list[int]
+    kind: str = ""
+    fields: dict = field(default_factory=dict)
+    version: int = 0
+
+
 def build(
     operator: str, inputs: list[Tensor], outputs: list[Tensor], kind: str = "", version: int = 0, **fields
 ) -> bytes:
     """Return a model of one builtin `operator` (BuiltinOperator name) with options table `kind` and its fields."""
+    reads, count = list(range(len(inputs))), len(inputs) + len(outputs)
+    step = Step(operator, reads, list(range(len(inputs), count)), kind, fields, version)
+    feeds = [index for index, tensor in enumerate(inputs) if tensor.data is None]
+    return build_network([*inputs, *outputs], [step], feeds, step.outputs)
+
+
+def build_network(tensors: list[Tensor], steps: list[Step], inputs: list[int], outputs: list[int]) -> bytes:
+    """Return a model of several operators; tensors are named by their place in `tensors`."""
     builder = flatbuffers.Builder(1024)
-    tensors = [*inputs, *outputs]
     buffers = [_buffer(builder, None), *(_buffer(builder, tensor.data) for tensor in tensors)]
     made = [_tensor(builder, tensor, index + 1) for index, tensor in enumerate(tensors)]
-    options = _options(builder, kind, fields)
-    ins = _vector(builder, tflite.OperatorStartInputsVector, list(range(len(inputs))), builder.PrependInt32)
-    outs = _vector(
-        builder, tflite.OperatorStartOutputsVector, list(range(len(inputs), len(tensors))), builder.PrependInt32
-    )
+    codes = list(dict.fromkeys((item.operator, item.version or _VERSIONS.get(item.operator, 2)) for item in steps))
+    operators = [_step(builder, item, [name for name, _ in codes].index(item.operator)) for item in steps]
+    listed = _vector(builder, tflite.SubGraphStartOperatorsVector, operators, builder.PrependUOffsetTRelative)
+    described = _vector(builder, tflite.SubGraphStartTensorsVector, made, builder.PrependUOffsetTRelative)
+    graph_ins = _vector(builder, tflite.SubGraphStartInputsVector, inputs, builder.PrependInt32)
+    graph_outs = _vector(builder, tflite.SubGraphStartOutputsVector, outputs, builder.PrependInt32)
+    tflite.SubGraphStart(builder)
+    tflite.SubGraphAddTensors(builder, described)
+    tflite.SubGraphAddInputs(builder, graph_ins)
+    tflite.SubGraphAddOutputs(builder, graph_outs)
+    tflite.SubGraphAddOperators(builder, listed)
+    return _finish(builder, codes, tflite.SubGraphEnd(builder), buffers)
+
+
+def _step(builder, item: Step, code: int):
+    options = _options(builder, item.kind, item.fields)
+    ins = _vector(builder, tflite.OperatorStartInputsVector, item.inputs, builder.PrependInt32)
+    outs = _vector(builder, tflite.OperatorStartOutputsVector, item.outputs, builder.PrependInt32)
     tflite.OperatorStart(builder)
-    tflite.OperatorAddOpcodeIndex(builder, 0)
+    tflite.OperatorAddOpcodeIndex(builder, code)
     tflite.OperatorAddInputs(builder, ins)
     tflite.OperatorAddOutputs(builder, outs)
     if options is not None:
-        tflite.OperatorAddBuiltinOptionsType(builder, getattr(tflite.BuiltinOptions, f"{kind}Options"))
+        tflite.OperatorAddBuiltinOptionsType(builder, getattr(tflite.BuiltinOptions, f"{item.kind}Options"))
         tflite.OperatorAddBuiltinOptions(builder, options)
-    step = tflite.OperatorEnd(builder)
-    steps = _vector(builder, tflite.SubGraphStartOperatorsVector, [step], builder.PrependUOffsetTRelative)
-    listed = _vector(builder, tflite.SubGraphStartTensorsVector, made, builder.PrependUOffsetTRelative)
-    feeds = [index for index, tensor in enumerate(inputs) if tensor.data is None]
-    graph_ins = _vector(builder, tflite.SubGraphStartInputsVector, feeds, builder.PrependInt32)
-    graph_outs = _vector(
-        builder, tflite.SubGraphStartOutputsVector, list(range(len(inputs), len(tensors))), builder.PrependInt32
-    )
-    tflite.SubGraphStart(builder)
-    tflite.SubGraphAddTensors(builder, listed)
-    tflite.SubGraphAddInputs(builder, graph_ins)
-    tflite.SubGraphAddOutputs(builder, graph_outs)
-    tflite.SubGraphAddOperators(builder, steps)
-    subgraph = tflite.SubGraphEnd(builder)
-    return _finish(
-        builder, getattr(tflite.BuiltinOperator, operator), version or _VERSIONS.get(operator, 2), subgraph, buffers
-    )
+    return tflite.OperatorEnd(builder)
 
 
-def _finish(builder, code: int, version: int, subgraph, buffers) -> bytes:
-    tflite.OperatorCodeStart(builder)
-    tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, 127))
-    tflite.OperatorCodeAddBuiltinCode(builder, code)
-    tflite.OperatorCodeAddVersion(builder, version)
-    opcode = tflite.OperatorCodeEnd(builder)
-    codes = _vector(builder, tflite.ModelStartOperatorCodesVector, [opcode], builder.PrependUOffsetTRelative)
+def _finish(builder, codes: list[tuple[str, int]], subgraph, buffers) -> bytes:
+    opcodes = [_code(builder, getattr(tflite.BuiltinOperator, name), version) for name, version in codes]
+    listed = _vector(builder, tflite.ModelStartOperatorCodesVector, opcodes, builder.PrependUOffsetTRelative)
     graphs = _vector(builder, tflite.ModelStartSubgraphsVector, [subgraph], builder.PrependUOffsetTRelative)
     stored = _vector(builder, tflite.ModelStartBuffersVector, buffers, builder.PrependUOffsetTRelative)
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, 3)
-    tflite.ModelAddOperatorCodes(builder, codes)
+    tflite.ModelAddOperatorCodes(builder, listed)
     tflite.ModelAddSubgraphs(builder, graphs)
     tflite.ModelAddBuffers(builder, stored)
     builder.Finish(tflite.ModelEnd(builder), b"TFL3")
     return bytes(builder.Output())
 
 
+def _code(builder, code: int, version: int):
+    tflite.OperatorCodeStart(builder)
+    tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, 127))
+    tflite.OperatorCodeAddBuiltinCode(builder, code)
+    tflite.OperatorCodeAddVersion(builder, version)
+    return tflite.OperatorCodeEnd(builder)
+
+
 def run(model: bytes, feeds: list[np.ndarray]) -> list[np.ndarray]:
     """Return the outputs of LiteRT's reference kernels."""
+    interpreter = reference_interpreter(model)
+    every_tensor(interpreter, feeds)
+    return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+
+
+def run_all(model: bytes, feeds: list[np.ndarray]) -> dict[int, np.ndarray]:
+    """Return every tensor that an operator writes, by number, as LiteRT's reference kernels compute it."""
+    interpreter = reference_interpreter(model)
+    return every_tensor(interpreter, feeds)
+
+
+def reference_interpreter(model: bytes) -> Interpreter:
+    """Return LiteRT with its reference kernels, ready to run, all tensors kept."""
     interpreter = Interpreter(
         model_content=model,
         experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
@@ -158,7 +198,13 @@ def run(model: bytes, feeds: list[np.ndarray]) -> list[np.ndarray]:
         num_threads=1,
     )
     interpreter.allocate_tensors()
+    return interpreter
+
+
+def every_tensor(interpreter: Interpreter, feeds: list[np.ndarray]) -> dict[int, np.ndarray]:
+    """Run the network and return every tensor that an operator writes, by number."""
     for detail, value in zip(interpreter.get_input_details(), feeds, strict=True):
         interpreter.set_tensor(detail["index"], value)
     interpreter.invoke()
-    return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+    written = {int(number) for item in interpreter._get_ops_details() for number in item["outputs"]}
+    return {number: interpreter.get_tensor(number) for number in sorted(written)}

@@ -1,0 +1,263 @@
+"""What the operator rules build a network with: names, activations, constants and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from slimai.errors import Diagnostic
+from slimai.graph.ir import Array, Node, TensorInfo
+from slimai.graph.tflite.file import FileModel, FileOperator, FileTensor
+from slimai.graph.tflite.stored import StoredParams
+
+_NO_VALUE: Any = object()
+CLAMPS: dict[int, tuple[str, dict[str, float]] | None] = {
+    0: None,
+    1: ("Relu", {}),
+    2: ("Clip", {"lo": -1.0, "hi": 1.0}),
+    3: ("Clip", {"lo": 0.0, "hi": 6.0}),
+}
+
+
+class RefusedError(Exception):
+    """An operator that cannot be taken over; carries the diagnostic."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(str(diagnostic))
+        self.diagnostic = diagnostic
+
+
+@dataclass
+class Builder:
+    """Collects the network of one file. `names`: tensor number -> its unique name."""
+
+    model: FileModel
+    where: str
+    names: tuple[str, ...]
+    nodes: list[Node] = field(default_factory=list)
+    tensors: dict[str, TensorInfo] = field(default_factory=dict)
+    constants: dict[str, Array] = field(default_factory=dict)
+    integers: dict[str, Array] = field(default_factory=dict)
+    params: dict[str, StoredParams] = field(default_factory=dict)
+    folded: set[str] = field(default_factory=set)
+    _layouts: dict[tuple[int, str], str] = field(default_factory=dict)
+
+    def wrong(self, op: FileOperator, message: str, value: Any = _NO_VALUE, cure: str = "") -> RefusedError:
+        """Return the error about one operator, which is named by what it writes."""
+        given = {} if value is _NO_VALUE else {"value": value}
+        target = self.names[op.outputs[0]] if op.outputs else "without output"
+        return RefusedError(Diagnostic(message, f"{op.code} '{target}'", suggestion=cure, file=self.where, **given))
+
+    def tensor(self, op: FileOperator, position: int) -> FileTensor:
+        """Return the tensor at an input position, which must be there."""
+        if position >= len(op.inputs) or op.inputs[position] < 0:
+            raise self.wrong(op, f"lacks input {position}")
+        return self.model.tensors[op.inputs[position]]
+
+    def has(self, op: FileOperator, position: int) -> bool:
+        """Return whether an optional input is there."""
+        return position < len(op.inputs) and op.inputs[position] >= 0
+
+    def option(self, op: FileOperator, name: str) -> Any:
+        """Return an option of the operator; the file must have its table."""
+        if name not in op.options:
+            raise self.wrong(op, f"lacks its options (no {name})")
+        return op.options[name]
+
+    def activation(self, op: FileOperator, position: int) -> str:
+        """Return the name of an input that is computed (or a network input), already known to the graph."""
+        item = self.tensor(op, position)
+        name = self.names[op.inputs[position]]
+        if item.data is not None:
+            raise self.wrong(op, f"input {position} is a constant; an activation is expected")
+        if name not in self.tensors:
+            raise self.wrong(op, f"reads '{name}' before it is computed")
+        return name
+
+    def shape(self, op: FileOperator, position: int = 0) -> tuple[int, ...]:
+        """Return the shape of an input."""
+        return self.tensor(op, position).shape
+
+    def out_shape(self, op: FileOperator, position: int = 0) -> tuple[int, ...]:
+        """Return the declared shape of an output."""
+        if position >= len(op.outputs):
+            raise self.wrong(op, f"lacks output {position}")
+        return self.model.tensors[op.outputs[position]].shape
+
+    def numbers(self, op: FileOperator, position: int) -> tuple[int, ...]:
+        """Return a constant int32 or int64 input that steers the operator: axes, sizes, paddings."""
+        item = self.tensor(op, position)
+        if item.data is None or item.dtype not in {"int32", "int64"}:
+            raise self.wrong(op, f"input {position} is not a constant of integers", item.dtype)
+        return tuple(int(value) for value in item.data.reshape(-1))
+
+    def constant(
+        self,
+        op: FileOperator,
+        position: int,
+        layout: str = "",
+        change: Callable[[Array], Array] | None = None,
+        axis: int = 0,
+    ) -> str:
+        """Return the name of a stored constant, brought by `change` to its canonical shape.
+
+        layout: names the change; one tensor in two layouts becomes two constants. axis: of per-channel scales
+        in the canonical shape.
+        """
+        number = op.inputs[position] if self.has(op, position) else -1
+        item = self.tensor(op, position)
+        if item.data is None:
+            raise self.wrong(op, f"input {position} is computed; a constant is expected")
+        key = (number, layout)
+        if key in self._layouts:
+            return self._layouts[key]
+        name = self.names[number]
+        if name in self.integers:
+            name = self.fresh(f"{name}__{layout or 'plain'}")
+        values = item.data if change is None else change(item.data)
+        self._layouts[key] = name
+        self.params[name] = self._constant_params(op, item, axis, values)
+        self._add_constant(name, np.ascontiguousarray(values))
+        return name
+
+    def _constant_params(self, op: FileOperator, item: FileTensor, axis: int, values: Array) -> StoredParams:
+        if not item.scale.size:
+            raise self.wrong(op, f"constant '{item.name}' has no scale")
+        channels = values.shape[axis] if values.ndim else 1
+        if item.scale.size not in {1, channels} or item.zero_point.size != item.scale.size:
+            raise self.wrong(op, f"constant '{item.name}' has {item.scale.size} scales for {channels} channels")
+        if not np.isfinite(item.scale).all() or (item.scale < 0).any() or (item.scale.size == 1 and item.scale[0] == 0):
+            raise self.wrong(op, f"a scale of constant '{item.name}' is not a positive number")
+        if item.scale.size > 1 and item.zero_point.any():
+            raise self.wrong(op, f"constant '{item.name}' has a zero point a channel; only 0 is possible there")
+        limits = np.iinfo(item.dtype)
+        if not limits.min <= int(item.zero_point[0]) <= limits.max:
+            raise self.wrong(
+                op, f"the zero point of constant '{item.name}' does not fit its type", int(item.zero_point[0])
+            )
+        return StoredParams(item.dtype, item.scale, int(item.zero_point[0]), axis)
+
+    def _add_constant(self, name: str, values: Array) -> None:
+        self.integers[name] = values
+        self.constants[name] = self.params[name].dequantize(values)
+        self.tensors[name] = TensorInfo(name, tuple(values.shape))
+
+    def bias(self, op: FileOperator, position: int, x: str, weight: str, channels: int) -> str:
+        """Return the name of the bias, [channels] int32 at scale s_x * s_w, or '' when the operator has none."""
+        if not self.has(op, position):
+            return ""
+        item = self.tensor(op, position)
+        if item.data is None or item.dtype != "int32" or item.data.size != channels:
+            raise self.wrong(
+                op, f"the bias '{item.name}' is not a constant [{channels}] int32", [*item.shape, item.dtype]
+            )
+        scale = self.params[x].scale[0] * self.params[weight].scale
+        name = self.names[op.inputs[position]]
+        if name in self.integers:
+            if self.params[name].scale.tobytes() == scale.tobytes():
+                return name
+            name = self.fresh(f"{name}__bias")
+        self.params[name] = StoredParams("int32", scale)
+        self._add_constant(name, item.data.reshape(-1))
+        return name
+
+    def fresh(self, name: str) -> str:
+        """Return `name`, or it with a number, as no tensor has it yet."""
+        taken, base, count = {*self.names, *self.tensors}, name, 2
+        while name in taken:
+            name, count = f"{base}_{count}", count + 1
+        return name
+
+    def output(self, op: FileOperator, position: int = 0, dtype: str = "float32") -> str:
+        """Describe an output of the operator, with its stored parameters, and return its name."""
+        shape, number = self.out_shape(op, position), op.outputs[position]
+        item = self.model.tensors[number]
+        if item.data is not None:
+            raise self.wrong(op, f"writes '{item.name}', which is a constant")
+        name = self.names[number]
+        self.tensors[name] = TensorInfo(name, shape, dtype)
+        if dtype == "float32":
+            self.params[name] = self.activation_params(op, item)
+        return name
+
+    def activation_params(self, op: FileOperator | None, item: FileTensor) -> StoredParams:
+        """Return the one scale and zero point of an 8-bit activation."""
+        problem = _activation_problem(item)
+        if problem:
+            if op is not None:
+                raise self.wrong(op, problem)
+            raise RefusedError(Diagnostic(problem, item.name, file=self.where))
+        return StoredParams(item.dtype, item.scale, int(item.zero_point[0]))
+
+    def input(self, number: int) -> None:
+        """Describe a network input."""
+        item, name = self.model.tensors[number], self.names[number]
+        if item.data is not None:
+            raise RefusedError(Diagnostic("is an input and a constant", name, file=self.where))
+        self.params[name] = self.activation_params(None, item)
+        self.tensors[name] = TensorInfo(name, item.shape)
+
+    def inner(self, name: str, like: str, shape: Sequence[int]) -> str:
+        """Describe a tensor that the file does not have, on the grid of `like`, and return its name."""
+        name = self.fresh(name)
+        self.tensors[name] = TensorInfo(name, tuple(shape))
+        self.params[name] = self.params[like]
+        return name
+
+    def emit(
+        self, kind: str, inputs: Sequence[str], outputs: Sequence[str], attrs: dict[str, Any] | None = None
+    ) -> None:
+        """Append a node; it is named after its first output."""
+        self.nodes.append(Node(outputs[0], kind, tuple(inputs), tuple(outputs), attrs or {}))
+
+    def emit_clamped(
+        self,
+        op: FileOperator,
+        kind: str,
+        inputs: Sequence[str],
+        attrs: dict[str, Any] | None = None,
+        *,
+        shape: Any = None,
+    ) -> None:
+        """Append the node of `op` with its fused activation; `shape` must be the declared output shape."""
+        if shape is not None:
+            self.expect(op, shape)
+        output = self.output(op)
+        clamp = self.clamp(op)
+        if clamp is None:
+            self.emit(kind, inputs, (output,), attrs)
+            return
+        before = self.inner(f"{output}__unclamped", output, self.tensors[output].shape)
+        self.nodes.append(Node(output, kind, tuple(inputs), (before,), attrs or {}))
+        name = self.fresh(f"{output}__{clamp[0].lower()}")
+        self.nodes.append(Node(name, clamp[0], (before,), (output,), dict(clamp[1])))
+        self.folded.add(name)
+
+    def clamp(self, op: FileOperator) -> tuple[str, dict[str, float]] | None:
+        """Return operator and attributes of the fused activation, or None."""
+        number = op.options.get("FusedActivationFunction", 0)
+        if number not in CLAMPS:
+            raise self.wrong(op, "its fused activation is not supported", number)
+        return CLAMPS[number]
+
+    def expect(self, op: FileOperator, shape: Sequence[int], position: int = 0) -> None:
+        """Refuse an operator whose declared output shape is not `shape`."""
+        declared = self.out_shape(op, position)
+        if tuple(shape) != declared:
+            raise self.wrong(op, f"declares the output shape {list(declared)}, it computes {list(shape)}")
+
+
+def _activation_problem(item: FileTensor) -> str:
+    if item.dtype not in {"int8", "uint8"}:
+        return f"tensor '{item.name}' is {item.dtype}, not int8 or uint8"
+    if item.scale.size != 1 or item.zero_point.size != 1:
+        return f"activation '{item.name}' needs one scale and zero point, it has {item.scale.size}"
+    if not np.isfinite(item.scale[0]) or item.scale[0] < np.finfo(np.float32).tiny:
+        return f"the scale of '{item.name}' is not a positive number"
+    limits = np.iinfo(item.dtype)
+    if not limits.min <= int(item.zero_point[0]) <= limits.max:
+        return f"the zero point {int(item.zero_point[0])} of '{item.name}' does not fit {item.dtype}"
+    return ""

@@ -1,0 +1,164 @@
+"""The way from a TFLite file to a `StoredNetwork`: read, refuse what is not 8-bit, bring operators to one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slimai.errors import Diagnostic, InputError, UnsupportedError
+from slimai.graph.batch import with_batch
+from slimai.graph.ir import Graph
+from slimai.graph.tflite import move, pointwise, spatial
+from slimai.graph.tflite.builder import Builder, RefusedError
+from slimai.graph.tflite.file import FileModel, FileOperator, read_file
+from slimai.graph.tflite.stored import StoredNetwork
+
+RULES: dict[str, Callable[[Builder, FileOperator], None]] = {**spatial.RULES, **pointwise.RULES, **move.RULES}
+_INTEGERS = ("int8", "uint8", "int32", "int64")
+
+
+def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
+    """Return the network of a fully 8-bit TFLite file.
+
+    Tensors keep their names (equal ones get a number), arrays keep their order of axes. QUANTIZE from a float input
+    and DEQUANTIZE to a float output are left out: the network begins and ends with integers, under the names of
+    the float tensors.
+
+    Raises:
+        InputError: the file cannot be read or contradicts itself.
+        UnsupportedError: operators or tensors that are not supported; all of them in one error.
+    """
+    where = str(path)
+    model, edges = _without_float_edges(read_file(path))
+    problems = [*_unsupported(model, where), *_float_tensors(model, where)]
+    if problems:
+        raise UnsupportedError(problems)
+    builder = Builder(model, where, _unique_names(model, edges))
+    errors = list(_build(builder))
+    if errors:
+        raise InputError(errors)
+    return StoredNetwork(
+        with_batch(_graph(builder, name or Path(path).stem, edges)),
+        builder.params,
+        builder.integers,
+        frozenset(builder.folded),
+        dict(enumerate(builder.names)),
+    )
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Integer tensor -> the float tensor whose name it takes, with the reason for the graph's history."""
+
+    renamed: dict[int, int]
+    history: tuple[str, ...]
+
+
+def _without_float_edges(model: FileModel) -> tuple[FileModel, _Edges]:
+    """Return the model without QUANTIZE of float inputs and DEQUANTIZE to float outputs."""
+    inputs, outputs, dropped = list(model.inputs), list(model.outputs), set()
+    renamed: dict[int, int] = {}
+    history = []
+    for place, number in enumerate(model.inputs):
+        readers = [op for op in model.operators if number in op.inputs]
+        is_float = model.tensors[number].dtype == "float32"
+        if is_float and len(readers) == 1 and readers[0].code == "QUANTIZE" and readers[0].outputs:
+            inputs[place] = readers[0].outputs[0]
+            renamed[inputs[place]] = number
+            dropped.add(id(readers[0]))
+            history.append(
+                f"QUANTIZE of input '{model.tensors[number].name}' left out: the network begins with integers"
+            )
+    for place, number in enumerate(model.outputs):
+        writer = next((op for op in model.operators if number in op.outputs), None)
+        read = any(number in op.inputs for op in model.operators)
+        if writer is None or writer.code != "DEQUANTIZE" or read or len(writer.inputs) != 1:
+            continue
+        source = writer.inputs[0]
+        if source < 0 or source in (*inputs, *outputs, *renamed) or model.tensors[number].dtype != "float32":
+            continue
+        outputs[place], renamed[source] = source, number
+        dropped.add(id(writer))
+        history.append(f"DEQUANTIZE to output '{model.tensors[number].name}' left out: the network ends with integers")
+    kept = tuple(op for op in model.operators if id(op) not in dropped)
+    cut = replace(model, operators=kept, inputs=tuple(inputs), outputs=tuple(outputs))
+    return cut, _Edges(renamed, tuple(history))
+
+
+def _unsupported(model: FileModel, where: str) -> Iterator[Diagnostic]:
+    """Yield one diagnostic for each kind of operator without a rule, with what its nodes write."""
+    found: dict[str, list[str]] = {}
+    for op in model.operators:
+        if op.code not in RULES:
+            found.setdefault(op.code, []).extend(model.tensors[number].name for number in op.outputs[:1])
+    for code, names in found.items():
+        if code == "DEQUANTIZE":
+            continue  # the float tensor that it writes is told
+        yield Diagnostic(f"operator is not supported: {', '.join(names)}", code, file=where)
+
+
+def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
+    """Yield one diagnostic for each tensor in use that is no integer of 8 bits, nor a bias, size or index."""
+    used = dict.fromkeys(n for op in model.operators for n in (*op.inputs, *op.outputs) if n >= 0)
+    for number in dict.fromkeys((*model.inputs, *used, *model.outputs)):
+        item = model.tensors[number]
+        if item.dtype not in _INTEGERS:
+            cure = "convert with 8-bit integer inputs, outputs and operators"
+            yield Diagnostic(
+                f"tensor is {item.dtype}; the network must be fully 8-bit", item.name, suggestion=cure, file=where
+            )
+
+
+def _unique_names(model: FileModel, edges: _Edges) -> tuple[str, ...]:
+    """Return a name for each tensor: its own, or that of its float edge; equal ones get numbers from 2."""
+    gone = set(edges.renamed.values())
+    taken: set[str] = set()
+    names = []
+    for number, item in enumerate(model.tensors):
+        base = model.tensors[edges.renamed.get(number, number)].name
+        name, count = base, 2
+        while number not in gone and name in taken:
+            name, count = f"{base}_{count}", count + 1
+        if number not in gone:
+            taken.add(name)
+        names.append(name)
+        del item
+    return tuple(names)
+
+
+def _build(builder: Builder) -> Iterator[Diagnostic]:
+    """Run every rule; yield what is wrong. After a first error only independent operators are looked at."""
+    model = builder.model
+    for number in model.inputs:
+        try:
+            builder.input(number)
+        except RefusedError as error:
+            yield error.diagnostic
+    broken = {number for number in model.inputs if builder.names[number] not in builder.tensors}
+    for op in model.operators:
+        if not broken.isdisjoint(op.inputs):
+            broken.update(op.outputs)
+            continue
+        try:
+            RULES[op.code](builder, op)
+        except RefusedError as error:
+            broken.update(op.outputs)
+            yield error.diagnostic
+    missing = [n for n in model.outputs if builder.names[n] not in builder.tensors and n not in broken]
+    for number in missing:
+        yield Diagnostic("is an output that nothing computes", builder.names[number], file=builder.where)
+
+
+def _graph(builder: Builder, name: str, edges: _Edges) -> Graph:
+    model = builder.model
+    graph = Graph(
+        name=name,
+        nodes=tuple(builder.nodes),
+        inputs=tuple(builder.names[number] for number in model.inputs),
+        outputs=tuple(dict.fromkeys(builder.names[number] for number in model.outputs)),
+        tensors=builder.tensors,
+        constants=builder.constants,
+        history=edges.history,
+    )
+    return graph.edited(builder.nodes)

@@ -1,0 +1,49 @@
+"""A network that was quantized elsewhere: its float meaning as a graph, and the integers and parameters as stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.graph.ir import Array, Graph
+
+
+@dataclass(frozen=True, eq=False)
+class StoredParams:
+    """Quantization of one tensor: real = scale * (integer - zero_point).
+
+    dtype: NumPy name. scale: [1] float64, or [C] along `axis` of the canonical shape; the zero point is one number.
+    """
+
+    dtype: str
+    scale: NDArray[np.float64]
+    zero_point: int = 0
+    axis: int = 0
+
+    def dequantize(self, integers: Array) -> NDArray[np.float32]:
+        """Return the real values of stored integers as float32."""
+        shape = [1] * integers.ndim
+        if self.scale.size > 1:
+            shape[self.axis] = self.scale.size
+        real = (integers.astype(np.float64) - self.zero_point) * self.scale.reshape(shape if integers.ndim else ())
+        return np.asarray(real, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredNetwork:
+    """A fully 8-bit network.
+
+    graph: canonical nodes on real values; weights and biases are dequantized, spatial nodes have channels_last = 1.
+    params: activation or constant -> its quantization. integers: constant -> integers in its canonical shape.
+    folded: names of the Relu and Clip nodes that are the clamp of the operator before them.
+    numbers: number of a tensor in the file -> its name here.
+    """
+
+    graph: Graph
+    params: Mapping[str, StoredParams]
+    integers: Mapping[str, Array]
+    folded: frozenset[str]
+    numbers: Mapping[int, str]

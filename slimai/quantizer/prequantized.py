@@ -1,0 +1,176 @@
+"""From a network quantized elsewhere to an integer network: its own parameters, or symmetric ones (SPEC 13).
+
+Level 3 keeps every stored parameter. Levels 0 to 2 make activations symmetric: the stored range
+[(qmin - z) s, (qmax - z) s] becomes s8 with the scale s * max(|qmin - z|, |qmax - z|) / 127; at level 2 a range
+without negative values becomes u8 with its own scale. Weights keep their granularity, so levels 0 and 1 agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.errors import InputError
+from slimai.graph.ir import Array, Node
+from slimai.graph.names import node_names, profile_names
+from slimai.graph.ops import TRAITS
+from slimai.graph.tflite.stored import StoredNetwork, StoredParams
+from slimai.quantizer.levels import as_float32, limits_of
+from slimai.quantizer.params import INT_TYPES, S8, U8, QParams
+from slimai.quantizer.plan import Decision, Layer, QuantPlan, QWeight
+from slimai.quantizer.planner import layer_kinds
+
+LEVELS = (0, 1, 2, 3)
+AS_STORED = 3
+_TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
+
+
+def stored_plan(network: StoredNetwork, level: int = AS_STORED, *, keep_asymmetric_weights: bool = False) -> QuantPlan:
+    """Return the integer network of a stored one at an accuracy level.
+
+    keep_asymmetric_weights: run weights with a zero point as they are; else they become s8 symmetric, and the
+    plan's decisions tell what that costs.
+
+    Raises:
+        InputError: the level is not 0 to 3.
+    """
+    if level not in LEVELS:
+        raise InputError.at("quantization.accuracy_level", "a pre-quantized model allows levels 0 to 3", level)
+    return _Planner(network, level, keep_asymmetric_weights).plan()
+
+
+def level_params(stored: StoredParams, level: int) -> QParams:
+    """Return the parameters of an activation at a level."""
+    kind, zero, scale = _TYPES[stored.dtype], stored.zero_point, float(stored.scale[0])
+    if level == AS_STORED:
+        return QParams(kind, scale, zero)
+    if level == 2 and zero == kind.low:
+        return QParams(U8, scale)
+    reach = max(abs(kind.low - zero), abs(kind.high - zero))
+    return QParams(S8, as_float32(scale * reach / S8.high))
+
+
+@dataclass
+class _Planner:
+    network: StoredNetwork
+    level: int
+    keep_asymmetric: bool
+    decisions: list[Decision] = field(default_factory=list)
+
+    def plan(self) -> QuantPlan:
+        graph = self.network.graph
+        names = node_names(graph, layer_kinds(graph))
+        quantized = [name for name in graph.activations() if name in self.network.params]
+        tensors = {name: level_params(self.network.params[name], self.level) for name in quantized}
+        clamps = {node.inputs[0]: node for node in graph.nodes if node.name in self.network.folded}
+        layers = tuple(
+            self._layer(node, names[node.name], tensors, clamps.get(node.outputs[0]))
+            for node in graph.nodes
+            if node.name not in self.network.folded
+        )
+        visible = {name: params for name, params in tensors.items() if name not in clamps}
+        shown = profile_names(graph, layer_kinds(graph))
+        return QuantPlan(
+            graph,
+            layers,
+            visible,
+            self.level,
+            {name: shown[name] for name in visible},
+            tuple(self.decisions),
+            limits={name: limits_of(params) for name, params in visible.items()},
+        )
+
+    def _layer(self, node: Node, name: str, tensors: Mapping[str, QParams], clamp: Node | None) -> Layer:
+        graph = self.network.graph
+        inputs = tuple(item for item in node.inputs if item not in graph.constants)
+        outputs = node.outputs if clamp is None else clamp.outputs
+        node = node if self.level == AS_STORED else _on_real_values(node)
+        weight, bias = self._weight_and_bias(node, tensors)
+        operands = {} if weight is not None else self._operands(node)
+        kind = layer_kinds(graph).get(node.name, node.op)
+        return Layer(
+            name, kind, node, inputs, outputs, weight=weight, bias=bias, operands=operands, activation=clamp
+        )  # fmt: skip
+
+    def _weight_and_bias(
+        self, node: Node, tensors: Mapping[str, QParams]
+    ) -> tuple[QWeight | None, NDArray[np.int64] | None]:
+        traits = TRAITS[node.op]
+        if traits.weight is None or traits.bias is None:
+            return None, None
+        name = node.inputs[traits.weight]
+        stored = self.network.params[name]
+        weight = self._weight(node, name, stored)
+        if len(node.inputs) <= traits.bias:
+            return weight, None
+        bias = self.network.integers[node.inputs[traits.bias]].astype(np.int64)
+        before = self.network.params[node.inputs[0]].scale[0] * stored.scale
+        after = tensors[node.inputs[0]].scale * weight.scale
+        return weight, bias if np.array_equal(before, after) else _rescaled(bias, before, after)
+
+    def _weight(self, node: Node, name: str, stored: StoredParams) -> QWeight:
+        values, kind = self.network.integers[name], _TYPES[stored.dtype]
+        if self.keep_asymmetric or (kind is S8 and not stored.zero_point):
+            return QWeight(values, kind, stored.scale, stored.axis, stored.zero_point)
+        made, decision = symmetric_weight(values, stored)
+        self.decisions.append(Decision(node.name, *decision))
+        return made
+
+    def _operands(self, node: Node) -> dict[int, tuple[Array, QParams]]:
+        """Return the stored constants of an elementwise operator, PRelu or Concat, by input position."""
+        found = {}
+        for position, name in enumerate(node.inputs):
+            if name not in self.network.integers:
+                continue
+            stored = self.network.params[name]
+            params = level_params(stored, self.level)
+            values = self.network.integers[name]
+            same = params == level_params(stored, AS_STORED)
+            found[position] = (values if same else params.quantize(stored.dequantize(values)), params)
+        return found
+
+
+def _on_real_values(node: Node) -> Node:
+    """Return the node without the mark that its integers are copied: the level changes the grids."""
+    if "integers_kept" not in node.attrs:
+        return node
+    return Node(
+        node.name,
+        node.op,
+        node.inputs,
+        node.outputs,
+        {key: value for key, value in node.attrs.items() if key != "integers_kept"},
+        node.domain,
+    )
+
+
+def _rescaled(bias: NDArray[np.int64], before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the bias at the new product of scales; a channel whose scale is 0 keeps its integers."""
+    ratio = np.divide(before, after, out=np.ones(np.broadcast(before, after).shape), where=after > 0)
+    return np.rint(bias * ratio).astype(np.int64)
+
+
+def symmetric_weight(values: Array, stored: StoredParams) -> tuple[QWeight, tuple[str, str]]:
+    """Return s8 weights without a zero point, and what the change did (what, why).
+
+    Where all |q - z| fit 127 the integers are shifted and nothing is lost; else the scale grows by max |q - z| / 127.
+    """
+    centred = values.astype(np.int64) - stored.zero_point
+    reach = int(np.abs(centred).max(initial=0))
+    if reach <= S8.high:
+        weight = QWeight(centred.astype(np.int8), S8, stored.scale, stored.axis)
+        return weight, ("weights made symmetric", f"zero point {stored.zero_point} taken away: no weight changes")
+    scale = np.array([as_float32(float(stored.scale[0]) * reach / S8.high)])
+    integers = np.clip(np.rint(centred * (stored.scale[0] / scale[0])), -S8.high, S8.high).astype(np.int8)
+    error = integers * scale[0] - centred * stored.scale[0]
+    power = float(np.square(centred * stored.scale[0]).sum())
+    noise = float(np.square(error).sum())
+    ratio = f"{10 * np.log10(power / noise):.1f} dB signal to noise" if noise > 0 else "no weight changes"
+    why = (
+        f"zero point {stored.zero_point} reaches {reach} steps: scale {reach / S8.high:.3f} times coarser, "
+        f"largest error {float(np.abs(error).max() / stored.scale[0]):.2f} old steps, {ratio}"
+    )
+    return QWeight(integers, S8, scale, stored.axis), ("weights made symmetric", why)
