@@ -146,6 +146,7 @@ class Delivery:
             if result is None
             else {"value": result.value, "score": result.score, "values": dict(result.values)},
             "host_layers": list(self.host_layers),
+            "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
         }
 
 

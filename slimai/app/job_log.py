@@ -1,4 +1,4 @@
-"""What a job leaves about itself in its folder: `slimai.log` and `status.json`."""
+"""What a job leaves about itself in its folder: `slimai.log`, and `status.json` in the state folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Literal
 from slimai.artifacts.atomic import write_text
 from slimai.search.events import Reporter, Stage
 
-LOG, STATUS = "slimai.log", "status.json"
+LOG, STATUS = "slimai.log", ".slimai/status.json"
 State = Literal["done", "failed", "invalid", "interrupted"]
 
 

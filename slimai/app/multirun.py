@@ -169,7 +169,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def write_summary(folder: Path, rows: Sequence[Row]) -> None:
-    """Write `multirun.csv` and `multirun.json` into the output folder."""
+    """Write `multirun.csv`, `multirun.json` and the report over the jobs into the output folder."""
     cells = [row.cells() for row in rows]
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -177,3 +177,7 @@ def write_summary(folder: Path, rows: Sequence[Row]) -> None:
     table.writerows(cells)
     write_text(folder / "multirun.csv", text.getvalue())
     write_text(folder / "multirun.json", json.dumps({"jobs": cells}, indent=1, ensure_ascii=False) + "\n")
+    if cells:
+        from slimai.report.page import write_multirun_page
+
+        write_multirun_page(folder, cells)

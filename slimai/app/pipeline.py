@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from slimai.app.adjust import adjust_path, read_edits, read_network, report_lines, write_file
+from slimai.app.analysis import Inspection
 from slimai.app.content import ContentKeys, changed_parts, content_keys
 from slimai.app.deliver import Delivery
 from slimai.app.float_pass import calibrate, float_warnings, reference
@@ -90,6 +91,7 @@ class _Run:
         self.plain = Quantizer(job, networks, self.threads)
         self.quantizer = self.plain
         self.delivery = Delivery(job, self.quantizer, self.seconds)
+        self.inspection = Inspection(job, self.delivery, self.quantizer, reporter)
 
     def execute(self) -> RunResult:
         stages = self.job.config.stages
@@ -98,6 +100,7 @@ class _Run:
             self.reporter.line(line)
         self._read_edits()
         self.delivery.network(self.job.graph)
+        self.inspection.start()
         if "flt_inference" not in stages:
             return self._profiles_only()
         validation = self._timed("float_inference", self._reference)
@@ -112,6 +115,7 @@ class _Run:
         state = self._timed("search", lambda: self._search(validation))
         self._timed("gen_code", lambda: self.delivery.finish(state))
         self._adjust(validation, state)
+        self._timed("report", lambda: self.inspection.finish(validation, state))
         validation.inputs.close()
         validation.reference.close()
         result = self._result(float_result, state)
@@ -207,6 +211,7 @@ class _Run:
         if edits:
             self.quantizer = replace(self.plain, edits=edits)
             self.delivery = Delivery(self.job, self.quantizer, self.seconds)
+            self.inspection = Inspection(self.job, self.delivery, self.quantizer, self.reporter)
 
     def _adjust(self, validation: Validation, state: SearchState) -> None:
         """Write the file to edit for what is delivered, or tell what its edits did."""

@@ -73,12 +73,23 @@ def prepare(config: SlimaiConfig) -> Job:
         outputs = findings.attempt(lambda: output_order(config, graph))
     if graph is not None and outputs is not None and not findings.errors:
         metric = findings.attempt(lambda: _metric(config, graph, outputs, validation))
+    if graph is not None and outputs is not None:
+        findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
     if preprocess is not None and not findings.errors:
         findings.sort(preprocess.check((*calibration, *validation)))
     if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
         raise InputError(findings.errors)
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
     return Job(config, graph, preprocess, calibration, validation, metric, outputs, tuple(findings.warnings), mix)
+
+
+def _check_dumps(
+    config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sets: tuple[tuple[Sample, ...], tuple[Sample, ...]]
+) -> None:
+    from slimai.app.dumps import FIXED, check_dumps
+
+    level = config.metric.output_debug
+    check_dumps(outputs, graph, level, sets if level >= FIXED else sets[1:])
 
 
 def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[Sample, ...]) -> Job:

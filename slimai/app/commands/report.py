@@ -1,0 +1,67 @@
+"""``slimai report``: builds the page of a run, or of a multirun, again from what the run has saved."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from slimai.errors import EXIT_DONE, InputError
+
+EPILOG = """examples:
+  slimai report slimai_output/yolo          writes slimai_output/yolo/report.html
+  slimai report slimai_output/sweep         a multirun: its own page and that of every job
+"""
+MULTIRUN_FILE = "multirun.json"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Rebuild the pages of the folders that the command line names; return 0."""
+    options = _parser().parse_args(list(argv))
+    for folder in options.folders:
+        for path in rebuild(folder):
+            sys.stdout.write(f"wrote {path}\n")
+    return EXIT_DONE
+
+
+def rebuild(folder: Path) -> list[Path]:
+    """Return the pages that were written for the run or multirun in `folder`.
+
+    Raises:
+        InputError: it is neither, or what it has saved cannot be read.
+    """
+    from slimai.report.document import PLACE
+    from slimai.report.page import write_multirun_page, write_page
+
+    if not (folder / MULTIRUN_FILE).is_file():
+        return [write_page(folder)]
+    jobs = read_jobs(folder / MULTIRUN_FILE)
+    finished = [folder / f"job{job['job']}" for job in jobs]
+    pages = [write_page(place) for place in finished if (place / PLACE).is_file()]
+    return [*pages, write_multirun_page(folder, jobs)]
+
+
+def read_jobs(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a `multirun.json`; raises InputError."""
+    from slimai.app.multirun import COLUMNS
+
+    try:
+        jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
+        rows = [{key: job[key] for key in COLUMNS} for job in jobs]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError.at(str(path), f"is not the summary of a multirun: {error!r}") from None
+    return rows
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slimai report",
+        description="Build report.html again from a finished run; nothing is computed.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="RUN_DIR", help="output folder of a run or multirun")
+    return parser

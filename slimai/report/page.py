@@ -1,0 +1,125 @@
+"""The report as one HTML file that needs nothing beside it: figures, pictures, style and script are inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimai.artifacts.atomic import write_text
+from slimai.report import charts
+from slimai.report.document import Document, load, load_run
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+PAGE, TEMPLATES = "report.html", Path(__file__).parent / "templates"
+
+
+def write_page(folder: Path) -> Path:
+    """Write `report.html` from what the run in `folder` has saved; return its path. Raises InputError."""
+    path = folder / PAGE
+    write_text(path, page(load_run(folder), load(folder)))
+    return path
+
+
+def page(run: Document, saved: Document) -> str:
+    """Return the page of one run."""
+    best = "" if run.get("best") is None else charts.candidate_key(run["best"])
+    float_score = (run.get("float") or {}).get("score")
+    candidates = run["candidates"]
+    figures = {
+        "pareto": charts.pareto(candidates, float_score, best),
+        "ranges": charts.score_by_range(candidates, float_score, best),
+        "depth": charts.depth(saved["layers"]) if saved["layers"] else "",
+        "cycles": charts.cycles(saved["cost"]["layers"]) if saved["cost"]["layers"] else "",
+    }
+    return _render(
+        "report.html.j2",
+        run=run,
+        saved=saved,
+        best=best,
+        figures=figures,
+        rows=_ranked(candidates),
+        several_levels=len({row["accuracy_level"] for row in candidates}) > 1,
+        histograms=_as_script(_histogram_data(saved)),
+    )
+
+
+def write_multirun_page(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> Path:
+    """Write the report over the jobs of a multirun into its folder; jobs: the rows of `multirun.json`."""
+    path = folder / PAGE
+    write_text(path, multirun_page(folder, jobs))
+    return path
+
+
+def multirun_page(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page over several jobs: one table, score against estimated time, a link to each job's own page."""
+    points = [_job_point(job) for job in jobs if job.get("score") is not None]
+    floats = {job["float"] for job in jobs if job.get("float") is not None}
+    links = {job["job"]: f"job{job['job']}/{PAGE}" for job in jobs if (folder / f"job{job['job']}" / PAGE).is_file()}
+    return _render(
+        "multirun.html.j2",
+        jobs=jobs,
+        links=links,
+        figure=charts.pareto(points, floats.pop() if len(floats) == 1 else None, "") if points else "",
+    )
+
+
+def _job_point(job: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "score": job["score"],
+        "latency_ms": job["ms"],
+        "range": job["range"],
+        "accuracy_level": job["level"],
+        "profile": job["profile"],
+        "status": "full",
+    }
+
+
+def _ranked(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows, best score first, partial ones behind the full ones."""
+
+    def order(row: Mapping[str, Any]) -> tuple[bool, float]:
+        return row["status"] != "full", -(row["score"] if row["score"] is not None else -1.0)
+
+    return sorted(candidates, key=order)
+
+
+def _histogram_data(saved: Document) -> dict[str, Any]:
+    """Return by tensor what the script draws: bins and limits."""
+    limits = {row["tensor"]: (row["low"], row["high"], row["dtype"]) for row in saved["layers"]}
+    return {
+        name: {**data, "limits": limits.get(name, (None, None, ""))[:2]} for name, data in saved["histograms"].items()
+    }
+
+
+def _as_script(data: Any) -> str:
+    """Return JSON that may stand inside a script element."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
+
+
+def _render(name: str, **values: Any) -> str:
+    environment = _environment()
+    return environment.get_template(name).render(**values) + "\n"
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["num"] = number
+    environment.filters["short"] = charts.shortened
+    return environment
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with so many decimals, or a dash."""
+    return "–" if value is None else f"{value:.{digits}f}"

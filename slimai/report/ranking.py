@@ -1,0 +1,190 @@
+"""The layers that hurt most, each with a remedy that was tried: how much better the network's output gets by it.
+
+The two forwards of the analysis name suspects; a trial then mends one suspect alone (its limits, or 16 bits) and runs
+the whole integer network on a few images. So a layer that only passes on the error of its input is not blamed, and a
+noisy layer that does not matter to the output comes last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from slimai.calibration.solve import Grid, best_limits
+from slimai.calibration.statistics import Statistics
+from slimai.graph.ir import Graph
+from slimai.quantizer.plan import QuantPlan
+from slimai.report.analysis import LayerRow
+from slimai.report.similarity import Likeness, compare_image, decibel
+from slimai.simulator.program import Program
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Cause = Literal["clipping", "rounding", "weights", "overflow"]
+SUSPECTS, SHOWN = 8, 10
+CHEAP_SHARE = 0.6  # a change of limits is proposed before 16 bits when it gains this share of what those gain
+WORTH_DB = 0.3  # smaller gains are no remedy
+
+RAISED_LIMITS = 1.01  # limits count as changed beyond this factor
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change of one layer: final limits by tensor, or (bits read, bits written) by node name, and how to say it."""
+
+    text: str
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    datatypes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A layer that hurts. gain: dB that the network's output gains by the remedy alone, None when none was tried."""
+
+    row: LayerRow
+    cause: Cause
+    remedy: str
+    gain: float | None = None
+
+
+Replan = Callable[[Remedy], Program]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A few images on which remedies are tried.
+
+    feeds: network inputs [N, ...]. truth: float outputs. rebuild: returns the program with a remedy applied.
+    """
+
+    feeds: Arrays
+    truth: Arrays
+    rebuild: Replan
+
+    def noise(self, program: Program) -> float:
+        """Return the mean over the outputs of their noise over signal."""
+        found = program.run(self.feeds)
+        ratios = []
+        for name, truth in self.truth.items():
+            likeness = Likeness()
+            for image, answer in zip(truth, found[name], strict=True):
+                likeness.add(compare_image(image, answer, program.plan.tensors.get(name)))
+            ratios.append(likeness.noise_ratio)
+        return math.fsum(ratios) / len(ratios)
+
+
+def rank(
+    rows: Sequence[LayerRow],
+    plan: QuantPlan,
+    graph: Graph,
+    stats: Statistics,
+    program: Program,
+    trials: Trials | None,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Suspect, ...]:
+    """Return the layers that hurt, worst first.
+
+    Those whose mending was tried come first, by the gain; then the others by the noise that they add. Without
+    `trials` the order is by added noise alone. `advance` is called after each suspect.
+    """
+    suspects = _suspects(rows)
+    if trials is None:
+        return tuple(Suspect(row, cause(row), _untried(row, plan)) for row in suspects[:SHOWN])
+    before = trials.noise(program)
+    tried = []
+    for row in suspects[:SUSPECTS]:
+        tried.append(_try(row, plan, graph, stats, trials, before))
+        advance()
+    tried.sort(key=lambda item: -(item.gain if item.gain is not None else -math.inf))
+    rest = [Suspect(row, cause(row), _untried(row, plan)) for row in suspects[SUSPECTS:SHOWN]]
+    return (*tried, *rest)
+
+
+def _suspects(rows: Sequence[LayerRow]) -> list[LayerRow]:
+    """Return the rows of integer layers, those that add most noise first; half of the places go to the noisiest grids.
+
+    A grid that clips shows in the layer that writes it and in those that read it, so both lists are looked at.
+    """
+    judged = [row for row in rows if row.single_sqnr is not None]
+    added = sorted(judged, key=lambda row: -row.added)
+    grids = sorted(judged, key=lambda row: -row.own)
+    order: dict[str, LayerRow] = {}
+    for first, second in zip(added, grids, strict=True):
+        order.setdefault(first.tensor, first)
+        order.setdefault(second.tensor, second)
+    return [row for row in order.values() if row.added > 0 or row.own > 0]
+
+
+def cause(row: LayerRow) -> Cause:
+    """Return what most of a layer's own noise comes from."""
+    if row.overflows:
+        return "overflow"
+    weights = 0.0 if row.weight_sqnr is None else 10 ** (-row.weight_sqnr / 10)
+    if weights > row.own:
+        return "weights"
+    return "clipping" if row.clip_share > 0.5 else "rounding"
+
+
+def _try(row: LayerRow, plan: QuantPlan, graph: Graph, stats: Statistics, trials: Trials, before: float) -> Suspect:
+    found: list[tuple[float, Remedy]] = []
+    for remedy in remedies(row, plan, graph, stats):
+        after = trials.noise(trials.rebuild(remedy))
+        found.append((decibel(after) - decibel(before), remedy))
+    if not found:
+        return Suspect(row, cause(row), _untried(row, plan))
+    most = max(gain for gain, _ in found)
+    gain, chosen = next((gain, remedy) for gain, remedy in found if gain >= CHEAP_SHARE * most or gain == most)
+    if gain < WORTH_DB:
+        return Suspect(row, cause(row), "leave it: mending it gains next to nothing", gain)
+    return Suspect(row, cause(row), chosen.text, gain)
+
+
+def remedies(row: LayerRow, plan: QuantPlan, graph: Graph, stats: Statistics) -> list[Remedy]:
+    """Return what can be done about one layer, the cheapest for the target first."""
+    found = []
+    if row.tensor in plan.limits and row.tensor in stats and row.tensor not in plan.sources:
+        found += _other_limits(row, plan, stats)
+    layer = next(layer for layer in plan.layers if layer.name == row.layer)
+    wide = plan.tensors[row.tensor].dtype.bits == 16
+    if plan.level in (1, 2, 3) and not wide and layer.node.name in graph.by_name:
+        found.append(
+            Remedy("run this layer in 16 bits (mix, nodename_datatypes)", datatypes={layer.node.name: (16, 16)})
+        )
+    return found
+
+
+def _other_limits(row: LayerRow, plan: QuantPlan, stats: Statistics) -> list[Remedy]:
+    """Return the whole calibrated range where the grid clips, and the limits of least squared error otherwise."""
+    low, high = plan.limits[row.tensor]
+    histogram = stats[row.tensor].histogram
+    if row.clip_share > 0.5:
+        whole = (min(histogram.minimum, 0.0), max(histogram.maximum, 0.0))
+        text = f"widen its limits to {whole[0]:.6g} .. {whole[1]:.6g} (Adjust_yaml)"
+        return [Remedy(text, {row.tensor: whole})] if _differ((low, high), whole) else []
+    params = plan.tensors[row.tensor]
+    kind = params.dtype
+    best = best_limits(histogram, Grid(kind.low, kind.high, free_zero=params.zero_point != 0), "ImprovedMSE")
+    text = f"narrow its limits to {best.low:.6g} .. {best.high:.6g} (Adjust_yaml)"
+    return [Remedy(text, {row.tensor: (best.low, best.high)})] if best.magnitude < max(-low, high) / 1.05 else []
+
+
+def _differ(mine: tuple[float, float], theirs: tuple[float, float]) -> bool:
+    return max(-theirs[0], theirs[1]) > RAISED_LIMITS * max(-mine[0], mine[1]) or theirs != mine
+
+
+def _untried(row: LayerRow, plan: QuantPlan) -> str:
+    """Return the advice for a layer whose remedy was not measured."""
+    why = cause(row)
+    if why == "overflow":
+        return "its sums leave the accumulator: narrow the weights or raise target.acc_bits"
+    if why == "weights":
+        per_channel = any(layer.name == row.layer and layer.weight is not None and layer.weight.per_channel
+                          for layer in plan.layers)  # fmt: skip
+        return "raise it to 16 bits" if per_channel else "quantization.equalization, or accuracy_level 1 and up"
+    if plan.level == 0:
+        return "widen its limits" if why == "clipping" else "accuracy_level 1 and up allow 16 bits here"
+    return "widen its limits" if why == "clipping" else "run it in 16 bits, or narrow its limits"
