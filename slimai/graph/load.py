@@ -23,6 +23,7 @@ from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
 from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
+from slimai.graph.qlinear import expanded
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.registry import suggest
 
@@ -64,6 +65,7 @@ def load_onnx(
     _fix_input_shapes(model, input_shapes or {}, where)
     model = upgraded(_checked(model, where), where)
     _number_equal_names(model)
+    model = model if optimize else expanded(model)
     inferred_types(model, where)  # refuses impossible sizes before native code meets them
     optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
     graph = _to_graph(onnx.load_model_from_string(optimized), name or Path(path).stem, where)

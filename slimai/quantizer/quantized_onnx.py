@@ -1,0 +1,336 @@
+"""From an ONNX model quantized elsewhere (QuantizeLinear / DequantizeLinear pairs) to an integer network.
+
+A node runs in integers when every activation it reads comes from a DequantizeLinear, its output goes to a
+QuantizeLinear (a Relu or Clip between folds into the clamp), its weights are constant integers and the
+operator has an integer kernel; every other node runs in float on the host and says why. QuantizeLinear right
+behind DequantizeLinear becomes a Requantize layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.errors import InputError
+from slimai.graph.batch import with_batch
+from slimai.graph.canonical import canonicalize_again
+from slimai.graph.ir import Array, Graph, Node, TensorInfo
+from slimai.graph.ops import TRAITS, is_depthwise
+from slimai.quantizer.params import INT_TYPES, QParams
+from slimai.quantizer.plan import Layer, QuantPlan, QWeight
+from slimai.quantizer.support import INTEGER_OPS, host_reason
+
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+_TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
+_STORED_LEVEL = 3  # parameters as stored
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A constant as the file holds it: integers, scale [C] or [1], zero point [C] or [1], channel axis."""
+
+    values: Array
+    scale: NDArray[np.float64]
+    zero_point: NDArray[np.int64]
+    axis: int
+
+
+def is_quantized(graph: Graph) -> bool:
+    """Return whether the network holds QuantizeLinear or DequantizeLinear nodes."""
+    return any(node.op in {QUANTIZE, DEQUANTIZE} for node in graph.nodes)
+
+
+def plan_of_quantized(graph: Graph) -> QuantPlan:
+    """Return the integer network of a graph with QuantizeLinear and DequantizeLinear nodes.
+
+    Raises:
+        InputError: there is no such node, or one has computed or per-channel parameters on an activation.
+    """
+    if not is_quantized(graph):
+        raise InputError.at(graph.name, "the model is not quantized: it has no QuantizeLinear or QLinear operator")
+    return _Importer(*_constants_folded(graph)).plan()
+
+
+def _constants_folded(graph: Graph) -> tuple[Graph, dict[str, Stored]]:
+    """Return the graph whose dequantized constants are float constants, and these constants as stored."""
+    stored: dict[str, Stored] = {}
+    constants: dict[str, Array] = {}
+    nodes = []
+    for node in graph.nodes:
+        if node.op == DEQUANTIZE and node.inputs[0] in graph.constants:
+            item = _stored(graph, node)
+            stored[node.outputs[0]] = item
+            constants[node.outputs[0]] = _real(item)
+        else:
+            nodes.append(node)
+    return with_batch(canonicalize_again(graph.edited(nodes, constants=constants))), stored
+
+
+def _stored(graph: Graph, node: Node) -> Stored:
+    values = graph.constants[node.inputs[0]]
+    scale, zero = _parameters(graph, node)
+    axis = int(node.attrs.get("axis", 1)) % max(values.ndim, 1)
+    return Stored(values, scale, zero, axis)
+
+
+def _real(item: Stored) -> NDArray[np.float32]:
+    shape = [-1 if axis == item.axis else 1 for axis in range(item.values.ndim)]
+    scale, zero = (part if part.size == 1 else part.reshape(shape) for part in (item.scale, item.zero_point))
+    real = (item.values.astype(np.float64) - zero) * scale
+    return real.reshape(item.values.shape).astype(np.float32)
+
+
+def _parameters(graph: Graph, node: Node) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    names = [name for name in node.inputs[1:] if name]
+    if any(name not in graph.constants for name in names):
+        raise InputError.at(node.name, f"{node.op} with computed scale or zero point is not supported")
+    scale = graph.constants[names[0]].astype(np.float64).reshape(-1)
+    zero = graph.constants[names[1]].astype(np.int64).reshape(-1) if len(names) > 1 else np.zeros(1, np.int64)
+    return scale, zero
+
+
+@dataclass
+class _Importer:
+    """Walks the nodes in order; `held` maps a float tensor to the integer tensor that stands for it."""
+
+    graph: Graph
+    stored: Mapping[str, Stored]
+    held: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, QParams] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+    infos: dict[str, TensorInfo] = field(default_factory=dict)
+
+    def plan(self) -> QuantPlan:
+        """Return the plan of the whole network."""
+        absorbed: set[str] = set()
+        for node in self.graph.nodes:
+            if node.name in absorbed:
+                continue
+            if node.op == DEQUANTIZE:
+                self._dequantize(node)
+            elif node.op == QUANTIZE:
+                self._quantize(node)
+            else:
+                absorbed |= self._compute(node)
+        outputs = tuple(self.held.get(name, name) for name in self.graph.outputs)
+        infos = {**self.graph.tensors, **{name: self._float_info(name) for name in self.tensors}}
+        graph = replace(self.graph, outputs=outputs, tensors=infos)
+        graph = with_batch(graph.edited(self.nodes, constants=self.constants))
+        graph, layers, tensors = self._named_as_the_file(graph)
+        return QuantPlan(graph, layers, tensors, _STORED_LEVEL, {name: name for name in tensors})
+
+    def _float_info(self, name: str) -> TensorInfo:
+        return TensorInfo(name, self.graph.shape(name), "float32")
+
+    def _named_as_the_file(self, graph: Graph) -> tuple[Graph, tuple[Layer, ...], dict[str, QParams]]:
+        """Give integer tensors that stand for a network output the output's own name."""
+        names = {
+            inner: outer
+            for inner, outer in zip(graph.outputs, self.graph.outputs, strict=True)
+            if inner != outer and inner not in graph.inputs
+        }
+
+        def new(items: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(names.get(item, item) for item in items)
+
+        def renamed(node: Node) -> Node:
+            return replace(node, inputs=new(node.inputs), outputs=new(node.outputs))
+
+        layers = tuple(
+            replace(
+                layer, node=renamed(layer.node), inputs=new(layer.inputs), outputs=new(layer.outputs),
+                activation=None if layer.activation is None else renamed(layer.activation),
+            )
+            for layer in self.layers
+        )  # fmt: skip
+        infos = {
+            names.get(name, name): replace(info, name=names.get(name, name)) for name, info in graph.tensors.items()
+        }
+        graph = replace(graph, nodes=tuple(map(renamed, graph.nodes)), outputs=new(graph.outputs), tensors=infos)
+        return graph, layers, {names.get(name, name): params for name, params in self.tensors.items()}
+
+    def _activation_params(self, node: Node, integers: str) -> QParams:
+        scale, zero = _parameters(self.graph, node)
+        if scale.size > 1 or zero.size > 1:
+            raise InputError.at(node.name, "an activation with one scale a channel is not supported")
+        kind = _TYPES[self.graph.tensors[integers].dtype]
+        return QParams(kind, float(scale[0]), int(zero[0]))
+
+    def _dequantize(self, node: Node) -> None:
+        source, params = self._of(node.inputs[0]), self._activation_params(node, node.inputs[0])
+        self.tensors.setdefault(source, params)
+        self.held[node.outputs[0]] = source
+
+    def _of(self, name: str) -> str:
+        return self.held.get(name, name)
+
+    def _quantize(self, node: Node) -> None:
+        """A QuantizeLinear that no integer layer took: of an input, of a held tensor, or of a host output."""
+        source, (target,) = self._of(node.inputs[0]), node.outputs
+        params = self._activation_params(node, target)
+        if self.tensors.get(source) == params:
+            self.held[target] = source
+            return
+        if source in self.graph.inputs and source not in self.tensors and self._only_quantized(source):
+            self.tensors[source] = params
+            self.held[target] = source
+            return
+        self.tensors[target] = params
+        requantized = source in self.tensors
+        step = Node(f"{node.name}_step", "Requantize" if requantized else "Identity", (source,), (target,))
+        note = "" if requantized else "quantizes a float tensor that others read too"
+        self._add(Layer(f"{step.op}_{step.name}__1", step.op, step, (source,), (target,), _mode(note), note))
+
+    def _only_quantized(self, name: str) -> bool:
+        readers = self.graph.consumers.get(name, ())
+        return name not in self.graph.outputs and all(item.op == QUANTIZE for item in readers) and len(
+            {self._activation_params(item, item.outputs[0]) for item in readers}
+        ) == 1  # fmt: skip
+
+    def _compute(self, node: Node) -> set[str]:
+        """Add the layer of a node; return the names of nodes that it takes with it."""
+        clamp = self._folded_clamp(node)
+        last = node if clamp is None else clamp
+        reason = self._why_host(node, last)
+        if reason:
+            self._add(self._host_layer(node, reason))
+            return set()
+        self._take_outputs(last)
+        moved = replace(node, inputs=tuple(map(self._of, node.inputs)))
+        moved = moved if clamp is not None else replace(moved, outputs=tuple(map(self._of, node.outputs)))
+        if clamp is not None:
+            clamp = replace(clamp, outputs=tuple(map(self._of, clamp.outputs)))
+        reads = tuple(name for name in moved.inputs if name in self.tensors)
+        kind = "DepthwiseConv" if is_depthwise(self.graph, node) else node.op
+        weight, bias, operands = self._parameters_of(node)
+        outputs = (moved if clamp is None else clamp).outputs
+        self._add(
+            Layer(
+                f"{kind}_{node.name}__1", kind, moved, reads, outputs, weight=weight, bias=bias, operands=operands,
+                activation=clamp,
+            )
+        )  # fmt: skip
+        return set() if clamp is None else {clamp.name}
+
+    def _folded_clamp(self, node: Node) -> Node | None:
+        traits = INTEGER_OPS.get(node.op)
+        if traits is None or not traits.folds_clamp:
+            return None
+        reader = self.graph.only_consumer(node.outputs[0])
+        return reader if reader is not None and reader.op in {"Relu", "Clip"} else None
+
+    def _why_host(self, node: Node, last: Node) -> str:
+        """Return why the node cannot run in integers, or an empty string."""
+        for name in node.inputs:
+            if name and name not in self.graph.constants and self._of(name) not in self.tensors:
+                return f"input {name} is not quantized"
+        reason = host_reason(_as_float(self.graph, node), node)
+        if reason:
+            return reason
+        if node.op != "ArgMax" and not all(self._writes_integers(name) for name in last.outputs if name):
+            return "its output is not quantized"
+        return self._why_not_constants(node)
+
+    def _writes_integers(self, name: str) -> bool:
+        return self.graph.tensors[name].dtype in _TYPES or self._only_quantized(name)
+
+    def _why_not_constants(self, node: Node) -> str:
+        traits = TRAITS[node.op]
+        for position, name in enumerate(node.inputs):
+            if name not in self.graph.constants or position == traits.bias:
+                continue
+            item = self.stored.get(name)
+            if item is None:
+                return f"constant {name} is not quantized"
+            per_channel = item.scale.size > 1 or item.zero_point.size > 1
+            if per_channel and (position != traits.weight or np.any(item.zero_point)):
+                return f"constant {name} has a scale or zero point a channel that no kernel takes"
+        return ""
+
+    def _take_outputs(self, last: Node) -> None:
+        """Let the outputs of `last` be the integer tensors behind them."""
+        for name in (item for item in last.outputs if item):
+            if self.graph.tensors[name].dtype in _TYPES and last.op != "ArgMax":
+                self.tensors[name] = self.tensors[self._of(last.inputs[0])]
+                continue
+            readers = [item for item in self.graph.consumers.get(name, ()) if item.op == QUANTIZE]
+            if not readers:
+                continue
+            target = readers[0].outputs[0]
+            self.tensors[target] = self._activation_params(readers[0], target)
+            self.held[name] = target
+            self.held.update({item.outputs[0]: target for item in readers[1:]})
+
+    def _parameters_of(
+        self, node: Node
+    ) -> tuple[QWeight | None, NDArray[np.int64] | None, dict[int, tuple[Array, QParams]]]:
+        traits, weight, bias = TRAITS[node.op], None, None
+        operands: dict[int, tuple[Array, QParams]] = {}
+        for position, name in enumerate(node.inputs):
+            item = self.stored.get(name)
+            if position == traits.bias and name:
+                bias = self._bias(node, name, weight)
+            elif item is not None and position == traits.weight:
+                kind = _TYPES[item.values.dtype.name]
+                weight = QWeight(item.values, kind, item.scale, item.axis, int(item.zero_point[0]))
+            elif item is not None:
+                params = QParams(_TYPES[item.values.dtype.name], float(item.scale[0]), int(item.zero_point[0]))
+                operands[position] = (item.values, params)
+        return weight, bias, operands
+
+    def _bias(self, node: Node, name: str, weight: QWeight | None) -> NDArray[np.int64]:
+        """Return the bias at s_x * s_w: as stored where it has that scale, else rounded to it."""
+        x = self.tensors[self._of(node.inputs[0])]
+        scale = x.scale * (weight.scale if weight is not None else np.ones(1))
+        item = self.stored.get(name)
+        if item is not None and np.allclose(item.scale, scale, rtol=1e-6, atol=0):
+            return item.values.astype(np.int64).reshape(-1)
+        return np.rint(self.graph.constants[name].astype(np.float64).reshape(-1) / scale).astype(np.int64)
+
+    def _host_layer(self, node: Node, reason: str) -> Layer:
+        self._take_host_outputs(node)
+        moved = replace(
+            node, inputs=tuple(map(self._of, node.inputs)), outputs=tuple(map(self._of, node.outputs))
+        )  # fmt: skip
+        reads = tuple(name for name in moved.inputs if name and name not in self.graph.constants)
+        writes = tuple(name for name in moved.outputs if name)
+        return Layer(f"{node.op}_{node.name}__1", node.op, moved, reads, writes, "host", reason)
+
+    def _take_host_outputs(self, node: Node) -> None:
+        """A float output that is only quantized is written as these integers."""
+        for name in (item for item in node.outputs if item and self._only_quantized_or_none(item)):
+            readers = self.graph.consumers[name]
+            target = readers[0].outputs[0]
+            self.tensors[target] = self._activation_params(readers[0], target)
+            self.held[name] = target
+            self.held.update({item.outputs[0]: target for item in readers})
+
+    def _only_quantized_or_none(self, name: str) -> bool:
+        return bool(self.graph.consumers.get(name)) and self._only_quantized(name)
+
+    def _add(self, layer: Layer) -> None:
+        self.layers.append(layer)
+        self.nodes.append(layer.node)
+        if layer.activation is not None:
+            self.nodes.append(layer.activation)
+
+
+def _mode(note: str) -> Any:
+    return "host" if note else "integer"
+
+
+def _as_float(graph: Graph, node: Node) -> Graph:
+    """Return the graph in which the node's integer tensors count as float: what they stand for."""
+    names = (*node.inputs, *node.outputs)
+    infos = {
+        name: replace(graph.tensors[name], dtype="float32")
+        for name in names
+        if name in graph.tensors and graph.tensors[name].dtype in _TYPES and name not in graph.constants
+    }
+    return replace(graph, tensors={**graph.tensors, **infos})
