@@ -72,19 +72,27 @@ FRAGMENTS = [
     "[quantization]\nhistogram_bins =10240\ncalibration =ImprovedMSE\n",
     "[metric]\nreplace_output = [reshape_40 reshape_3800]\nmetric_cls = xxx\nmetric_input = xxx\n",
     "[metric]\nmetric_cls = voc_det_AP\nmetric_input = /workspace/voc_annotation/ center=True,threshold=0.30001\n",
-    ("[metric]\nmetric_cls = voc_det_AP\nmetric_input = /workspace/yolov2_tiny/imagelist custom_pp=yolo,center=True,"
-    "data_offset=1,threshold=0.6,iou_threshold=0.3,input_size=416:416,layout=CHW,"
-    "anchors=[34.56:38.08;109.44:141.12;212.16:364.16;301.44:163.52;531.84:336.64]\n"),
-    ("[metric]\nmetric_cls = voc_det_AP\nmetric_input = /workspace/road_det/imagelist/Annotations/ custom_pp=ssd,"
-    "input_size=640:360,center=True,threshold=0.30001,data_offset=-1,"
-    "voc_labels=[person;bicycle;car;truck;bus;traffic_light]\n"),
-    ("[metric]\nmetric_cls = coco_det_AP\nmetric_input = /workspace/coco2014/annotations/instances_val2014.json 80 "
-    "custom_pp=yolo,center=True,data_offset=1,threshold=0.5,iou_threshold=0.6,input_size=416:416,layout=HWC,"
-    "anchors=[81:82;135:169;344:319][10:14;23:27;37:58]\n"),
+    (
+        "[metric]\nmetric_cls = voc_det_AP\nmetric_input = /workspace/yolov2_tiny/imagelist custom_pp=yolo,center=True,"
+        "data_offset=1,threshold=0.6,iou_threshold=0.3,input_size=416:416,layout=CHW,"
+        "anchors=[34.56:38.08;109.44:141.12;212.16:364.16;301.44:163.52;531.84:336.64]\n"
+    ),
+    (
+        "[metric]\nmetric_cls = voc_det_AP\nmetric_input = /workspace/road_det/imagelist/Annotations/ custom_pp=ssd,"
+        "input_size=640:360,center=True,threshold=0.30001,data_offset=-1,"
+        "voc_labels=[person;bicycle;car;truck;bus;traffic_light]\n"
+    ),
+    (
+        "[metric]\nmetric_cls = coco_det_AP\nmetric_input = /workspace/coco2014/annotations/instances_val2014.json 80 "
+        "custom_pp=yolo,center=True,data_offset=1,threshold=0.5,iou_threshold=0.6,input_size=416:416,layout=HWC,"
+        "anchors=[81:82;135:169;344:319][10:14;23:27;37:58]\n"
+    ),
     "[metric]\nmetric_cls = SegStats\nmetric_input = /workspace/segmentation/label.txt axis=1,threshold=0.5\n",
     "[metric]\nmetric_cls = psnr\nmetric_input = cwh range=255\n# metric_input = use_float #instead\n",
-    ("[metric]\noutput_debug = 2\nmetric_cls = faceboxes_map\nmetric_input = faceboxes/imagelist threshold=0.6\n"
-    "[quantization]\naccuracy_level = 0\nrange = 92:92\n[performance]\noptimization = level2\n"),
+    (
+        "[metric]\noutput_debug = 2\nmetric_cls = faceboxes_map\nmetric_input = faceboxes/imagelist threshold=0.6\n"
+        "[quantization]\naccuracy_level = 0\nrange = 92:92\n[performance]\noptimization = level2\n"
+    ),
     "[metric]\nAdjust=True\n",
     "[quantization]\nMix=True\n",
     "[quantization]\nMix=True\nnodename_datatypes = net.yaml\n",
@@ -109,6 +117,8 @@ def test_a_part_of_a_cfg_is_said_to_be_one(tmp_path):
     path = tmp_path / "net.cfg"
     path.write_text("[metric]\nAdjust=True\n", encoding="utf-8")
     assert [str(item) for item in convert_cfg(path, tmp_path / "x.yaml").diagnostics] == [
-        (f"{path}: is a part of a configuration: it names no folders and no network; "
-        "use it beside a preset that does, or add [path] and [network]")
+        (
+            f"{path}: is a part of a configuration: it names no folders and no network; "
+            "use it beside a preset that does, or add [path] and [network]"
+        )
     ]
