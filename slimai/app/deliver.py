@@ -7,13 +7,14 @@ import json
 import platform
 import socket
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.mix import FOLDER as DOT_FOLDER
 from slimai.app.prepare import Job
 from slimai.app.quantize import QuantizedCandidate, Quantizer
 from slimai.artifacts.atomic import write_bytes, write_text
+from slimai.artifacts.journal import Journal
 from slimai.search.candidate import Candidate, Outcome
 from slimai.search.choice import Bounds, Choice, choose
 from slimai.search.loop import SearchState
@@ -38,7 +39,8 @@ class Delivery:
         self.host_layers: tuple[str, ...] = ()
         self._seconds = seconds
         self._best: Outcome | None = None
-        self._earlier = _earlier_profiles(self.output)
+        self._written = Journal(self.output / ".slimai" / "profiles.jsonl")
+        self._profiles = _earlier_profiles(self.output) | _journaled_profiles(self._written, self.output)
 
     def network(self, graph: Graph) -> None:
         """Write the optimized float network."""
@@ -95,7 +97,11 @@ class Delivery:
         """Write the profile of a candidate."""
         from slimai.quantizer.profile import profile_text
 
-        write_text(self.profile_path(item.candidate), profile_text(item.plan, item.stats))
+        path = self.profile_path(item.candidate)
+        if path not in self._profiles:  # noted before it is written: a run that is killed here leaves no orphan
+            self._written.append({"profile": path.relative_to(self.output).as_posix()})
+            self._profiles.add(path)
+        write_text(path, profile_text(item.plan, item.stats))
 
     def code(self, item: QuantizedCandidate) -> None:
         """Write the deployable model: QDQ ONNX and the integer tables."""
@@ -112,10 +118,16 @@ class Delivery:
         item.release()
 
     def finish(self, state: SearchState) -> None:
-        """Write the last state and remove profiles of an earlier run that this one does not have."""
+        """Write the last state and remove the profiles that do not belong to it, of this run or an earlier one."""
         self.results(state)
-        kept = {self.profile_path(item.candidate) for item in state.outcomes}
-        for path in self._earlier - kept:
+        if self._best is None:
+            return
+        kept = [self._best.candidate]
+        if self.job.config.metric.output_debug >= ALL_PROFILES:
+            kept = [item.candidate for item in state.outcomes]
+            for candidate in kept:
+                self.profile(self._quantizer(candidate))
+        for path in self._profiles - {self.profile_path(candidate) for candidate in kept}:
             _remove(path, self.output)
 
     def timings(self) -> None:
@@ -156,6 +168,12 @@ def _remove(profile: Path, output: Path) -> None:
     folder = profile.parent
     if folder != output and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _journaled_profiles(written: Journal, output: Path) -> set[Path]:
+    """Return the profiles that runs of this folder have written, finished or not."""
+    parts = [PurePosixPath(str(entry.get("profile"))).parts for entry in written.entries()]
+    return {output.joinpath(*part) for part in parts if len(part) <= 2 and ".." not in part and "/" not in part}
 
 
 def _earlier_profiles(output: Path) -> set[Path]:

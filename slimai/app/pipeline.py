@@ -16,9 +16,10 @@ from slimai.app.float_pass import calibrate, float_warnings, reference
 from slimai.app.prepare import Job, prepare
 from slimai.app.programs import Programs, default_memory_limit
 from slimai.app.quantize import FloatNetworks, Quantizer, candidates
+from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
 from slimai.artifacts.journal import Journal
-from slimai.artifacts.lock import run_lock
+from slimai.artifacts.lock import RUN, run_lock
 from slimai.metrics.scores import require_score
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Outcome
@@ -71,7 +72,13 @@ def run_job(config: SlimaiConfig, *, reporter: Reporter | None = None) -> RunRes
     for warning in job.warnings:
         say.warn(str(warning))
     with run_lock(config.path.output_dir):
+        remove_partial(config.path.output_dir, leave=_of_others)
         return _Run(job, say, started).execute()
+
+
+def _of_others(folder: Path) -> bool:
+    """Return whether other runs may write below: a job's own folder, and caches."""
+    return folder.name == ".cache" or (folder / RUN).exists()
 
 
 class _Run:
@@ -172,10 +179,10 @@ class _Run:
     def _executor(self, validation: Validation) -> Executor:
         settings = self.job.config.search
         limit = settings.memory_limit or default_memory_limit()
-        if settings.workers == 1:
+        if settings.workers == 1 and settings.executor == "processes":
             programs = Programs(self.quantizer, limit)
             return Inline(programs.runner, validation, self.job.metric)
-        from slimai.app.workers import Processes, WorkerSpec
+        from slimai.app.workers import WorkerSpec, workers
 
         spec = WorkerSpec(
             config=self.job.config.model_dump_json(by_alias=True),
@@ -188,7 +195,7 @@ class _Run:
             batch=validation.batch,
             memory_limit=limit // settings.workers,
         )
-        return Processes(spec, settings.workers)
+        return workers(spec, settings)
 
     def _journal(self, keys: ContentKeys, *, resume: bool) -> Journal:
         """Return the journal; say why earlier results do not count when something has changed."""

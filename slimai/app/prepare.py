@@ -63,6 +63,10 @@ def prepare(config: SlimaiConfig) -> Job:
     Raises InputError with every mistake of model, image lists, images and metric at once.
     """
     findings = _Findings()
+    if config.search.executor == "ray":
+        from slimai.app.ray_executor import ray_problem
+
+        findings.sort([problem] if (problem := ray_problem()) else [])
     graph = findings.attempt(lambda: load_network(config))
     calibration = _samples(config, "calibration", findings)
     validation = _samples(config, "validation", findings) or calibration

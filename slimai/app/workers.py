@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing import connection
 from pathlib import Path
 
 from slimai.data.sample import Sample
 from slimai.errors import SlimaiError
+from slimai.schema.smart_search import SmartSearchSection
 from slimai.search.evaluate import OnBatch, Validation
-from slimai.search.units import Measured, Unit, measure
+from slimai.search.units import Executor, Measured, Unit, measure
 
 
 @dataclass(frozen=True)
@@ -65,16 +70,51 @@ class Worker:
         return measure(unit, self._programs.runner(unit.candidate), self._validation, self._metric)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A unit on its way to a worker; `at` is the wall-clock time, which processes and machines share."""
+
+    unit: Unit
+    at: float
+
+    def received(self) -> Unit:
+        """Return the unit with the time that is left of its seconds: those it has waited count."""
+        if self.unit.seconds is None:
+            return self.unit
+        waited = max(0.0, time.time() - self.at)
+        return replace(self.unit, seconds=max(0.0, self.unit.seconds - waited))
+
+
+def sent(unit: Unit) -> Sent:
+    """Return the unit, marked with the time of this moment."""
+    return Sent(unit, time.time())
+
+
 _worker: list[Worker] = []  # the job of this process, opened by its initializer
 
 
 def _open(spec: WorkerSpec) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    _end_with_parent()
     _worker.append(Worker(spec))
 
 
-def _work(unit: Unit) -> Measured:
-    return _worker[0](unit)
+def _end_with_parent() -> None:
+    """End this process when the parent is gone: nobody else would stop it after a kill."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(item: Sent) -> Measured:
+    return _worker[0](item.received())
 
 
 class Processes:
@@ -91,7 +131,7 @@ class Processes:
         running: deque[Future[Measured]] = deque()
         while True:
             while len(running) <= self._count and (unit := next(source, None)) is not None:
-                running.append(self._pool.submit(_work, unit))
+                running.append(self._pool.submit(_work, sent(unit)))
             if not running:
                 return
             found = _result(running.popleft())
@@ -101,6 +141,15 @@ class Processes:
     def close(self) -> None:
         """Stop the processes; units that have not begun are forgotten."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def workers(spec: WorkerSpec, settings: SmartSearchSection) -> Executor:
+    """Return the executor that the settings ask for."""
+    if settings.executor == "ray":
+        from slimai.app.ray_executor import Actors
+
+        return Actors(spec, settings.workers)
+    return Processes(spec, settings.workers)
 
 
 def _result(future: Future[Measured]) -> Measured:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+PART = ".part"
 
 
 @contextmanager
@@ -19,7 +21,7 @@ def atomic_file(path: Path, mode: str = "w") -> Iterator[IO[str] | IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if "b" in mode else "utf-8"
     newline = None if "b" in mode else "\n"
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     try:
         with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
             yield file
@@ -31,6 +33,18 @@ def atomic_file(path: Path, mode: str = "w") -> Iterator[IO[str] | IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def remove_partial(folder: Path, *, leave: Callable[[Path], bool] = lambda _: False) -> None:
+    """Remove what killed writers left in `folder` and below; only for whoever alone writes there.
+
+    leave: true for a folder below that others may be writing to.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not leave(Path(place) / name)]
+        for name in files:
+            if name.startswith(".") and name.endswith(PART):
+                Path(place, name).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

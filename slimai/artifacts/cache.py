@@ -10,6 +10,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from slimai.artifacts.atomic import PART
+
 
 def default_cache_dir() -> Path:
     """Return ``$SLIMAI_CACHE``, or slimai's folder in the user's cache directory."""
@@ -67,6 +69,8 @@ class Cache:
                     return load(path), True
                 except (ValueError, OSError, KeyError):
                     path.unlink(missing_ok=True)
+            for part in self.folder.glob(f".{path.name}.*{PART}"):  # of a writer that was killed
+                part.unlink(missing_ok=True)
             value = compute()
             save(value, path)
         return value, False

@@ -31,6 +31,7 @@ MACHINE_KEYS = (
     "path.output_dir",
     "path.tmp_dir",
     "smart_search.workers",
+    "smart_search.executor",
     "smart_search.memory_limit",
     "smart_search.time_limit",
     "smart_search.resume",

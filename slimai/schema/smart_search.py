@@ -38,6 +38,12 @@ class SmartSearchSection(Section):
     memory_limit: Annotated[Bytes, Field(ge=1)] | None = Field(
         default=None, description="Memory for the search, like 4GiB; null = half of the machine's."
     )
-    workers: Annotated[Int, Field(ge=1, le=1024)] = Field(default=1, description="Processes on this machine.")
+    workers: Annotated[Int, Field(ge=1, le=1024)] = Field(
+        default=1, description="Processes on this machine, or Ray actors."
+    )
+    executor: Literal["processes", "ray"] = Field(
+        default="processes",
+        description="Who runs the workers: processes, or Ray (slimai[ray]; joined through RAY_ADDRESS, else started).",
+    )
     seed: Annotated[Int, Field(ge=0, le=2**63 - 1)] = Field(default=0, description="Seed of resampling.")
     resume: Flag = Field(default=True, description="Continue from the journal of an earlier, interrupted run.")
