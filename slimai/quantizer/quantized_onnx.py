@@ -19,6 +19,7 @@ from slimai.errors import InputError
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize_again
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
+from slimai.graph.names import sanitized
 from slimai.graph.ops import TRAITS, is_depthwise
 from slimai.quantizer.params import INT_TYPES, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
@@ -185,7 +186,7 @@ class _Importer:
         requantized = source in self.tensors
         step = Node(f"{node.name}_step", "Requantize" if requantized else "Identity", (source,), (target,))
         note = "" if requantized else "quantizes a float tensor that others read too"
-        self._add(Layer(f"{step.op}_{step.name}__1", step.op, step, (source,), (target,), _mode(note), note))
+        self._add(Layer(f"{step.op}_{sanitized(step.name)}__1", step.op, step, (source,), (target,), _mode(note), note))
 
     def _only_quantized(self, name: str) -> bool:
         readers = self.graph.consumers.get(name, ())
@@ -210,9 +211,10 @@ class _Importer:
         kind = "DepthwiseConv" if is_depthwise(self.graph, node) else node.op
         weight, bias, operands = self._parameters_of(node)
         outputs = (moved if clamp is None else clamp).outputs
+        name = f"{kind}_{sanitized(node.name)}__1"
         self._add(
             Layer(
-                f"{kind}_{node.name}__1", kind, moved, reads, outputs, weight=weight, bias=bias, operands=operands,
+                name, kind, moved, reads, outputs, weight=weight, bias=bias, operands=operands,
                 activation=clamp,
             )
         )  # fmt: skip
@@ -300,7 +302,7 @@ class _Importer:
         )  # fmt: skip
         reads = tuple(name for name in moved.inputs if name and name not in self.graph.constants)
         writes = tuple(name for name in moved.outputs if name)
-        return Layer(f"{node.op}_{node.name}__1", node.op, moved, reads, writes, "host", reason)
+        return Layer(f"{node.op}_{sanitized(node.name)}__1", node.op, moved, reads, writes, "host", reason)
 
     def _take_host_outputs(self, node: Node) -> None:
         """A float output that is only quantized is written as these integers."""

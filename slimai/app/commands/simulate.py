@@ -1,0 +1,108 @@
+"""``slimai simulate``: runs an already quantized model through the integer simulator."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimai.errors import EXIT_DONE, InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from slimai.simulator.program import Program
+
+EPILOG = """examples:
+  slimai simulate net_quant.onnx --inputs images.npz --outputs logits.npz
+  slimai simulate kws_int8.tflite --inputs mfcc.npz --outputs scores.npz --arithmetic gemmlowp
+
+The .npz files hold one array per network input and output, by name. Float inputs are quantized with the
+model's own parameters; integer outputs stay integer.
+"""
+ARITHMETIC = ("native", "xi_sym", "gemmlowp", "tflite_s64", "single", "ort_f32")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Simulate the model that the command line names; return 0."""
+    options = _parser().parse_args(list(argv))
+    from slimai.app.quantized_model import load_quantized
+    from slimai.schema.target import TargetSection
+    from slimai.simulator.program import compile_plan
+
+    feeds = read_arrays(options.inputs)
+    plan = load_quantized(options.model)
+    program = compile_plan(plan, TargetSection(), arithmetic=options.arithmetic, threads=options.threads)
+    outputs = program.run(feeds)
+    write_arrays(options.outputs, outputs)
+    sys.stdout.write(_summary(program, outputs, options.outputs))
+    return EXIT_DONE
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz file by name.
+
+    Raises:
+        InputError: the file cannot be read, is no .npz of plain arrays, or is empty.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except OSError as error:
+        raise InputError.at(str(path), f"cannot be read ({error.strerror or error})") from error
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError.at(str(path), "is no .npz file of plain arrays", cure="write it with numpy.savez") from error
+    if not arrays:
+        raise InputError.at(str(path), "holds no array", cure="save one array per network input")
+    return arrays
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays to an .npz file atomically.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    import numpy as np
+
+    from slimai.artifacts.atomic import write_bytes
+
+    memory = io.BytesIO()
+    named: dict[str, Any] = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    np.savez(memory, **named)
+    try:
+        write_bytes(path, memory.getvalue())
+    except OSError as error:
+        raise InputError.at(str(path), f"cannot be written ({error.strerror})") from error
+
+
+def _summary(program: Program, outputs: Mapping[str, NDArray[Any]], target: Path) -> str:
+    lines = [f"{name}: {value.dtype.name} {list(value.shape)}" for name, value in outputs.items()]
+    used = sorted(set(program.arithmetic.values()))
+    lines.append(f"{len(program.arithmetic)} integer layers ({', '.join(used) or 'none'}) -> {target}")
+    lines += [f"on the host: {name}: {why}" for name, why in program.host_layers.items()]
+    lines += [f"accumulator overflows: {name}: {count}" for name, count in program.overflows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slimai simulate",
+        description="Run an already quantized model (QDQ or QLinear ONNX, or TFLite) through the integer simulator.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help=".onnx or .tflite file")
+    parser.add_argument("--inputs", type=Path, required=True, metavar="X.npz", help="one array per network input")
+    parser.add_argument("--outputs", type=Path, required=True, metavar="Y.npz", help="file to write")
+    parser.add_argument(
+        "--arithmetic", choices=ARITHMETIC, default="native", help="requantization of all layers (default: native)"
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads over the samples (default: 1)")
+    return parser

@@ -1,0 +1,54 @@
+"""An already quantized model file as an integer network: TFLite, or ONNX with QDQ or QLinear operators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slimai.errors import InputError
+
+if TYPE_CHECKING:
+    from slimai.graph.ir import Graph
+    from slimai.quantizer.plan import QuantPlan
+
+SUFFIXES = (".onnx", ".tflite")
+
+
+def load_quantized(path: Path) -> QuantPlan:
+    """Return the integer network in the file, every parameter as stored.
+
+    Raises:
+        InputError: the suffix is neither .onnx nor .tflite, the file cannot be read, or it is not quantized.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError.at(str(path), "not a model that can be simulated", path.suffix, cure="give .onnx or .tflite")
+    if path.suffix == ".tflite":
+        from slimai.graph.tflite.load import load_tflite
+        from slimai.quantizer.prequantized import stored_plan
+
+        return stored_plan(load_tflite(path), keep_asymmetric_weights=True)
+    from slimai.quantizer.quantized_onnx import plan_of_quantized
+
+    graph = quantized_graph(path)
+    if graph is None:
+        raise InputError.at(str(path), "the model is not quantized", cure="quantize it first, or give a QDQ model")
+    return plan_of_quantized(graph)
+
+
+def quantized_graph(path: Path) -> Graph | None:
+    """Return the graph of a quantized ONNX model, its operators as they are, or None when it is a float model.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    from slimai.graph.load import load_onnx
+    from slimai.quantizer.quantized_onnx import is_quantized
+
+    try:
+        graph = load_onnx(path, optimize=False)
+    except InputError:
+        # Shapes may be open until constants are folded; only float models may be rewritten so.
+        if is_quantized(load_onnx(path)):
+            raise
+        return None
+    return graph if is_quantized(graph) else None
