@@ -1,10 +1,11 @@
 """Scores of the labelled networks: float, levels 0..4, accuracy aids, and peers on the same images.
 
 Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [--levels 0,1,2,3,4]
-       [--images N] [--calibration N] [--aids default|none|...] [--peers] [--json out.json]
+       [--images N] [--calibration N] [--aids none,fold+eq+act+bc,...] [--peers MinMax,Percentile,Entropy] [--json out.json]
 
 The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives score / float score
-and, at the end, the mean over networks. Peers (ONNX Runtime's quantize_static) run only with --peers.
+and, at the end, the mean over networks. Aids: fold constant channels, eq weights, act = eq
+with activations, bc = analytic bias correction, emp = empirical, clip = weight clipping.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-given_slices = int(os.environ.get("SLICES", "8"))
 NETWORKS = (
     "kws_dscnn",
     "resnet20_cifar10",
@@ -159,8 +159,49 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
     if aids.get("emp"):
         from slimai.app.bias import corrected_options
 
-        options = corrected_options(graph, stats, options, target, bench.calibration[:16], slices=given_slices)
+        options = corrected_options(graph, stats, options, target, bench.calibration[:8])
     return bench.plan_score(build_plan(graph, stats, options, target))
+
+
+class _Reader:
+    """Calibration images for ONNX Runtime's quantizer."""
+
+    def __init__(self, images: Sequence[Mapping[str, np.ndarray]]) -> None:
+        self._images = iter(images)
+
+    def get_next(self) -> Mapping[str, np.ndarray] | None:
+        return next(self._images, None)
+
+
+def peer_score(bench: Bench, method: str, work: Path) -> Score:
+    """Return the score of ONNX Runtime's quantize_static: u8 activations, s8 weights per channel, QDQ.
+
+    It runs without graph optimizations, in float between Q and DQ: on processors without VNNI the fused u8 x s8
+    kernels saturate inside, which would be held against the peer.
+    """
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    from slimai.graph.save import to_onnx
+
+    source, target = work / f"{bench.name}.onnx", work / f"{bench.name}_{method}.onnx"
+    source.write_bytes(to_onnx(bench.job.graph).SerializeToString())
+    quantize_static(
+        source,
+        target,
+        _Reader(bench.calibration),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod[method],
+    )
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(target, options, providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_outputs()]
+    outputs = [dict(zip(names, session.run(None, arrays), strict=True)) for _, arrays in bench.validation]
+    return Score(bench.measure(outputs), bench.noise(outputs))
 
 
 def main() -> None:
@@ -170,8 +211,9 @@ def main() -> None:
     parser.add_argument("--levels", default="0,1,2,3,4")
     parser.add_argument("--images", type=int, default=0, help="validation images a network (0: all)")
     parser.add_argument("--calibration", type=int, default=64)
-    parser.add_argument("--aids", default="none", help="comma list of combinations such as none,eq,eq+bc")
+    parser.add_argument("--aids", default="fold+eq+act+bc", help="comma list of combinations such as none,eq,eq+bc")
     parser.add_argument("--methods", default="100", help="comma list of range percents, ImprovedMSE, ImprovedKL")
+    parser.add_argument("--peers", default="", help="comma list of MinMax, Percentile, Entropy: ONNX Runtime's")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))
@@ -179,6 +221,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in given.networks.split(","):
             rows += table_of(name, Path(folder), given)
+    summary(rows)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
@@ -204,7 +247,23 @@ def table_of(name: str, work: Path, given: argparse.Namespace) -> list[dict[str,
                     **{str(k): v for k, v in scores.items()},
                 }
             )
+    for method in filter(None, given.peers.split(",")):
+        score = peer_score(bench, method, work)
+        print(f"  ONNX Runtime {method:10s} {score.score:.4f} {score.sqnr:5.2f}dB", flush=True)
+        rows.append({"network": name, "float": bench.float_score, "aids": "ort", "method": method, "3": score})
     return rows
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print, for each kind of row, the mean over networks of score / float score by level."""
+    kinds = dict.fromkeys((row["aids"], row["method"]) for row in rows)
+    print("mean over networks of score / float score")
+    for kind in kinds:
+        mine = [row for row in rows if (row["aids"], row["method"]) == kind]
+        levels = [key for key in mine[0] if key.isdigit()]
+        means = {level: np.mean([row[level].score / row["float"] for row in mine]) for level in levels}
+        shown = "  ".join(f"{level}: {value:.4f}" for level, value in means.items())
+        print(f"  {kind[0]:18s} {kind[1]:12s} {shown}  ({len(mine)} networks)")
 
 
 if __name__ == "__main__":

@@ -28,11 +28,10 @@ def corrected_options(
     batches: Batches,
     *,
     threads: int = 1,
-    slices: int = 8,
 ) -> QuantOptions:
     """Return `options` with the bias offsets that bring the means of every layer's output back to float's.
 
-    batches: calibration images (at most as many as fit in memory), run in float once and in integers once a slice:
+    batches: calibration images (at most as many as fit in memory), run in float once and in integers once a layer:
     both means are over the same images. They are those behind a folded clamp, which errs to the side of too little.
     """
     from slimai.calibration.collect import collect
@@ -50,7 +49,7 @@ def corrected_options(
         trial = build_plan(graph, stats, replace(options, bias_offsets=offsets), target)
         return integer_means(trial, target, batches, tensors, threads=threads)
 
-    offsets = empirical_offsets(layers, truth, measure, slices=slices, start=options.bias_offsets)
+    offsets = empirical_offsets(layers, truth, measure, start=options.bias_offsets)
     return replace(options, bias_offsets=offsets)
 
 
