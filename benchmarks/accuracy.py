@@ -1,7 +1,8 @@
 """Scores of the labelled networks: float, levels 0..4, accuracy aids, and peers on the same images.
 
 Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [--levels 0,1,2,3,4]
-       [--images N] [--calibration N] [--aids none,fold+eq+act+bc,...] [--peers MinMax,Percentile,Entropy] [--json out.json]
+       [--images N] [--calibration N] [--aids none,fold+eq+act+bc,...] [--peers MinMax,Percentile,Entropy]
+       [--json out.json]
 
 The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives score / float score
 and, at the end, the mean over networks. Aids: fold constant channels, eq weights, act = eq
