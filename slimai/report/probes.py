@@ -36,7 +36,7 @@ def probes(graph: Graph, plan: QuantPlan, feeds: Arrays, truth: Arrays, *, threa
     """
     weights = FloatSession(with_rounded_weights(graph, plan), threads=threads)
     bare = replace(plan, layers=tuple(replace(layer, weight=None, bias=None) for layer in plan.layers))
-    activations = FloatSession(to_qdq(bare).SerializeToString(), threads=threads)
+    activations = FloatSession(to_qdq(bare).SerializeToString(), threads=threads, optimize=False)
     return (
         _probe("weights only", _run(weights, graph, feeds), truth),
         _probe("activations only", _run(activations, graph, feeds), truth),

@@ -22,16 +22,28 @@ class FloatSession:
         model: a serialized ONNX model, or a graph (run at batch 1, or any batch when it is batchable).
         outputs: tensors to return, in this order; default all outputs. With a graph, inner tensors too.
         threads: threads inside an operator; results do not depend on it beyond float rounding.
+        optimize: False runs the nodes as they are. ONNX Runtime's own passes change a network that holds
+            QuantizeLinear: its WeightBiasQuantization rounds float weights and biases to 8 and 32 bits.
     """
 
-    def __init__(self, model: bytes | Graph, outputs: Iterable[str] | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: bytes | Graph,
+        outputs: Iterable[str] | None = None,
+        threads: int = 1,
+        *,
+        optimize: bool = True,
+    ) -> None:
         import onnxruntime
 
         wanted = None if outputs is None else tuple(dict.fromkeys(outputs))
         data = _serialized(model, wanted or ()) if isinstance(model, Graph) else model
+        options = quiet_options(threads)
+        if not optimize:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = onnxruntime.InferenceSession(
-                data, quiet_options(threads), providers=["CPUExecutionProvider"], enable_fallback=0
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except runtime_errors() as error:
             raise InputError(f"ONNX Runtime cannot run this model: {first_line(error)}") from error
