@@ -70,6 +70,12 @@ def _clip(out: Lowered, graph: Graph, node: Node) -> None:
     out.add(node, "Clip", inputs[: 3 if hi else 2 if lo else 1], name)
 
 
+def _requantize(out: Lowered, graph: Graph, node: Node) -> None:
+    """The same real values on another grid: nothing, in float."""
+    del graph
+    out.add(node, "Identity", node.inputs, node.outputs[0])
+
+
 def _silu(out: Lowered, graph: Graph, node: Node) -> None:
     del graph
     (x,), y = node.inputs, node.outputs[0]
@@ -160,6 +166,7 @@ def _pool(out: Lowered, graph: Graph, node: Node) -> None:
 
 _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "Clip": _clip,
+    "Requantize": _requantize,
     "SiLU": _silu,
     "Mish": _mish,
     "ReduceMean": _reduce_mean,

@@ -10,6 +10,7 @@ import onnx
 from onnx import checker, helper, numpy_helper, version_converter
 
 from slimai.errors import InputError
+from slimai.graph.channels import channels_first
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.lower import lower
 from slimai.graph.optimize import first_line
@@ -40,6 +41,7 @@ def to_onnx(
     """
     if batch != 1 and not graph.batchable:
         raise InputError(f"network '{graph.name}' runs one image at a time: {graph.batch_note}")
+    graph = channels_first(graph)
     found = lower(graph, batched=batch != 1)
     read = {name for node in found.nodes for name in node.inputs} | set(graph.outputs)
     constants = {name: value for name, value in graph.constants.items() if name in read} | found.constants

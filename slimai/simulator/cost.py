@@ -172,7 +172,8 @@ def _pair(plan: QuantPlan, layer: Layer) -> str:
     params = [plan.tensors[name].dtype for name in (*layer.inputs, *layer.outputs) if name in plan.tensors]
     first = params[0].name if params else "s8"
     if layer.weight is not None:
-        return f"{first}{layer.weight.dtype.name}"
+        # Stored uint8 weights (pre-quantized networks) take the lanes of signed ones.
+        return f"{first}{'s16' if layer.weight.dtype.bits > 8 else 's8'}"
     wide = any(kind.bits == 16 for kind in params)
     return "s16s16" if wide else f"{first}s8"
 

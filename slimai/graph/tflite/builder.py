@@ -14,6 +14,7 @@ from slimai.graph.tflite.file import FileModel, FileOperator, FileTensor
 from slimai.graph.tflite.stored import StoredParams
 
 _NO_VALUE: Any = object()
+LARGEST_SCALE = 2.0**32  # products of scales and 32-bit integers stay far below the end of float32
 CLAMPS: dict[int, tuple[str, dict[str, float]] | None] = {
     0: None,
     1: ("Relu", {}),
@@ -129,8 +130,8 @@ class Builder:
         channels = values.shape[axis] if values.ndim else 1
         if item.scale.size not in {1, channels} or item.zero_point.size != item.scale.size:
             raise self.wrong(op, f"constant '{item.name}' has {item.scale.size} scales for {channels} channels")
-        if not np.isfinite(item.scale).all() or (item.scale < 0).any() or (item.scale.size == 1 and item.scale[0] == 0):
-            raise self.wrong(op, f"a scale of constant '{item.name}' is not a positive number")
+        if not ((item.scale >= 0) & (item.scale <= LARGEST_SCALE)).all() or not item.scale.any():
+            raise self.wrong(op, f"a scale of constant '{item.name}' is not a positive number below 2^32")
         if item.scale.size > 1 and item.zero_point.any():
             raise self.wrong(op, f"constant '{item.name}' has a zero point a channel; only 0 is possible there")
         limits = np.iinfo(item.dtype)
@@ -255,8 +256,8 @@ def _activation_problem(item: FileTensor) -> str:
         return f"tensor '{item.name}' is {item.dtype}, not int8 or uint8"
     if item.scale.size != 1 or item.zero_point.size != 1:
         return f"activation '{item.name}' needs one scale and zero point, it has {item.scale.size}"
-    if not np.isfinite(item.scale[0]) or item.scale[0] < np.finfo(np.float32).tiny:
-        return f"the scale of '{item.name}' is not a positive number"
+    if not np.finfo(np.float32).tiny <= item.scale[0] <= LARGEST_SCALE:
+        return f"the scale of '{item.name}' is not a positive number below 2^32"
     limits = np.iinfo(item.dtype)
     if not limits.min <= int(item.zero_point[0]) <= limits.max:
         return f"the zero point {int(item.zero_point[0])} of '{item.name}' does not fit {item.dtype}"
