@@ -5,8 +5,8 @@ reads it, the factor sqrt(r1 / r2) makes both ranges equal (Nagel et al. 2019, D
 Equalization and Bias Correction, section 4.1); groups influence each other, so it is repeated until nothing moves.
 
 That evens out weights at the cost of activations, which have one scale for all channels. With the magnitudes that
-calibration images reach, r1 is the geometric mean of the weights' range and the activations' range: on the measured
-networks that kept or raised the output's signal-to-noise ratio at every level (docs), which weights alone did not.
+calibration images reach, r1 is the geometric mean of the weights' range and the activations' range: of four ways tried
+the one that lost least where it lost (docs/accuracy.md has the figures and how far they reach).
 """
 
 from __future__ import annotations
