@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from slimai.app.dumps import remove_blobs
 from slimai.app.mix import FOLDER as DOT_FOLDER
 from slimai.app.prepare import Job
 from slimai.app.quantize import QuantizedCandidate, Quantizer
@@ -128,6 +129,7 @@ class Delivery:
             for candidate in kept:
                 self.profile(self._quantizer(candidate))
         for path in self._profiles - {self.profile_path(candidate) for candidate in kept}:
+            remove_blobs(path.with_suffix(""))
             _remove(path, self.output)
 
     def timings(self) -> None:

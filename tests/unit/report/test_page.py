@@ -15,8 +15,8 @@ EVIL = "</script><img src=x onerror=alert(1)>"
 
 def run(**changes):
     row = {"profile": "net_98.yaml", "accuracy_level": 3, "range": 98.0, "calibration": None, "value": 0.5,
-           "score": 0.9, "latency_ms": 1.25, "images": 10, "status": "full", "interval": [0.85, 0.95], "values": {}, "key": "k",
-           "note": ""}  # fmt: skip
+           "score": 0.9, "latency_ms": 1.25, "images": 10, "status": "full", "interval": [0.85, 0.95], "values": {},
+           "key": "k", "note": ""}  # fmt: skip
     partial = {**row, "profile": "net_96.yaml", "range": 96.0, "status": "partial", "score": 0.99, "interval": None}
     failed = {**row, "profile": "net_90.yaml", "status": "failed", "score": None, "value": None, "latency_ms": None}
     base = {"slimai": "1", "network": "net", "config": "abc", "metric": "top1", "arithmetic": "native", "target": "dsp",
@@ -28,8 +28,8 @@ def run(**changes):
 
 def saved(**changes):
     layer = {"layer": "Conv_a__1", "kind": "Conv", "tensor": "a", "profile": "Conv_a__1:0", "dtype": "u8",
-             "cosine": 0.99, "sqnr": 21.5, "single_cosine": None, "single_sqnr": None, "own": 0.0, "clip_share": 0.0, "clipped": 0.25,
-             "weight_sqnr": None, "added": 0.0, "overflows": 0, "low": -1.0, "high": 2.0}  # fmt: skip
+             "cosine": 0.99, "sqnr": 21.5, "single_cosine": None, "single_sqnr": None, "own": 0.0, "clip_share": 0.0,
+             "clipped": 0.25, "weight_sqnr": None, "added": 0.0, "overflows": 0, "low": -1.0, "high": 2.0}  # fmt: skip
     cost = {"cycles": 1000, "milliseconds": 1.25, "frequency_mhz": 748.0, "pairs": {"u8s8": 1000},
             "layers": [{"name": "Conv_a__1", "kind": "Conv", "pair": "u8s8", "macs": 5, "moved": 6, "compute": 1000,
                         "memory": 10, "cycles": 1000}]}  # fmt: skip
