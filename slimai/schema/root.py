@@ -29,6 +29,7 @@ RULES = "slimai_rules"  # type of the one error that carries every cross-section
 MACHINE_KEYS = (
     "config_file",
     "path.output_dir",
+    "path.input_dir",  # the model is named by its whole path
     "path.tmp_dir",
     "smart_search.workers",
     "smart_search.executor",

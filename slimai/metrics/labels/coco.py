@@ -76,10 +76,11 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 
 def _categories(data: Mapping[str, Any], path: Path) -> dict[int, str]:
-    found = {entry.get("id"): str(entry.get("name", "")) for entry in data["categories"]}
-    if not all(type(identity) is int for identity in found) or len(found) != len(data["categories"]):
+    entries = data["categories"]
+    found = {entry["id"]: str(entry.get("name", "")) for entry in entries if type(entry.get("id")) is int}
+    if len(found) != len(entries):
         raise InputError.at(str(path), "categories have different whole numbers as id")
-    return {int(identity): name for identity, name in found.items() if identity is not None}
+    return found
 
 
 def _pictures(data: Mapping[str, Any], samples: Sequence[Sample], path: Path) -> dict[int, Mapping[str, Any]]:

@@ -155,6 +155,6 @@ def test_a_missing_and_a_huge_file_are_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("text", ["[" * 300_000, "a = " + "[;" * 150_000, 'a = "x\n' * 40_000, "[a]\n" * 60_000])
 def test_hostile_text_takes_linear_time(text):
-    start = time.perf_counter()
+    start = time.process_time()
     lex(text, "x.cfg")
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
