@@ -247,7 +247,7 @@ def config_text(config: Any) -> str:
     from slimai.schema.root import MACHINE_KEYS
 
     data = config.model_dump(mode="json", by_alias=True)
-    for key in MACHINE_KEYS:
+    for key in (*MACHINE_KEYS, "path.input_dir"):  # the model's path is whole
         section, _, name = key.rpartition(".")
         place = data.get(section) if section else data
         if isinstance(place, dict):

@@ -67,12 +67,29 @@ def pareto(candidates: Rows, float_score: float | None, best: str) -> str:
                 label=f"level {level}",
                 zorder=3,
             )
+        front = pareto_front(candidates)
+        if len(front) > 1:
+            axes.plot(*zip(*front, strict=True), color=SOFT, linewidth=1, drawstyle="steps-post", label="Pareto front")
         _mark_best(axes, candidates, best, "latency_ms")
         _float_line(axes, float_score)
         axes.set_xlabel("estimated ms a frame")
         axes.set_ylabel("score")
         _few_legend(axes)
         return _svg(figure, "pareto", "score against estimated time, by accuracy level")
+
+
+def pareto_front(candidates: Rows) -> list[tuple[float, float]]:
+    """Return (milliseconds, score) of the fully scored candidates that no other beats in both, cheapest first."""
+    scored = [row for row in candidates if row["status"] == "full" and row["score"] is not None]
+    points = sorted(
+        {(row["latency_ms"], row["score"]) for row in scored if row["latency_ms"] is not None},
+        key=lambda point: (point[0], -point[1]),
+    )
+    front: list[tuple[float, float]] = []
+    for point in points:
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
 
 
 def score_by_range(candidates: Rows, float_score: float | None, best: str) -> str:

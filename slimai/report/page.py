@@ -41,7 +41,7 @@ def page(run: Document, saved: Document) -> str:
         saved=saved,
         best=best,
         figures=figures,
-        rows=_ranked(candidates),
+        rows=_ranked(candidates, best),
         several_levels=len({row["accuracy_level"] for row in candidates}) > 1,
         histograms=_as_script(_histogram_data(saved)),
     )
@@ -78,11 +78,12 @@ def _job_point(job: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ranked(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the rows, best score first, partial ones behind the full ones."""
+def _ranked(candidates: Sequence[Mapping[str, Any]], best: str) -> list[Mapping[str, Any]]:
+    """Return the rows, best score first, of equal ones the delivered; partial ones come behind the full ones."""
 
-    def order(row: Mapping[str, Any]) -> tuple[bool, float]:
-        return row["status"] != "full", -(row["score"] if row["score"] is not None else -1.0)
+    def order(row: Mapping[str, Any]) -> tuple[bool, float, bool]:
+        score = row["score"] if row["score"] is not None else -1.0
+        return row["status"] != "full", -score, charts.candidate_key(row) != best
 
     return sorted(candidates, key=order)
 

@@ -64,6 +64,13 @@ def test_every_full_candidate_is_a_point_and_the_best_is_ringed():
     assert len(rings) == 1
 
 
+def test_the_pareto_front_holds_what_nothing_beats():
+    points = [(1.0, 0.5), (2.0, 0.9), (2.0, 0.7), (3.0, 0.9), (4.0, 0.95), (0.5, 0.1)]
+    rows = [candidate(1, n, score, ms) for n, (ms, score) in enumerate(points)]
+    beaten = {p for p in points for q in points if q != p and q[0] <= p[0] and q[1] >= p[1]}
+    assert charts.pareto_front([*rows, candidate(1, 9, 0.99, 0.1, "partial")]) == sorted(set(points) - beaten)
+
+
 def test_single_shot_has_no_range_figure():
     rows = [{**row, "range": None} for row in ROWS]
     assert charts.score_by_range(rows, 0.9, "") == ""
