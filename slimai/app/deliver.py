@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from slimai.app.auto_mix import delivery_bounds
 from slimai.app.dumps import remove_blobs
 from slimai.app.mix import FOLDER as DOT_FOLDER
 from slimai.app.prepare import Job
@@ -17,7 +18,7 @@ from slimai.app.quantize import QuantizedCandidate, Quantizer
 from slimai.artifacts.atomic import write_bytes, write_text
 from slimai.artifacts.journal import Journal
 from slimai.search.candidate import Candidate, Outcome
-from slimai.search.choice import Bounds, Choice, choose
+from slimai.search.choice import Choice, choose
 from slimai.search.loop import SearchState
 from slimai.search.results import write_results
 
@@ -67,9 +68,8 @@ class Delivery:
 
     def choice(self, state: SearchState) -> Choice:
         """Return the winner and what is delivered under the user's bounds."""
-        settings = self.job.config.search
         float_score = None if self.float_result is None else self.float_result.score
-        return choose(state.outcomes, Bounds(settings.max_drop, settings.latency_limit), float_score)
+        return choose(state.outcomes, delivery_bounds(self.job.config), float_score)
 
     def _deliver_best(self, candidate: Candidate) -> None:
         item = self._quantizer(candidate)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from slimai.app.adjust import adjust_path, read_edits, read_network, report_lines, write_file
 from slimai.app.analysis import Inspection
+from slimai.app.auto_mix import auto_mix
 from slimai.app.content import ContentKeys, changed_parts, content_keys
 from slimai.app.deliver import Delivery
 from slimai.app.float_pass import calibrate, float_warnings, reference
@@ -113,7 +114,8 @@ class _Run:
         validation = self._timed("float_inference", self._reference)
         float_result = self._timed("float_metric", lambda: self._float_metric(validation))
         self.delivery.float_result = float_result
-        require_score(self.job.metric, float_result, len(candidates(self.job.config)))
+        auto = self.job.config.quantization.mix == "auto"
+        require_score(self.job.metric, float_result, 2 if auto else len(candidates(self.job.config)))
         for warning in float_warnings(self.job, float_result):
             self.reporter.warn(str(warning))
         if "use_quant_profile" not in stages:
@@ -149,31 +151,38 @@ class _Run:
         return self.job.metric.combine(records)
 
     def _search(self, validation: Validation) -> SearchState:
+        setup = self._setup(validation)
+        state = search(setup)
+        if self.job.config.quantization.mix != "auto":
+            return state
+        float_result = self.delivery.float_result
+        limit = self.job.config.search.memory_limit or default_memory_limit()
+        return auto_mix(self.quantizer, setup, state, None if float_result is None else float_result.score, limit)
+
+    def _setup(self, validation: Validation) -> SearchSetup:
         settings = self.job.config.search
         keys = content_keys(self.job, self.quantizer.edits)
         journal = self._journal(keys, resume=settings.resume)
         spent = seconds_spent(journal, keys.score)
         limit = settings.time_limit
-        return search(
-            SearchSetup(
-                candidates=candidates(self.job.config),
-                prepare=self.quantizer,
-                executor=self._executor(validation),
-                validation=validation,
-                metric=self.job.metric,
-                score_key=keys.score,
-                plan_key=keys.plan,
-                journal=journal,
-                records_dir=self.state_dir / "records",
-                reporter=self.reporter,
-                network=self.job.config.network.name,
-                strategy=settings.strategy,
-                tolerance=settings.tolerance,
-                seed=settings.seed,
-                started=self.started,
-                deadline=None if limit is None else self.started + limit - spent,
-                on_outcome=self.delivery.results,
-            )
+        return SearchSetup(
+            candidates=candidates(self.job.config),
+            prepare=self.quantizer,
+            executor=self._executor(validation),
+            validation=validation,
+            metric=self.job.metric,
+            score_key=keys.score,
+            plan_key=keys.plan,
+            journal=journal,
+            records_dir=self.state_dir / "records",
+            reporter=self.reporter,
+            network=self.job.config.network.name,
+            strategy=settings.strategy,
+            tolerance=settings.tolerance,
+            seed=settings.seed,
+            started=self.started,
+            deadline=None if limit is None else self.started + limit - spent,
+            on_outcome=self.delivery.results,
         )
 
     def _executor(self, validation: Validation) -> Executor:

@@ -109,7 +109,7 @@ class Quantizer:
             bias_correction=aids.bias_correction,
             weight_clipping=aids.weight_clipping,
             limits=self.edits,
-            datatypes=self.job.mix.datatypes.get(candidate.level, {}),
+            datatypes={**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))},
         )
 
 

@@ -15,6 +15,9 @@ def run_summary(result: RunResult) -> str:
     if result.candidates:
         rows = [_row(result, item) for item in ranked(result.candidates)]
         lines.append(render(HEADER, rows))
+    if result.choice.note and result.choice.delivered is not None:
+        profile = result.choice.delivered.candidate.profile(result.network)
+        lines.append(f"delivered: {profile} ({result.choice.note})")
     if result.cut_short:
         lines.append(f"cut short: {result.cut_short}; the same command continues")
     if result.host_layers:

@@ -11,6 +11,7 @@ from slimai.schema.metric_rules import detection_head, detection_outputs
 from slimai.schema.problem import Problem
 
 if TYPE_CHECKING:
+    from slimai.schema.quantization import QuantizationSection
     from slimai.schema.root import SlimaiConfig
 
 _CLASS_OF = {
@@ -83,6 +84,36 @@ def mixed_precision(config: SlimaiConfig) -> Iterator[Problem]:
         yield Problem("quantization.mix", "auto writes the rules itself; rules files are for mix: true", "remove one")
     if quantization.mix is True and quantization.mix_goal is not None:
         yield Problem("quantization.mix_goal", "belongs to mix: auto", "set quantization.mix: auto, or remove it")
+
+
+def automatic_mix(config: SlimaiConfig) -> Iterator[Problem]:
+    """`mix: auto` raises layers of one setting, by its score; its goal alone decides what is delivered."""
+    if config.quantization.mix != "auto":
+        return
+    yield from _one_setting(config.quantization)
+    if config.metric.metric_cls == "NoMetric":
+        yield Problem("metric.metric_cls", "mix: auto needs a score", "take a metric", "NoMetric")
+    if config.metric.adjust:
+        cure = "let auto write its rules, then adjust with mix: true"
+        yield Problem("metric.adjust", "cannot stand beside mix: auto", cure)
+    if "use_quant_profile" not in config.stages:
+        yield Problem("stages", "stop before use_quant_profile: mix: auto has no scores", "add use_quant_profile")
+    for name in ("max_drop", "latency_limit"):
+        if getattr(config.search, name) is not None:
+            yield Problem(f"smart_search.{name}", "cannot stand beside mix: auto", "give it as quantization.mix_goal")
+
+
+def _one_setting(quantization: QuantizationSection) -> Iterator[Problem]:
+    levels = list(quantization.accuracy_level)
+    if len(levels) > 1:
+        cure = "set one level, of 1 to 3"
+        yield Problem("quantization.accuracy_level", "mix: auto raises layers of one level", cure, levels)
+    elif levels == [4]:
+        yield Problem("quantization.accuracy_level", "has no layer to raise: level 4 is all 16 bit", "take 1 to 3", 4)
+    if quantization.single_shot and len(quantization.calibration) > 1:
+        yield Problem("quantization.calibration", "mix: auto raises layers of one setting", "set one calibration")
+    elif not quantization.single_shot and len(quantization.range.values()) > 1:
+        yield Problem("quantization.range", "mix: auto raises layers of one setting", "set one range, as 100")
 
 
 def one_goal(config: SlimaiConfig) -> Iterator[Problem]:
@@ -260,6 +291,7 @@ RULES = (
             *("quantization.nodename_datatypes", "quantization.nodekind_datatypes"),
         ),
     ),
+    Rule(automatic_mix, ("quantization", "metric.metric_cls", "metric.adjust", "stages", "smart_search")),
     Rule(one_goal, ("quantization.mix_goal",)),
     Rule(
         pre_quantized, ("network.model_type", "network.input_model", "quantization.accuracy_level", "quantization.mix")

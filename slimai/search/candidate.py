@@ -15,13 +15,15 @@ Status = Literal["full", "partial", "failed"]
 class Candidate:
     """One point of the space: accuracy level, and either a range in percent or a single-shot method.
 
-    variant: a further setting of the wider search (`slimai.search.space`), or empty.
+    variant: a further setting of the wider search (`slimai.search.space`) or ``mix``, or empty. raised: names of the
+    nodes that `mix: auto` computes in 16 bit, in graph order.
     """
 
     level: int
     percent: Decimal | None = None
     method: str | None = None
     variant: str = ""
+    raised: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -67,6 +69,7 @@ class Outcome:
             "range": None if percent is None else float(percent),
             "calibration": self.candidate.method,
             "variant": self.candidate.variant,
+            "raised": list(self.candidate.raised),
             "value": self.value,
             "score": self.score,
             "latency_ms": self.latency_ms,
@@ -89,6 +92,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
             None if percent is None else Decimal(str(percent)),
             data["calibration"],
             data["variant"],
+            tuple(data.get("raised", ())),
         ),
         status=data["status"],
         value=data["value"],

@@ -11,15 +11,47 @@ from slimai.search.candidate import Outcome, best, rank_key
 
 @dataclass(frozen=True)
 class Bounds:
-    """max_drop: largest loss of score against float. latency_limit: largest estimated time of a frame, ms."""
+    """max_drop: largest loss of score against float. latency_limit: largest estimated time of a frame, ms.
+
+    score: smallest score.
+    """
 
     max_drop: float | None = None
     latency_limit: float | None = None
+    score: float | None = None
 
     @property
     def given(self) -> bool:
         """Whether the user asked for any bound."""
-        return self.max_drop is not None or self.latency_limit is not None
+        return self.by_score or self.latency_limit is not None
+
+    @property
+    def by_score(self) -> bool:
+        """Whether there is a score to reach, so that the cheapest that does is wanted."""
+        return self.max_drop is not None or self.score is not None
+
+    def kept_by(self, item: Outcome, float_score: float | None) -> bool:
+        """Return whether a fully measured outcome keeps every bound."""
+        if item.status != "full" or (self.latency_limit is not None and _cost(item) > self.latency_limit):
+            return False
+        least = self.least(float_score)
+        return not self.by_score or (item.score is not None and least is not None and item.score >= least)
+
+    def least(self, float_score: float | None) -> float | None:
+        """Return the smallest score that keeps the bounds, or None without one."""
+        dropped = None if self.max_drop is None or float_score is None else float_score - self.max_drop
+        return dropped if self.score is None else max(self.score, dropped or 0.0)
+
+    def __str__(self) -> str:
+        """Return the bounds in words."""
+        parts = []
+        if self.max_drop is not None:
+            parts.append(f"max_drop {self.max_drop:g}")
+        if self.score is not None:
+            parts.append(f"score {self.score:g}")
+        if self.latency_limit is not None:
+            parts.append(f"latency_limit {self.latency_limit:g} ms")
+        return " and ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -34,42 +66,21 @@ class Choice:
 def choose(outcomes: Sequence[Outcome], bounds: Bounds, float_score: float | None) -> Choice:
     """Return winner and delivered outcome.
 
-    With `max_drop` the cheapest outcome that keeps every bound is delivered (ties: the better score); with
+    With `max_drop` or `score` the cheapest outcome that keeps every bound is delivered (ties: the better score); with
     `latency_limit` alone the best score within it. When nothing keeps the bounds the winner is delivered, and
     the note says so.
     """
     winner = best(outcomes)
     if winner is None or not bounds.given:
         return Choice(winner, winner)
-    kept = [item for item in outcomes if item.status == "full" and _keeps(item, bounds, float_score)]
+    kept = [item for item in outcomes if bounds.kept_by(item, float_score)]
     if not kept:
-        return Choice(winner, winner, f"no candidate keeps {_told(bounds)}: the best score is delivered")
+        return Choice(winner, winner, f"no candidate keeps {bounds}: the best score is delivered")
     order = sorted(kept, key=rank_key)
-    chosen = min(order, key=_cost) if bounds.max_drop is not None else order[0]
-    note = "" if chosen == winner else f"the {_kind(bounds)} that keeps {_told(bounds)}"
-    return Choice(winner, chosen, note)
-
-
-def _keeps(item: Outcome, bounds: Bounds, float_score: float | None) -> bool:
-    if bounds.latency_limit is not None and _cost(item) > bounds.latency_limit:
-        return False
-    if bounds.max_drop is None:
-        return True
-    return item.score is not None and float_score is not None and item.score >= float_score - bounds.max_drop
+    chosen = min(order, key=_cost) if bounds.by_score else order[0]
+    kind = "cheapest" if bounds.by_score else "best"
+    return Choice(winner, chosen, "" if chosen == winner else f"the {kind} that keeps {bounds}")
 
 
 def _cost(item: Outcome) -> float:
     return math.inf if item.latency_ms is None else item.latency_ms
-
-
-def _kind(bounds: Bounds) -> str:
-    return "best" if bounds.max_drop is None else "cheapest"
-
-
-def _told(bounds: Bounds) -> str:
-    parts = []
-    if bounds.max_drop is not None:
-        parts.append(f"max_drop {bounds.max_drop:g}")
-    if bounds.latency_limit is not None:
-        parts.append(f"latency_limit {bounds.latency_limit:g} ms")
-    return " and ".join(parts)

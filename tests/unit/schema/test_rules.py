@@ -25,6 +25,8 @@ VALID: dict[str, Any] = {
     "metric": {"metric_cls": "voc_det_AP", "metric_input": YOLO},
 }
 
+AUTO = {"quantization.mix": "auto", "quantization.mix_goal": {"score": 0.9}}
+
 
 @dataclass
 class Case:
@@ -88,6 +90,46 @@ CASES = [
         "quantization.mix: auto writes the rules itself",
     ),
     Case(
+        "automatic_mix",
+        AUTO | {"quantization.accuracy_level": [1, 3]},
+        "quantization.accuracy_level: mix: auto raises layers of one level (got [1, 3]); set one level, of 1 to 3",
+    ),
+    Case(
+        "automatic_mix",
+        AUTO | {"quantization.accuracy_level": 4},
+        "quantization.accuracy_level: has no layer to raise: level 4 is all 16 bit (got 4); take 1 to 3",
+    ),
+    Case(
+        "automatic_mix",
+        AUTO | {"quantization.range": "98:100"},
+        "quantization.range: mix: auto raises layers of one setting; set one range, as 100",
+    ),
+    Case(
+        "automatic_mix",
+        AUTO | {"quantization.histogram_bins": 2048, "quantization.calibration": ["ImprovedMSE", "ImprovedKL"]},
+        "quantization.calibration: mix: auto raises layers of one setting; set one calibration",
+    ),
+    Case(
+        "automatic_mix",
+        AUTO | {"metric": {"metric_cls": "NoMetric"}},
+        "metric.metric_cls: mix: auto needs a score (got 'NoMetric'); take a metric",
+    ),
+    Case(
+        "automatic_mix",
+        AUTO | {"metric.adjust": True},
+        "metric.adjust: cannot stand beside mix: auto; let auto write its rules, then adjust with mix: true",
+    ),
+    Case(
+        "automatic_mix",
+        AUTO | {"stages": ["gen_quant_profile", "flt_inference"]},
+        "stages: stop before use_quant_profile: mix: auto has no scores; add use_quant_profile",
+    ),
+    Case(
+        "automatic_mix",
+        AUTO | {"smart_search": {"max_drop": 0.1}},
+        "smart_search.max_drop: cannot stand beside mix: auto; give it as quantization.mix_goal",
+    ),
+    Case(
         "one_goal",
         {"quantization.mix": "auto", "quantization.mix_goal": {"score": 0.9, "max_drop": 0.1}},
         "quantization.mix_goal: should be exactly one of max_drop, score and latency_ms",
@@ -123,6 +165,17 @@ CASES = [
         "pre_quantized",
         {"network.model_type": "quantized", "network.input_model": "n.tflite", "quantization.mix": True},
         "quantization.mix: is not possible with a pre-quantized model",
+    ),
+    Case(
+        "pre_quantized",
+        {"network.model_type": "quantized", "network.input_model": "n.tflite", "metric.adjust": True},
+        "metric.adjust: is not possible with a pre-quantized model: its limits are stored; remove it",
+    ),
+    Case(
+        "pre_quantized",
+        {"network.model_type": "quantized", "network.input_model": "n.tflite", "quantization.equalization": True},
+        "quantization.equalization: is ignored: a pre-quantized model is not calibrated",
+        "warning",
     ),
     Case(
         "model_format", {"network.input_model": "net.pb"}, "network.input_model: should be an .onnx or a .tflite file"

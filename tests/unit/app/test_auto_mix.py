@@ -1,0 +1,113 @@
+"""The rules file of `mix: auto`, its goal as bounds, and the noise of layers."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pytest
+
+from slimai.app.auto_mix import rules_text
+from slimai.app.mix_ranking import SliceNoise, noise_by_node
+from slimai.config.diagnose import judge_values
+from slimai.quantizer.params import S8, QParams
+from slimai.quantizer.rules import parse_rules
+from slimai.search.candidate import Candidate, Outcome, outcome_from_json
+from slimai.search.choice import Bounds
+
+VALUES = {
+    "path": {"output_dir": "out", "image_dir": "images"},
+    "network": {"input_model": "net.onnx", "name": "net", "class": "Classification"},
+    "dataset": {"calibration_set": "calib.txt", "validation_set": "val.txt"},
+    "quantization": {"accuracy_level": 3, "mix": "auto", "mix_goal": {"max_drop": 0.01}},
+    "metric": {"metric_cls": "top1"},
+}
+
+
+@pytest.fixture(scope="module")
+def config():
+    found, problems = judge_values(VALUES)
+    assert problems == []
+    return found
+
+
+def outcome(*raised, score=0.9, method=None):
+    percent = None if method else Decimal("99.50")
+    return Outcome(Candidate(3, percent, method, "mix" if raised else "", raised), "full", score, score, 1.25)
+
+
+def test_the_file_tells_goal_scores_and_estimates(config):
+    base, mixed = outcome(score=0.8), outcome("a", "b", score=0.8951)
+    text = rules_text(config, Bounds(max_drop=0.01), mixed, base, 0.905)
+    assert text == (
+        "# net, level 3, range 99.5: nodes in 16 bit, found by mix=auto.\n"
+        "# goal:  max_drop 0.01, reached\n"
+        "# float: score 0.9050\n"
+        "# 8 bit: score 0.8000, 1.250 ms a frame (estimate)\n"
+        "# mixed: score 0.8951, 1.250 ms a frame (estimate), 2 nodes\n"
+        "# To use it, edited or not: the same command, with the words for mix and mix_goal replaced by\n"
+        "#   quantization.mix=true quantization.nodename_datatypes=mix_auto.yaml\n"
+        '- nodes:\n    - "a"\n    - "b"\n'
+        "  intypes: [s16]\n  outtypes: [s16]\n"
+    )
+
+
+def test_a_goal_that_is_missed_is_told_and_no_node_is_an_empty_list(config):
+    base = outcome(method="ImprovedMSE")
+    text = rules_text(config, Bounds(score=0.95), base, base, None)
+    assert "# goal:  score 0.95, NOT reached\n" in text
+    assert "calibration ImprovedMSE" in text
+    assert "# mixed: none: no node is in 16 bit\n" in text
+    assert parse_rules(text, "f").rules == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["/a/conv.0/Conv", "x[1]", "*", "a?b", 'quo"te', "line\nbreak", "tab\t", "Füße: #1", "!"]
+)
+def test_any_node_name_is_read_back_as_itself_alone(config, name):
+    (rule,) = parse_rules(rules_text(config, Bounds(score=0.5), outcome(name), outcome(), 0.9), "f").rules
+    assert (rule.reads, rule.writes) == (16, 16)
+    (pattern,) = rule.patterns
+    assert fnmatchcase(name, pattern)
+    assert not any(fnmatchcase(other, pattern) for other in ("other", "x1", "axb", name + "x"))
+
+
+def test_the_raised_nodes_survive_the_journal():
+    item = outcome("a", "b")
+    assert outcome_from_json(item.to_json("net")) == item
+    earlier = {key: value for key, value in outcome().to_json("net").items() if key != "raised"}
+    assert outcome_from_json(earlier).candidate.raised == ()
+
+
+@dataclass
+class Row:
+    layer: str
+    single_sqnr: float | None
+
+
+def test_the_noise_of_a_node_is_that_of_its_worst_output():
+    rows = (Row("L1", 20.0), Row("L1", 10.0), Row("L2", None), Row("L3", 0.0))
+    found = noise_by_node(rows, {"L1": "split", "L2": "host", "L3": "conv"})
+    assert found == pytest.approx({"split": 0.1, "conv": 1.0}, rel=1e-12)
+
+
+def test_scores_beside_boxes_are_seen_slice_by_slice():
+    rng = np.random.default_rng(0)
+    boxes, scores = rng.uniform(-100, 100, (2, 4, 50)), rng.uniform(0, 0.3, (2, 4, 50))
+    grid = QParams(S8, 0.8)
+    both = np.concatenate([boxes, scores], axis=1).astype(np.float32)
+    found = SliceNoise({"t": grid})
+    for image in both:  # image by image, as batches come
+        found.add({"t": image[None], "host": image[None]})
+    rounded = np.clip(np.rint(both.astype(np.float64) / 0.8), -128, 127) * 0.8
+    noise, signal = ((rounded - both) ** 2).sum(axis=(0, 2)), (both.astype(np.float64) ** 2).sum(axis=(0, 2))
+    by_channel = np.minimum(noise / signal, 1.0).mean()
+    by_place = np.minimum(((rounded - both) ** 2).sum(axis=(0, 1)) / (both.astype(np.float64) ** 2).sum(axis=(0, 1)), 1)
+    assert found.ratios() == pytest.approx({"t": max(by_channel, by_place.mean())}, rel=1e-5)
+    assert found.ratios()["t"] > 0.4, "half of the channels are lost, though the whole tensor has 47 dB"
+
+
+def test_slices_without_a_signal_and_long_axes_tell_nothing():
+    found = SliceNoise({"zero": QParams(S8, 1.0), "long": QParams(S8, 1.0)})
+    found.add({"zero": np.zeros((1, 3, 2), np.float32), "long": np.full((1, 5000), 0.4, np.float32)})
+    assert found.ratios() == {"zero": 0.0, "long": 0.0}

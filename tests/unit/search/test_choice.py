@@ -1,0 +1,62 @@
+"""What is delivered under the user's bounds; checked against every outcome one by one."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimai.search.candidate import Candidate, Outcome
+from slimai.search.choice import Bounds, choose
+
+
+def outcome(score, latency, status="full", variant=""):
+    candidate = Candidate(1, Decimal(100), variant=variant)
+    return Outcome(candidate, status, value=score, score=score, latency_ms=latency, images=4)
+
+
+BASE, SMALL, ALL = outcome(0.7, 1.0), outcome(0.85, 1.5, variant="mix2"), outcome(0.9, 3.0, variant="mix1")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "delivered", "note"),
+    [
+        (Bounds(), ALL, ""),
+        (Bounds(max_drop=0.05), SMALL, "the cheapest that keeps max_drop 0.05"),
+        (Bounds(score=0.85), SMALL, "the cheapest that keeps score 0.85"),
+        (Bounds(score=0.86), ALL, ""),
+        (Bounds(latency_limit=2.0), SMALL, "the best that keeps latency_limit 2 ms"),
+        (Bounds(score=0.8, latency_limit=1.2), ALL, "no candidate keeps score 0.8 and latency_limit 1.2 ms: the best "),
+        (Bounds(score=0.95), ALL, "no candidate keeps score 0.95: the best score is delivered"),
+    ],
+)
+def test_the_bounds_choose(bounds, delivered, note):
+    found = choose([BASE, ALL, SMALL], bounds, 0.9)
+    assert found.winner is ALL
+    assert found.delivered is delivered
+    assert found.note.startswith(note)
+    assert bool(found.note) == bool(note)
+
+
+def test_a_partial_outcome_keeps_nothing():
+    partial = outcome(0.99, 0.5, status="partial")
+    assert not Bounds(score=0.1).kept_by(partial, 0.9)
+    assert choose([partial, BASE], Bounds(score=0.1), 0.9).delivered is BASE
+
+
+outcomes = st.lists(
+    st.builds(outcome, st.floats(0, 1), st.floats(0.1, 9), st.sampled_from(["full", "partial"])), max_size=6
+)
+
+
+@given(outcomes, st.floats(0, 1))
+def test_nothing_cheaper_reaches_the_score(found, least):
+    delivered = choose(found, Bounds(score=least), 0.5).delivered
+    reaching = [item.latency_ms for item in found if item.status == "full" and item.score >= least]
+    if reaching:
+        assert delivered.score >= least
+        assert delivered.latency_ms == min(reaching)
+    else:
+        full = [item.score for item in found if item.status == "full"]
+        assert (delivered is None) == (not full)
+        assert delivered is None or delivered.score == max(full)
