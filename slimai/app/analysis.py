@@ -84,11 +84,26 @@ class Inspection:
         if delivered is None:
             return
         item = self.quantizer(delivered.candidate)
-        findings = self._analyse(item, validation, late=bool(state.cut_short))
-        if self.dumps.level >= LAYERS:
-            self.dumps.similarity(findings.analyser.rows())
-        self._report(item, findings, self._worst(item, validation))
-        item.release()
+        late = bool(state.cut_short)
+        key = self._key(item, late=late)
+        if self.dumps.level >= LAYERS or document.saved_key(self.delivery.output) != key:
+            findings = self._analyse(item, validation, late=late)
+            if self.dumps.level >= LAYERS:
+                self.dumps.similarity(findings.analyser.rows())
+            self._save(item, findings, self._worst(item, validation), key)
+            item.release()
+        from slimai.report.page import write_page
+
+        write_page(self.delivery.output)
+
+    def _key(self, item: QuantizedCandidate, *, late: bool) -> str:
+        """Return the hash of what the analysis depends on: an equal one is not made again."""
+        from slimai.app.content import content_keys
+        from slimai.artifacts.cache import content_key
+
+        keys = content_keys(self.job, self.quantizer.edits)
+        every = self.dumps.level >= LAYERS
+        return content_key(keys.score, keys.plan, item.candidate, item.key, late, every, config_text(self.job.config))
 
     def _fixed_outputs(self, validation: Validation, state: SearchState) -> None:
         """Write every candidate's fixed-point outputs; equal integers are run once."""
@@ -189,8 +204,7 @@ class Inspection:
             pairs.append(pair(self.job.metric, validation.samples[index], reason, (outputs[0], outputs[1])))
         return pairs
 
-    def _report(self, item: QuantizedCandidate, findings: Findings, pairs: list[Pair]) -> None:
-        from slimai.report.page import write_page
+    def _save(self, item: QuantizedCandidate, findings: Findings, pairs: list[Pair], key: str) -> None:
         from slimai.simulator.cost import estimate
 
         config = self.job.config
@@ -199,6 +213,7 @@ class Inspection:
         document.save(
             self.delivery.output,
             {
+                "key": key,
                 "profile": f"{item.candidate.profile(self.dumps.name)}.yaml",
                 "level": item.candidate.level,
                 "analysed": findings.analyser.images,
@@ -214,7 +229,6 @@ class Inspection:
                 "notes": [f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions],
             },
         )
-        write_page(self.delivery.output)
 
 
 def fixed_batches(program: Program, validation: Validation) -> Iterator[tuple[list[Any], Arrays]]:

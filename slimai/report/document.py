@@ -137,6 +137,15 @@ def load(folder: Path) -> Document:
     return found
 
 
+def saved_key(folder: Path) -> str | None:
+    """Return the key that the document of the run in `folder` was saved with; None where there is no such document."""
+    try:
+        key = load(folder).get("key")
+    except InputError:
+        return None
+    return key if isinstance(key, str) else None
+
+
 def load_run(folder: Path) -> Document:
     """Return the run.json of the run in `folder`; raises InputError."""
     path = folder / "run.json"

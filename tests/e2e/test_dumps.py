@@ -234,6 +234,20 @@ def test_blobs_of_candidates_that_are_gone_go_with_their_profiles(job, tmp_path)
     assert len(list((tmp_path / "mobilenet_v2_98").glob("*.blob"))) == 4
 
 
+def test_an_analysis_is_made_again_only_when_something_has_changed(job, tmp_path, monkeypatch):
+    from slimai.app.analysis import Inspection
+
+    made = []
+    monkeypatch.setattr(
+        Inspection, "_analyse", lambda self, *a, plain=Inspection._analyse, **k: made.append(1) or plain(self, *a, **k)
+    )
+    for words, count in [((), 1), ((), 1), (("target.acc_bits=24",), 2), ((), 3)]:
+        job(0, 'quantization.range="99:99"', *words, output=tmp_path, count=4)
+        assert len(made) == count
+        saved = json.loads((tmp_path / ".slimai" / "report.json").read_text())
+        assert len(saved["pictures"]) == 4
+
+
 def test_images_of_one_name_are_refused_before_anything_is_written(job, images, tmp_path):
     (images / "twin").mkdir()
     shutil.copy(images / "images" / "val_000.png", images / "twin" / "val_000.png")

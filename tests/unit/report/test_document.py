@@ -56,6 +56,14 @@ def test_other_files_are_refused(tmp_path, text, part):
     assert str(tmp_path) in str(error.value)
 
 
+def test_the_key_of_a_document(tmp_path):
+    assert document.saved_key(tmp_path) is None
+    document.save(tmp_path, EMPTY)
+    assert document.saved_key(tmp_path) is None
+    document.save(tmp_path, {**EMPTY, "key": "abc"})
+    assert document.saved_key(tmp_path) == "abc"
+
+
 @pytest.mark.parametrize("text", [None, "{", "{}", '{"candidates": 3}'])
 def test_a_folder_without_results_is_refused(tmp_path, text):
     if text is not None:
