@@ -17,9 +17,12 @@ from slimai.metrics.base import Metric, Record
 from slimai.metrics.scores import quick_score
 
 FIRST_RUNG = 8
-GROWTH = 2
+# GROWTH, CONFIDENCE and PRIOR_IMAGES are the cheapest that kept 9 of 10 races within 0.005 of the exhaustive winner
+# on six tables of three labelled networks (benchmarks/racing.py, docs/search.md)
+GROWTH = 1.5
 CONFIDENCE = 2.5  # standard errors of a one-sided decision; many pairs are decided, so more than the usual two
 RESAMPLES = 48
+SCORE_RANGE = 1.0
 PRIOR_IMAGES = 1.0  # one imaginary image on which the pair differs by half of the score range
 
 
@@ -29,7 +32,7 @@ def rungs(images: int) -> list[int]:
     size = FIRST_RUNG
     while size < images:
         sizes.append(size)
-        size *= GROWTH
+        size = int(size * GROWTH)
     return [*sizes, images]
 
 
@@ -66,11 +69,12 @@ def behind(
 def paired_differences(values: NDArray[np.float64], leader: int) -> list[tuple[float, float]]:
     """Return (mean, standard error) of each row minus the leader's row; values is `[candidates, images]`.
 
-    One imaginary image keeps the error above zero where two candidates agree on everything so far.
+    One imaginary image keeps the error above zero where two candidates agree on everything so far; while all
+    candidates agree on all images, it differs by half of the whole score range, so that nobody is dropped.
     """
     gaps = values - values[leader]
     count = gaps.shape[1]
-    spread = float(values.max() - values.min()) / 2
+    spread = (float(values.max() - values.min()) or SCORE_RANGE) / 2
     means = gaps.mean(axis=1)
     squares = ((gaps - means[:, None]) ** 2).sum(axis=1) + PRIOR_IMAGES * spread**2
     errors = np.sqrt(squares / (count + PRIOR_IMAGES - 1) / count)

@@ -1,0 +1,237 @@
+"""How close racing comes to the exhaustive winner, and how many forwards it spends, on labelled networks.
+
+Usage: SLIMAI_SHARED=../shared python benchmarks/racing.py RECORDS [--networks a,b] [--seeds 10] [--constants]
+
+Every candidate (levels 0-3 x 8 ranges 93..100) is scored once on all images; its records are kept in the folder
+RECORDS, and a later call takes them from there. The races are then the real strategy over an executor that serves
+stored records, so that ten seeds cost no forward. --constants repeats the table for other constants of
+slimai/search/race.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+NETWORKS = ("kws_dscnn", "resnet20_cifar10", "mobilenet_v1_imagenet")
+LEVELS, FIRST, LAST = (0, 1, 2, 3), 93, 100
+# CONFIDENCE, GROWTH, PRIOR_IMAGES
+CONSTANTS = (
+    (1.5, 2, 1.0),
+    (2.0, 2, 1.0),
+    (2.5, 2, 1.0),
+    (3.0, 2, 1.0),
+    (2.5, 2, 0.25),
+    (2.5, 2, 2.0),
+    (2.0, 3, 1.0),
+    (2.5, 3, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate with its records on all images, in image order."""
+
+    candidate: Any
+    key: str
+    latency_ms: float | None
+    records: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a race wants to know of a quantized candidate."""
+
+    key: str
+    latency_ms: float | None
+
+
+@dataclass(frozen=True)
+class Race:
+    """score: the winner's score on all images. images: those run, each of each distinct candidate once."""
+
+    score: float
+    images: int
+    finalists: int
+
+
+class Stored:
+    """Serves units from stored records and counts the images."""
+
+    def __init__(self, table: Sequence[Scored]) -> None:
+        self._rows = {item.candidate: item.records for item in table}
+        self.images = 0
+
+    def stream(self, units: Iterable[Any], on_batch: Any) -> Iterator[Any]:
+        """Yield the stored records of each unit."""
+        from slimai.search.units import Measured
+
+        for unit in units:
+            self.images += len(unit.indices)
+            on_batch(len(unit.indices))
+            yield Measured(tuple(self._rows[unit.candidate][index] for index in unit.indices), complete=True)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def config_of(name: str, work: Path, images: int) -> Any:
+    """Return the preset's configuration with the 32 candidates."""
+    from accuracy import preset
+
+    config = preset(name, work)
+    data = config.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    data["quantization"] |= {"accuracy_level": list(LEVELS), "range": f"{FIRST}:{LAST}:1"}
+    if images:
+        data["dataset"]["validation_count"] = images
+    return type(config).model_validate(data, context={"base": Path(__file__).resolve().parents[1]})
+
+
+def scored(name: str, folder: Path, work: Path, images: int) -> tuple[Any, list[Scored]]:
+    """Return (metric, every candidate with its records); what RECORDS lacks is measured and kept there."""
+    from slimai.app.float_pass import calibrate, reference
+    from slimai.app.prepare import prepare
+    from slimai.app.quantize import FloatNetworks, Quantizer, candidates
+    from slimai.artifacts.cache import Cache
+    from slimai.search.events import Silent
+    from slimai.search.records import load_records, save_records
+    from slimai.search.units import Unit, measure
+
+    config = config_of(name, work, images)
+    job = prepare(config)
+    networks = FloatNetworks(job, lambda graph: calibrate(job, graph, Cache(folder / "cache"), Silent(), threads=1))
+    quantizer = Quantizer(job, networks, 1)
+    validation = None
+    count = len(job.validation)
+    everything = tuple(range(count))
+    table = []
+    for candidate in candidates(config):
+        item = quantizer(candidate)
+        path = folder / f"{name}-{count}-{item.key[:16]}.npz"
+        records = tuple(load_records(path))
+        if len(records) != count:
+            before = time.perf_counter()
+            validation = validation or reference(job, work / "spill" / name, Silent(), threads=1)
+            records = measure(Unit(candidate, everything), item.runner(), validation, job.metric).records
+            save_records(path, records)
+            score = job.metric.combine(records).score
+            print(
+                f"{name} L{candidate.level} {candidate.label}: {score:.4f} ({time.perf_counter() - before:.1f} s)",
+                flush=True,
+            )
+        table.append(Scored(candidate, item.key, item.latency_ms, records))
+        item.release()
+    return job.metric, table
+
+
+def race(metric: Any, table: Sequence[Scored], seed: int) -> Race:
+    """Return how the race of this seed ends."""
+    from slimai.artifacts.journal import Journal
+    from slimai.search.evaluate import Validation
+    from slimai.search.events import Silent
+    from slimai.search.loop import SearchSetup, search
+
+    stored = Stored(table)
+    prepared = {item.candidate: Prepared(item.key, item.latency_ms) for item in table}
+    samples: Any = table[0].records  # only their number matters here
+    nothing: Any = None
+    with tempfile.TemporaryDirectory() as name:
+        setup = SearchSetup(
+            candidates=tuple(item.candidate for item in table),
+            prepare=prepared.__getitem__,
+            executor=stored,
+            validation=Validation(samples, nothing, nothing, (), 1),
+            metric=metric,
+            score_key="s" * 64,
+            plan_key="p" * 64,
+            journal=Journal(Path(name) / "journal.jsonl"),
+            records_dir=Path(name) / "records",
+            reporter=Silent(),
+            network="net",
+            strategy="racing",
+            seed=seed,
+        )
+        state = search(setup)
+    best = state.best
+    assert best is not None
+    assert best.score is not None
+    finalists = len({item.key for item in state.outcomes if item.status == "full"})
+    return Race(best.score, stored.images, finalists)
+
+
+def races(name: str, metric: Any, table: Sequence[Scored], seeds: int) -> dict[str, Any]:
+    """Return the row of a network: gaps to the exhaustive winner and forwards over the seeds."""
+    distinct = {item.key: item for item in table}
+    best = max(float(metric.combine(item.records).score) for item in distinct.values())
+    found = [race(metric, table, seed) for seed in range(seeds)]
+    gaps = [best - item.score for item in found]
+    return {
+        "network": name,
+        "images": len(table[0].records),
+        "distinct": len(distinct),
+        "best": best,
+        "within": sum(gap <= 0.005 + 1e-12 for gap in gaps),
+        "worst_gap": max(gaps),
+        "mean_gap": float(np.mean(gaps)),
+        "exhaustive": len(distinct) * len(table[0].records),
+        "forwards": float(np.mean([item.images for item in found])),
+        "finalists": float(np.mean([item.finalists for item in found])),
+    }
+
+
+def show(row: dict[str, Any], seeds: int, label: str = "") -> None:
+    """Print one row of the table."""
+    share = row["forwards"] / row["exhaustive"]
+    within = f"{row['within']}/{seeds}"
+    print(
+        f"| {label}{row['network']} | {row['images']} | {row['distinct']} | {row['best']:.4f} | {within} |"
+        f" {row['mean_gap']:.4f} | {row['worst_gap']:.4f} | {row['exhaustive']} | {row['forwards']:.0f} ({share:.0%}) |"
+        f" {row['finalists']:.1f} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Score what is missing, race, print the tables."""
+    from slimai.search import race as constants
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("records", type=Path)
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--images", type=int, default=0, help="validation images a network (0: all)")
+    parser.add_argument("--constants", action="store_true")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as work:
+        tables = {n: scored(n, given.records, Path(work), given.images) for n in given.networks.split(",")}
+    print(
+        "| network | images | distinct | best | within 0.005 | mean gap | worst gap | exhaustive | racing | finalists |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, (metric, table) in tables.items():
+        rows.append(races(name, metric, table, given.seeds))
+        show(rows[-1], given.seeds)
+    if given.constants:
+        for confidence, growth, prior in CONSTANTS:
+            constants.CONFIDENCE, constants.GROWTH, constants.PRIOR_IMAGES = confidence, growth, prior
+            for name, (metric, table) in tables.items():
+                show(races(name, metric, table, given.seeds), given.seeds, f"{confidence}/{growth}/{prior} ")
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
