@@ -71,6 +71,29 @@ def depthwise_nine(x: Any, weight: Any, first: Any, strides: Any, dilations: Any
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def depthwise_nine_wide(x: Any, weight: Any, first: Any, strides: Any, dilations: Any, acc: Any) -> None:
+    """Write sums as `depthwise_nine` does, weight and acc float64: exact below 2**53."""
+    w0, w1, w2, w3, w4 = weight[0], weight[1], weight[2], weight[3], weight[4]
+    w5, w6, w7, w8 = weight[5], weight[6], weight[7], weight[8]
+    for oy in range(acc.shape[0]):
+        top = (first + oy) * strides[0]
+        middle, bottom = top + dilations[0], top + 2 * dilations[0]
+        for ox in range(acc.shape[1]):
+            left = ox * strides[1]
+            centre, right = left + dilations[1], left + 2 * dilations[1]
+            a0, a1, a2 = x[top, left], x[top, centre], x[top, right]
+            a3, a4, a5 = x[middle, left], x[middle, centre], x[middle, right]
+            a6, a7, a8 = x[bottom, left], x[bottom, centre], x[bottom, right]
+            total = acc[oy, ox]
+            for c in range(acc.shape[2]):
+                s0 = np.float64(np.int32(a0[c])) * w0[c] + np.float64(np.int32(a1[c])) * w1[c]
+                s1 = np.float64(np.int32(a2[c])) * w2[c] + np.float64(np.int32(a3[c])) * w3[c]
+                s2 = np.float64(np.int32(a4[c])) * w4[c] + np.float64(np.int32(a5[c])) * w5[c]
+                s3 = np.float64(np.int32(a6[c])) * w6[c] + np.float64(np.int32(a7[c])) * w7[c]
+                total[c] = (s0 + s1) + (s2 + s3) + np.float64(np.int32(a8[c])) * w8[c]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def depthwise_nine_flat(x: Any, weight: Any, first: Any, row_steps: Any, taps: Any, acc: Any) -> None:
     """Write 3 x 3 depthwise sums with pixels and channels as one axis: for few channels.
 

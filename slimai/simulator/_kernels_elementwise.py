@@ -30,6 +30,23 @@ def table_sum(a: Any, low_a: Any, table_a: Any, b: Any, low_b: Any, table_b: Any
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def scaled_sum(a: Any, za: Any, ka: Any, b: Any, zb: Any, kb: Any, shifts: Any, acc: Any) -> None:
+    """Write A + sign * B with A = round_half_up((a - za) * ka) / 2**shift, ties away from zero; B likewise.
+
+    ka, kb: float64, products exact and at most 2**30. shifts: int32, the right shift of a and its rounding
+    term, those of b, sign. acc: int32.
+    """
+    right_a, half_a, right_b, half_b, sign = shifts[0], shifts[1], shifts[2], shifts[3], shifts[4]
+    odd_a, odd_b = np.int32(half_a > 0), np.int32(half_b > 0)
+    for i in range(a.size):
+        x = np.int32(np.floor(np.float64(np.int32(a[i]) - za) * ka + 0.5))
+        y = np.int32(np.floor(np.float64(np.int32(b[i]) - zb) * kb + 0.5))
+        x = np.int32(np.int32(x + half_a) - np.int32(np.int32(x >> np.int32(31)) & odd_a))
+        y = np.int32(np.int32(y + half_b) - np.int32(np.int32(y >> np.int32(31)) & odd_b))
+        acc[i] = np.int32(np.int32(x >> right_a) + np.int32(np.int32(y >> right_b) * sign))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def centred_product(a: Any, za: Any, b: Any, zb: Any, acc: Any) -> None:
     """Write (a - za) * (b - zb) into acc (int32 or int64)."""
     for i in range(a.size):

@@ -16,10 +16,12 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 ROWS = 6  # rows of a register tile
+WIDE_ROWS = 2  # the same where each sum takes two registers
 BLOCK = 16  # columns of a register tile: two vectors of eight sums
 _LANES = 8
 _SHORT, _WORD, _INDEX = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _SHORTS, _SUMS = ir.VectorType(_SHORT, 2 * _LANES), ir.VectorType(_WORD, _LANES)
+_DOUBLES = ir.VectorType(ir.DoubleType(), _LANES)
 
 AVAILABLE = bool(binding.get_host_cpu_features().get("avx2", False))
 
@@ -34,11 +36,14 @@ def pack(matrix: NDArray[Any]) -> NDArray[np.int16]:
 
 
 class _TileCode:
-    """Emits the code of one register tile; totals[row][part] are the running sums of 8 columns each."""
+    """Emits the code of one register tile of rows x 16; totals[row][part] are the running sums of 8 columns each."""
+
+    rows = ROWS
 
     def __init__(self, builder: Any, a: Any, a_at: Any, a_step: Any, b: Any, b_at: Any) -> None:
         self.builder = builder
-        self.left = [self._at(a, builder.add(a_at, builder.mul(a_step, _INDEX(row))), _SHORT) for row in range(ROWS)]
+        places = [builder.add(a_at, builder.mul(a_step, _INDEX(row))) for row in range(self.rows)]
+        self.left = [self._at(a, place, _SHORT) for place in places]
         self.right = self._at(b, b_at, _SHORT)
         kind = ir.FunctionType(_SUMS, (_SHORTS, _SHORTS))
         insert: Any = cgutils.get_or_insert_function
@@ -56,7 +61,7 @@ class _TileCode:
         builder.position_at_end(body)
         step = builder.phi(_INDEX)
         step.add_incoming(_INDEX(0), before)
-        totals = [[builder.phi(_SUMS) for _ in range(2)] for _ in range(ROWS)]
+        totals = [[builder.phi(_SUMS) for _ in self.zeros()] for _ in range(self.rows)]
         grown = self._grow(step, totals)
         following = builder.add(step, _INDEX(1))
         step.add_incoming(following, body)
@@ -68,8 +73,12 @@ class _TileCode:
         builder.position_at_end(after)
         return grown
 
+    def zeros(self) -> range:
+        """Return one index for each vector of totals that a row keeps."""
+        return range(2)
+
     def _grow(self, step: Any, totals: list[list[Any]]) -> list[list[Any]]:
-        """Emit one pair: two vectors of weights, each row's pair in every lane, twelve multiply-adds."""
+        """Emit one pair: two vectors of weights, each row's pair in every lane, two multiply-adds a row."""
         builder = self.builder
         at = builder.mul(step, _INDEX(2 * BLOCK))
         columns = [
@@ -83,31 +92,62 @@ class _TileCode:
             single = builder.insert_element(nowhere, pair, _WORD(0))
             spread = builder.shuffle_vector(single, nowhere, ir.Constant(_SUMS, None))
             both = builder.bitcast(spread, _SHORTS)
-            grown.append(
-                [builder.add(old, builder.call(self.multiply_add, (both, weights))) for old, weights in
-                 zip(sums, columns, strict=True)]
-            )  # fmt: skip
+            grown.append(self._sums(sums, [builder.call(self.multiply_add, (both, weights)) for weights in columns]))
         return grown
+
+    def _sums(self, old: list[Any], found: list[Any]) -> list[Any]:
+        return [self.builder.add(total, part) for total, part in zip(old, found, strict=True)]
+
+    def finished(self, totals: list[Any]) -> list[Any]:
+        """Return a row's two vectors of eight sums as they are stored."""
+        return totals
 
     def store(self, totals: list[list[Any]], c: Any, c_at: Any, c_step: Any) -> None:
         """Emit the stores of all rows, ascending."""
         builder = self.builder
         for row, sums in enumerate(totals):
             base = builder.add(c_at, builder.mul(c_step, _INDEX(row)))
-            for part, value in enumerate(sums):
-                builder.store(value, self._at(c, builder.add(base, _INDEX(part * _LANES)), _SUMS), align=4)
+            for part, value in enumerate(self.finished(sums)):
+                place = self._at(c, builder.add(base, _INDEX(part * _LANES)), value.type)
+                builder.store(value, place, align=4)
 
 
-def _tile_intrinsic(_typing: Any, *arguments: Any) -> Any:
-    """Set 6 x 16 sums c[c_at + r * c_step + j] of 6 rows of a with one block of b.
+class _WideTileCode(_TileCode):
+    """Sums beyond 32 bits: of every pair's sum p, p itself modulo 2**32 and p >> 16 are added up.
+
+    With H the total of p >> 16, the sum is 2**16 * H + the total of p's low halves; that is not negative and below
+    2**32, so it is what the wrapped total W leaves: (W - 2**16 * H) modulo 2**32.
+    """
+
+    rows = WIDE_ROWS
+
+    def zeros(self) -> range:
+        return range(4)
+
+    def _sums(self, old: list[Any], found: list[Any]) -> list[Any]:
+        half = ir.Constant(_SUMS, [16] * _LANES)
+        return super()._sums(old, [*found, *(self.builder.ashr(part, half) for part in found)])
+
+    def finished(self, totals: list[Any]) -> list[Any]:
+        builder, half = self.builder, ir.Constant(_SUMS, [16] * _LANES)
+        scale = ir.Constant(_DOUBLES, [65536.0] * _LANES)
+        found = []
+        for whole, high in zip(totals[:2], totals[2:], strict=True):
+            low = builder.uitofp(builder.sub(whole, builder.shl(high, half)), _DOUBLES)
+            found.append(builder.fadd(builder.fmul(builder.sitofp(high, _DOUBLES), scale), low))
+        return found
+
+
+def _tile_intrinsic(code: type[_TileCode], *arguments: Any) -> Any:
+    """Set rows x 16 sums c[c_at + r * c_step + j] of the tile's rows of a with one block of b.
 
     Arguments: a, a_at, a_step, b, b_at, pairs, c, c_at, c_step; offsets and steps in elements.
     """
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         a, b, c = (context.make_array(sig.args[at])(context, builder, args[at]).data for at in (0, 3, 6))
-        code = _TileCode(builder, a, args[1], args[2], b, args[4])
-        code.store(code.loop(args[5]), c, args[7], args[8])
+        tile = code(builder, a, args[1], args[2], b, args[4])
+        tile.store(tile.loop(args[5]), c, args[7], args[8])
         return context.get_dummy_value()
 
     return types.void(*arguments), emit
@@ -115,10 +155,16 @@ def _tile_intrinsic(_typing: Any, *arguments: Any) -> Any:
 
 def _declared(_typing: Any, a: Any, a_at: Any, a_step: Any, b: Any, b_at: Any, pairs: Any, c: Any, c_at: Any, c_step: Any) -> Any:  # noqa: E501  # fmt: skip
     """See `_tile_intrinsic`; Numba wants the arguments by name."""
-    return _tile_intrinsic(_typing, a, a_at, a_step, b, b_at, pairs, c, c_at, c_step)
+    return _tile_intrinsic(_TileCode, a, a_at, a_step, b, b_at, pairs, c, c_at, c_step)
+
+
+def _declared_wide(_typing: Any, a: Any, a_at: Any, a_step: Any, b: Any, b_at: Any, pairs: Any, c: Any, c_at: Any, c_step: Any) -> Any:  # noqa: E501  # fmt: skip
+    """See `_tile_intrinsic`; Numba wants the arguments by name."""
+    return _tile_intrinsic(_WideTileCode, a, a_at, a_step, b, b_at, pairs, c, c_at, c_step)
 
 
 _tile: Any = intrinsic(_declared)
+_wide_tile: Any = intrinsic(_declared_wide)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -134,3 +180,15 @@ def multiply(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
         for row in range(0, rows, ROWS):
             place = row * columns + block * BLOCK
             _tile(flat_a, row * a.shape[1], a.shape[1], flat_b, block * pairs * 2 * BLOCK, pairs, acc, place, columns)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def multiply_wide(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
+    """Write what `multiply` does into acc, flat float64, for sums of any size; weights within -32767..32767."""
+    blocks, pairs = packed.shape[0], packed.shape[1]
+    flat_a, flat_b = a.reshape(-1), packed.reshape(-1)
+    for block in range(blocks - 1, -1, -1):
+        at = block * pairs * 2 * BLOCK
+        for row in range(0, rows, WIDE_ROWS):
+            place = row * columns + block * BLOCK
+            _wide_tile(flat_a, row * a.shape[1], a.shape[1], flat_b, at, pairs, acc, place, columns)

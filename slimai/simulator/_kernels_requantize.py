@@ -67,6 +67,27 @@ def two_step_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any, high:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def two_step_halves_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write what `two_step_rows` does where sum * m needs more bits than a float64 has.
+
+    m = high * 2**16 + low, so (sum * m + 2**30) >> 31 = floor((sum * high + floor(sum * low / 2**16 + 2**14)) / 2**15),
+    exact while |sum| < 2**37. tables, float64: bias, limit of the sum, high, low / 2**16. shifts: see `two_step_rows`.
+    """
+    bias, limit, upper, lower = tables[0], tables[1], tables[2], tables[3]
+    right, half, odd = shifts[0], shifts[1], shifts[2]
+    for row in range(acc.shape[0]):
+        source, target = acc[row], out[row]
+        for c in range(acc.shape[1]):
+            total = np.float64(source[c]) + bias[c]
+            total = min(max(total, -limit[c]), limit[c])
+            rest = np.floor(total * lower[c] + 16384.0)
+            value = np.int32(np.floor((total * upper[c] + rest) * 2.0**-15))
+            value = np.int32(np.int32(value + half[c]) - np.int32(np.int32(value >> np.int32(31)) & odd[c]))
+            value = np.int32(np.int32(value >> np.int32(right[c] & 31)) + zero)
+            target[c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def two_step_wide_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's two roundings in int64, for |acc + bias| < 2**31 and any shift.
 

@@ -37,6 +37,9 @@ def depthwise_nine(x: Any, weight: Any, first: Any, strides: Any, dilations: Any
     depthwise_any(x, weight.reshape(3, 3, -1), first, strides, dilations, acc)
 
 
+depthwise_nine_wide = depthwise_nine
+
+
 def depthwise_nine_flat(x: Any, weight: Any, first: Any, row_steps: Any, taps: Any, acc: Any) -> None:
     """Write 3 x 3 depthwise sums with pixels and channels as one axis."""
     length = acc.shape[1]

@@ -22,6 +22,15 @@ def table_sum(a: Any, low_a: Any, table_a: Any, b: Any, low_b: Any, table_b: Any
     acc[...] = table_a[a.astype(np.int64) - low_a] + table_b[b.astype(np.int64) - low_b]
 
 
+def scaled_sum(a: Any, za: Any, ka: Any, b: Any, zb: Any, kb: Any, shifts: Any, acc: Any) -> None:
+    """Write A + sign * B with A = round_half_up((a - za) * ka) / 2**shift, ties away from zero; B likewise."""
+    parts = []
+    for values, zero, factor, right, half in ((a, za, ka, *shifts[:2]), (b, zb, kb, *shifts[2:4])):
+        rounded = np.floor((values.astype(np.float64) - zero) * factor + 0.5).astype(np.int64)
+        parts.append((rounded + half - ((rounded < 0) & (half > 0))) >> right)
+    acc[...] = parts[0] + shifts[4] * parts[1]
+
+
 def centred_product(a: Any, za: Any, b: Any, zb: Any, acc: Any) -> None:
     """Write (a - za) * (b - zb) into acc."""
     acc[...] = (a.astype(np.int64) - za) * (b.astype(np.int64) - zb)

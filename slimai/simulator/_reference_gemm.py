@@ -12,3 +12,8 @@ def multiply(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
     blocks, pairs = packed.shape[:2]
     matrix = packed.transpose(1, 3, 0, 2).reshape(2 * pairs, blocks * packed.shape[2])[:, :columns]
     acc[: rows * columns] = (a[:rows].astype(np.int64) @ matrix.astype(np.int64)).reshape(-1)
+
+
+def multiply_wide(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
+    """Write what `multiply` does into acc, flat float64."""
+    multiply(a, rows, packed, columns, acc)

@@ -31,6 +31,15 @@ def two_step_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any, high:
     out[...] = np.clip(value + zero, low, high)
 
 
+def two_step_halves_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write what `two_step_rows` does, with m = tables[2] * 2**16 + tables[3] * 2**16, in int64."""
+    total = np.clip(acc + tables[0], -tables[1], tables[1]).astype(np.int64)
+    upper, lower = tables[2].astype(np.int64), (tables[3] * 65536.0).astype(np.int64)
+    value = (total * upper + ((total * lower + (1 << 30)) >> 16)) >> 15
+    value = (value + shifts[1] - ((value < 0) & (shifts[2] > 0))) >> shifts[0]
+    out[...] = np.clip(value + zero, low, high)
+
+
 def two_step_wide_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's requantization of accumulator rows, in int64."""
     bias, left, factor, half, right = tables

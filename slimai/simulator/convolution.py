@@ -66,7 +66,7 @@ class Convolution:
             reach = float((weight_sum * largest(x)).max(initial=0))
             share = self.outputs // group
             matrices = values.transpose(2, 3, 1, 0).reshape(-1, group, share)
-            self.products = [Product(matrices[:, index], largest(x), reach, self.pool) for index in range(group)]
+            self.products = [Product(matrices[:, index], x, reach, self.pool) for index in range(group)]
         self.rows = RowRequantizer(requantizer, bias, limit, self.outputs)
 
     def _prepare_depthwise(self, values: NDArray[np.int64], reach: float) -> None:
@@ -165,11 +165,12 @@ class Convolution:
             return
 
         window, width = self.window, out.shape[2]
-        kernel, taps = _kernels_conv.depthwise_any, self.taps
-        if self.dtype == np.float64:
-            kernel = _kernels_conv.depthwise_wide
-        elif window.kernel == (3, 3):
-            kernel, taps = _kernels_conv.depthwise_nine, taps.reshape(9, -1)
+        wide, taps = self.dtype == np.float64, self.taps
+        if window.kernel == (3, 3):
+            kernel = _kernels_conv.depthwise_nine_wide if wide else _kernels_conv.depthwise_nine
+            taps = taps.reshape(9, -1)
+        else:
+            kernel = _kernels_conv.depthwise_wide if wide else _kernels_conv.depthwise_any
         lines = min(max(1, _TILE_ELEMENTS // (width * self.outputs)), out.shape[1])
         scratch = self.pool.empty((lines, width, self.outputs), self.dtype)
         for picture, target in zip(x, out, strict=True):

@@ -1,31 +1,44 @@
 """Exact products of integer rows with a constant integer matrix: picks the fastest engine that is proven exact.
 
-* 16-bit pairs (`_kernels_gemm`): rows and weights in int16, sums below 2**31; x86 with AVX2.
+* 16-bit pairs (`_kernels_gemm.multiply`): rows and weights in int16, sums below 2**31; x86 with AVX2.
+* Wide pairs (`_kernels_gemm.multiply_wide`): the same operands, sums of any size.
 * BLAS in float32 (float64): sums below 2**24 (2**53), where no partial sum is ever rounded.
 * NumPy int64 otherwise.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import exact_dtype
 from slimai.simulator.pool import BufferPool
 
 Array = NDArray[Any]
+Engine = Literal["pairs", "wide", "blas"]
 INT16_HIGH = (1 << 15) - 1
 INT32_EXACT = float((1 << 31) - 1)
+MOST_WIDE = 1 << 16  # depth: the low halves of that many pairs add up to less than 2**32
 
 
-def fits_pairs(matrix: NDArray[np.int64], largest_row: int, reach: float) -> bool:
-    """Return whether the 16-bit engine is exact for these weights and rows of magnitude up to `largest_row`.
+def centred_range(params: QParams) -> tuple[int, int]:
+    """Return the least and the largest integer of these parameters after the zero point is taken away."""
+    return params.dtype.low - params.zero_point, params.dtype.high - params.zero_point
 
-    The least int16 is left out: two products of it would overflow one pair.
+
+def pair_engine(matrix: NDArray[np.int64], rows: tuple[int, int], reach: float) -> Engine:
+    """Return the engine for rows within these inclusive ends and sums of magnitude up to `reach`.
+
+    The least int16 is left out of the weights: two products of it by itself would overflow one pair.
     """
-    return largest_row <= INT16_HIGH and int(np.abs(matrix).max(initial=0)) <= INT16_HIGH and reach <= INT32_EXACT
+    if rows[0] < -INT16_HIGH - 1 or rows[1] > INT16_HIGH or np.abs(matrix).max(initial=0) > INT16_HIGH:
+        return "blas"
+    if reach <= INT32_EXACT:
+        return "pairs"
+    return "wide" if matrix.shape[0] <= MOST_WIDE else "blas"
 
 
 class Product:
@@ -33,30 +46,31 @@ class Product:
 
     Args:
         matrix: [K, C] int64 weights.
-        largest_row: largest magnitude of a row's element (its zero point taken away).
+        x: parameters of the rows, whose elements are integers minus the zero point.
         reach: proven bound of |sum|.
         pool: memory for rows and sums.
     """
 
-    def __init__(self, matrix: NDArray[np.int64], largest_row: int, reach: float, pool: BufferPool) -> None:
+    def __init__(self, matrix: NDArray[np.int64], x: QParams, reach: float, pool: BufferPool) -> None:
         self.depth, self.columns = matrix.shape
         self._pool = pool
-        self._packed: NDArray[np.int16] | None = None
-        if fits_pairs(matrix, largest_row, reach):
+        self.engine = pair_engine(matrix, centred_range(x), reach)
+        if self.engine != "blas":
             from slimai.simulator import _kernels_gemm
 
             if _kernels_gemm.AVAILABLE:
                 self._packed = _kernels_gemm.pack(matrix)
-        if self._packed is not None:
-            self.dtype: np.dtype[Any] = np.dtype(np.int16)
-            self.width = self.depth + self.depth % 2
-        else:
+            else:
+                self.engine = "blas"
+        if self.engine == "blas":
             self.dtype, self.width = exact_dtype(reach), self.depth
             self._factor = np.ascontiguousarray(matrix.astype(self.dtype))
+        else:
+            self.dtype, self.width = np.dtype(np.int16), self.depth + self.depth % 2
 
     def rows(self, count: int) -> Array:
         """Return [count or more, width] memory for rows; elements beyond K are zero."""
-        spare = 0 if self._packed is None else -count % 6
+        spare = 0 if self.engine == "blas" else -count % 6
         rows = self._pool.empty((count + spare, self.width), self.dtype)
         if self.width > self.depth:
             rows[:, self.depth :] = 0
@@ -64,16 +78,18 @@ class Product:
 
     def sums(self, count: int) -> Array:
         """Return flat memory for the sums of `count` rows."""
-        if self._packed is None:
+        if self.engine == "blas":
             return self._pool.empty((count * self.columns,), self.dtype)
-        return self._pool.empty(((count + 6) * self.columns + 16,), np.int32)
+        kind = np.int32 if self.engine == "pairs" else np.float64
+        return self._pool.empty(((count + 6) * self.columns + 16,), kind)
 
     def multiply(self, rows: Array, count: int, sums: Array) -> Array:
         """Return [count, C] sums of the first `count` rows (in the memory of `sums`)."""
         total = sums[: count * self.columns].reshape(count, self.columns)
-        if self._packed is None:
+        if self.engine == "blas":
             return np.matmul(rows[:count], self._factor, out=total)
-        from slimai.simulator._kernels_gemm import multiply
+        from slimai.simulator import _kernels_gemm
 
-        multiply(rows, count, self._packed, self.columns, sums)
+        kernel = _kernels_gemm.multiply if self.engine == "pairs" else _kernels_gemm.multiply_wide
+        kernel(rows, count, self._packed, self.columns, sums)
         return total

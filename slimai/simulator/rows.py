@@ -150,8 +150,28 @@ def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKe
         return partial(_call, two_step_rows, (tables, shifts, *_ends(requantizer)))
     if bound > S32_HIGH:
         return None
+    if _halves_fit(left, right, reach, bound):
+        return _halves_kernel(requantizer, bias, right, reach)
     tables = _packed((bias, left, requantizer.multiplier, _half(right), right), bias, np.int64)
     return partial(_call, two_step_wide_rows, (tables, *_ends(requantizer)))
+
+
+def _halves_fit(left: Int, right: Int, reach: int, bound: float) -> bool:
+    """Return whether no left shift is needed and the first result with its rounding term stays below 2**31."""
+    most = np.minimum(bound, (reach + 1) * np.exp2(right.astype(np.float64)))
+    return bool(np.all((left == 0) & (right < 31) & (most + np.exp2(right.astype(np.float64)) <= S32_HIGH)))
+
+
+def _halves_kernel(requantizer: Requantizer, bias: Int, right: Int, reach: int) -> RowKernel:
+    from slimai.simulator._kernels_requantize import two_step_halves_rows
+
+    multiplier = requantizer.multiplier
+    size = np.maximum(multiplier, 1) * 2.0**-31
+    # A multiplier of 0 takes any sum; the others are clamped where the output is saturated already.
+    limit = np.minimum(np.ceil(reach * np.exp2(right.astype(np.float64)) / size), float(S32_HIGH))
+    tables = _packed((bias, limit, multiplier >> 16, (multiplier & 0xFFFF) * 2.0**-16), bias, np.float64)
+    shifts = _packed((right, _half(right), right > 0), bias, np.int32)
+    return partial(_call, two_step_halves_rows, (tables, shifts, *_ends(requantizer)))
 
 
 def _double_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:

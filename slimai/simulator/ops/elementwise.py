@@ -113,21 +113,45 @@ def same_layout(x: Array, y: Array) -> tuple[Array, Array]:
 
 def _tflite_sum(context: LayerContext, sign: int) -> Compiled:
     """Both operands shifted left by 20 (15 for s16), scaled by s / (2 max s), summed and scaled to the output."""
-    from slimai.simulator._kernels_elementwise import table_sum
-
     a, b, out = context.input(0), context.input(1), context.out
     left = 15 if out.dtype.bits > 8 or context.wide else 20
     double = 2.0 * max(a.scale, b.scale)
-    table_a, table_b = _scaled_table(a, double, left, 1), _scaled_table(b, double, left, sign)
-    bound = float(np.abs(table_a).max() + np.abs(table_b).max())
+    # |a'|, |b'|: |a - z| * 2**left / 2, rounded once or twice.
+    bound = float(((largest(a) + largest(b)) << (left - 1)) + 4)
     real = np.array([double / ((1 << left) * out.scale)])
     requantizer = build_requantizer(GEMMLOWP, real, out, context.layer.name, context.limits)
+    short = max(largest(a), largest(b)) <= 1 << 15
+    accumulate = (_scaled_sum if context.wide and short else _table_sum)(a, b, double, left, sign)
+    flat = FlatRequantizer(requantizer, accumulator(context, bound))
+    return Compiled(_paired(context, accumulate, flat, bound), requantizer.table())
+
+
+def _table_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> Accumulate:
+    """Return the sum by a table an operand: small ones of 8 bits stay in the cache."""
+    from slimai.simulator._kernels_elementwise import table_sum
+
+    table_a, table_b = _scaled_table(a, double, left, 1), _scaled_table(b, double, left, sign)
 
     def accumulate(x: Array, y: Array, acc: Array) -> None:
         table_sum(x, a.dtype.low, table_a, y, b.dtype.low, table_b, acc)
 
-    flat = FlatRequantizer(requantizer, accumulator(context, bound))
-    return Compiled(_paired(context, accumulate, flat, bound), requantizer.table())
+    return accumulate
+
+
+def _scaled_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> Accumulate:
+    """Return the sum computed in float64, for |v| <= 2**15: v * m * 2**(left - 31) is exact and at most 2**30."""
+    from slimai.simulator._kernels_elementwise import scaled_sum
+
+    multiplier, exponent = quantize_multiplier(np.array([a.scale, b.scale]) / double)
+    ka, kb = (float(value) for value in np.ldexp(multiplier.astype(np.float64), left - 31))
+    right = np.minimum(-exponent, 31)
+    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
+    shifts = np.array([right[0], half[0], right[1], half[1], sign], np.int32)
+
+    def accumulate(x: Array, y: Array, acc: Array) -> None:
+        scaled_sum(x, np.int32(a.zero_point), ka, y, np.int32(b.zero_point), kb, shifts, acc)
+
+    return accumulate
 
 
 def _scaled_table(params: QParams, double: float, left: int, sign: int) -> NDArray[np.int32]:

@@ -36,7 +36,7 @@ def _constant_product(context: LayerContext, matrix: NDArray[np.int64]) -> Compi
     whole = float((weight_sum * largest(x) + np.abs(bias)).max(initial=0))
     requantizer = matrix_requantizer(context, layer_weight(context).scale)
     rows = RowRequantizer(requantizer, bias, accumulator(context, whole), columns)
-    product = Product(matrix, largest(x), reach, context.pool)
+    product = Product(matrix, x, reach, context.pool)
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
         a = inputs[0]

@@ -53,11 +53,14 @@ def test_row_kernels_equal_their_twins(rng, dtype):
     real = np.stack([bias, 2.0**30 * one, rng.uniform(1e-5, 1e-3, 19)])
     shifts = np.stack([6 * one, 32 * one, one]).astype(INT)
     shifts[:, 0] = 0
+    m = rng.integers(1 << 30, 1 << 31, 19)
+    halves = np.stack([bias, 2.0**30 * one, m >> 16, (m & 0xFFFF) * 2.0**-16])
     wide = np.stack([bias, 0 * one, (2**30) * one, 64 * one, 7 * one]).astype(np.int64)
     cases = {
         "xi_rows": (acc, xi.astype(INT), *ends),
         "scaled_rows": (acc, real, *ends),
         "two_step_rows": (acc, real * np.array([[1], [1], [64]]), shifts, *ends),
+        "two_step_halves_rows": (acc, halves, shifts, *ends),
         "two_step_wide_rows": (acc, wide, *ends),
         "double_rows": (acc, real[[0, 2]], np.float64(300), *ends),
         "float_rows": (acc, bias.astype(INT), real[2].astype(np.float32), np.float32(-103), np.float32(124), INT(3)),
@@ -79,9 +82,10 @@ def test_window_kernels_equal_their_twins(rng, dtype):
         taps = rng.integers(-99, 99, (*kernel, 5)).astype(kind)
         acc = np.empty((3, 6, 5), kind)
         agree(_kernels_conv, _reference_conv, name, (x, taps, 1, (2, 1), (1, 1)), acc)
-    nine = rng.integers(-99, 99, (9, 5)).astype(np.int32)
-    acc = np.empty((3, 3, 5), np.int32)
-    agree(_kernels_conv, _reference_conv, "depthwise_nine", (x, nine, 0, (1, 2), (2, 2)), acc)
+    for name, kind, reach in (("depthwise_nine", np.int32, 99), ("depthwise_nine_wide", np.float64, 32767)):
+        nine = rng.integers(-reach, reach, (9, 5)).astype(kind)
+        acc = np.empty((3, 3, 5), kind)
+        agree(_kernels_conv, _reference_conv, name, (x, nine, 0, (1, 2), (2, 2)), acc)
 
 
 @pytest.mark.parametrize(("stride", "dilation", "channels"), [(1, 1, 8), (2, 1, 5), (1, 2, 3), (2, 3, 16)])
@@ -126,6 +130,15 @@ def test_elementwise_kernels_equal_their_twins(rng):
         agree(_kernels_elementwise, _reference_elementwise, name, arguments, acc)
 
 
+@pytest.mark.parametrize("shifts", [(0, 0, 3, 4, 1), (2, 2, 31, 1 << 30, -1), (31, 1 << 30, 0, 0, 1)])
+def test_scaled_sum_equals_its_twin(rng, shifts):
+    a, b = (rng.integers(-32768, 32768, 3000).astype(np.int16) for _ in range(2))
+    a[:2], b[:2] = (-32768, 32767), (32767, -32768)
+    ka, kb = (float(rng.integers(1 << 30, 1 << 31)) * 2.0**-16 for _ in range(2))
+    arguments = (a, INT(0), ka, b, INT(0), kb, np.array(shifts, np.int32))
+    agree(_kernels_elementwise, _reference_elementwise, "scaled_sum", arguments, np.empty(3000, np.int32))
+
+
 @pytest.mark.skipif(not _kernels_gemm.AVAILABLE, reason="this CPU has no AVX2")
 @given(st.integers(1, 20), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
@@ -143,17 +156,44 @@ def test_pair_products_equal_their_twin_for_every_shape(rows, depth, columns, se
     assert np.array_equal(theirs[:count].reshape(rows, columns), a[:rows, :depth].astype(np.int64) @ matrix)
 
 
+@pytest.mark.skipif(not _kernels_gemm.AVAILABLE, reason="this CPU has no AVX2")
+@given(st.integers(1, 20), st.integers(1, 300), st.integers(1, 40), st.sampled_from([1, -1, 0]), st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_wide_products_equal_their_twin_and_python_integers(rows, depth, columns, ends, seed):
+    """`ends` of 1 and -1 take only the largest magnitudes, so that 32-bit sums wrap many times."""
+    rng = np.random.default_rng(seed)
+    a = np.zeros((rows + -rows % 6, depth + depth % 2), np.int16)
+    a[:rows, :depth] = rng.integers(-32768, 32768, (rows, depth)) if ends == 0 else -32768
+    matrix = rng.integers(-32767, 32768, (depth, columns)) if ends == 0 else np.full((depth, columns), ends * 32767)
+    mine, theirs = (np.zeros((rows + 6) * columns + 16) for _ in range(2))
+    for module, out in ((_kernels_gemm, mine), (_reference_gemm, theirs)):
+        module.multiply_wide(a, rows, _kernels_gemm.pack(matrix), columns, out)
+    count = rows * columns
+    assert np.array_equal(mine[:count], theirs[:count])
+    assert np.array_equal(mine[:count].reshape(rows, columns), a[:rows, :depth].astype(np.int64) @ matrix)
+
+
 @pytest.mark.parametrize(
-    ("x_high", "w_high", "pairs"), [(255, 127, True), (32767, 127, True), (32767, 32767, False), (2**40, 2**12, False)]
+    ("x", "w_high", "engine"),
+    [
+        (QParams(U8, 1.0, 0), 127, "pairs"),
+        (QParams(S16, 1.0, 0), 127, "pairs"),
+        (QParams(S16, 1.0, 0), 32767, "wide"),
+        (QParams(S16, 1.0, -1), 32767, "blas"),  # 32767 + 1 is no int16
+        (QParams(S16, 1.0, 0), 32768, "blas"),
+        (QParams(S8, 1.0, 0), 2**47, "blas"),
+    ],
 )
 @pytest.mark.parametrize("available", [True, False])
-def test_products_are_exact_on_every_engine(monkeypatch, x_high, w_high, pairs, available):
+def test_products_are_exact_on_every_engine(monkeypatch, x, w_high, engine, available):
     monkeypatch.setattr(_kernels_gemm, "AVAILABLE", _kernels_gemm.AVAILABLE and available)
     rng = np.random.default_rng(1)
-    rows, matrix = rng.integers(-x_high, x_high + 1, (50, 33)), rng.integers(-w_high, w_high + 1, (33, 21))
-    reach = float(np.abs(matrix).sum(axis=0).max()) * x_high
-    product = Product(matrix, x_high, reach, BufferPool())
-    assert (product.dtype == np.int16) == (pairs and _kernels_gemm.AVAILABLE)
+    low, high = x.dtype.low - x.zero_point, x.dtype.high - x.zero_point
+    rows, matrix = rng.integers(low, high + 1, (50, 33)), rng.integers(-w_high, w_high + 1, (33, 21))
+    rows[0], rows[1], matrix[:, 0] = low, high, -w_high
+    reach = float(np.abs(matrix).sum(axis=0).max()) * max(-low, high)
+    product = Product(matrix, x, reach, BufferPool())
+    assert product.engine == (engine if _kernels_gemm.AVAILABLE else "blas")
     memory = product.rows(50)
     memory[:50, :33] = rows
     assert np.array_equal(product.multiply(memory, 50, product.sums(50)), rows @ matrix)
