@@ -60,15 +60,14 @@ class Inspection:
             self._calibration_outputs()
 
     def _calibration_outputs(self) -> None:
-        from slimai.app.float_pass import batch_size
+        from slimai.app.float_pass import batch_size, float_runner
         from slimai.data.loader import iter_batches
-        from slimai.runtime.session import FloatSession
 
-        session = FloatSession(self.job.graph, outputs=self.job.outputs, threads=self.threads)
+        run = float_runner(self.job, threads=self.threads)
         folder = self.dumps.output / self.dumps.name
         with self.reporter.stage("dump calibration outputs", len(self.job.calibration)) as stage:
             for samples, feeds in iter_batches(self.job.calibration, self.job.preprocess, batch_size(self.job.graph)):
-                self.dumps.float_outputs(folder, samples, session.run(feeds))
+                self.dumps.float_outputs(folder, samples, run(feeds))
                 stage.advance(len(samples))
 
     def finish(self, validation: Validation, state: SearchState) -> None:
@@ -141,7 +140,7 @@ class Inspection:
                 feeds = validation.inputs.pick(indices)
                 sink = self._layer_sink(item, [validation.samples[index] for index in indices]) if every else None
                 truth, _ = analyser.add(feeds, single=indices[0] < shown, sink=sink)
-                if trials is None and not late:
+                if trials is None and not late and self.job.stored is None:
                     trials = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
                 stage.advance(len(indices))
         if trials is not None:
@@ -186,7 +185,12 @@ class Inspection:
 
         with self.reporter.stage("try remedies", SUSPECTS if trials is not None else 0) as stage:
             rows = analyser.rows()
-            return rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance)
+            found = rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance)
+        if self.job.stored is None:
+            return found
+        from slimai.app.prequantized import ADVICE
+
+        return tuple(replace(suspect, remedy=ADVICE) for suspect in found)
 
     def _worst(self, item: QuantizedCandidate, validation: Validation) -> list[Pair]:
         """Return pictures of the images that lose most by quantization."""

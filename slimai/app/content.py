@@ -35,7 +35,7 @@ def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentK
     rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
     parts = {
         "slimai version": __version__,
-        "model": graph_hash(job.graph),
+        "model": content_key(graph_hash(job.graph), _stored_key(job)),
         "preprocessing": content_key(preprocessing_key(job)),
         "validation images": hash_files(file for sample in job.validation for file in sample.files),
         "labels": content_key([sample.labels for sample in job.validation], hash_files(_label_files(job))),
@@ -47,6 +47,16 @@ def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentK
     }
     score = content_key([parts[name] for name in _SCORE_PARTS])
     return ContentKeys(score, content_key(list(parts.values())), parts)
+
+
+def _stored_key(job: Job) -> str:
+    """Return the hash of the integers and parameters of a pre-quantized network, or an empty string."""
+    if job.stored is None:
+        return ""
+    from slimai.quantizer.key import plan_key
+    from slimai.quantizer.prequantized import stored_plan
+
+    return plan_key(stored_plan(job.stored, keep_asymmetric_weights=True))
 
 
 def _label_files(job: Job) -> list[Path]:

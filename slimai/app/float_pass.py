@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,11 +124,29 @@ def _batches(
     yield from iter_batches(samples, job.preprocess, batch)
 
 
-def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int) -> Validation:
-    """Return the validation set with its inputs and float outputs spilled to `folder`."""
+def float_runner(job: Job, *, threads: int) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]:
+    """Return what computes the reference outputs: the float network, or the integers of a pre-quantized one."""
+    if job.stored is not None:
+        from slimai.app.prequantized import reference_runner
+
+        return reference_runner(job, threads=threads)
     from slimai.runtime.session import FloatSession
 
-    session = FloatSession(job.graph, threads=threads)
+    return FloatSession(job.graph, outputs=job.outputs, threads=threads).run
+
+
+def reference_note(job: Job) -> tuple[str, ...]:
+    """Return one line about a reference that is not the float network."""
+    if job.stored is None:
+        return ()
+    from slimai.app.prequantized import REFERENCE
+
+    return (f'pre-quantized network: nothing is calibrated; the reference ("float") is {REFERENCE}',)
+
+
+def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int) -> Validation:
+    """Return the validation set with its inputs and reference outputs spilled to `folder`."""
+    run = float_runner(job, threads=threads)
     count = len(job.validation)
     inputs, outputs = Spill(folder / "inputs", count), Spill(folder / "reference", count)
     placed: list[Sample] = []
@@ -136,7 +154,7 @@ def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int) -> Va
     with reporter.stage("float reference", count) as stage:
         for samples, arrays in _batches(job, job.validation, batch):
             inputs.put(len(placed), arrays)
-            outputs.put(len(placed), session.run(arrays))
+            outputs.put(len(placed), run(arrays))
             placed.extend(samples)
             stage.advance(len(samples))
     return Validation(tuple(placed), inputs, outputs, job.outputs, batch)

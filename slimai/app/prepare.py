@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from slimai.data.preprocess import Preprocess
     from slimai.data.sample import Sample
     from slimai.graph.ir import Graph
+    from slimai.graph.tflite.stored import StoredNetwork
     from slimai.metrics.base import Metric
 
 T = TypeVar("T")
@@ -24,7 +25,8 @@ T = TypeVar("T")
 class Job:
     """A checked job: the float network, the images, the metric; and what is worth a warning.
 
-    outputs: the network's outputs in the metric's order.
+    outputs: the network's outputs in the metric's order. stored: the network with its integers, when it was
+    quantized elsewhere; `graph` is then its meaning in float.
     """
 
     config: SlimaiConfig
@@ -36,6 +38,7 @@ class Job:
     outputs: tuple[str, ...]
     warnings: tuple[Diagnostic, ...] = ()
     mix: Mix = field(default_factory=Mix)
+    stored: StoredNetwork | None = None
 
 
 @dataclass
@@ -67,7 +70,7 @@ def prepare(config: SlimaiConfig) -> Job:
         from slimai.app.ray_executor import ray_problem
 
         findings.sort([problem] if (problem := ray_problem()) else [])
-    graph = findings.attempt(lambda: load_network(config))
+    graph, stored = findings.attempt(lambda: open_network(config)) or (None, None)
     calibration = _samples(config, "calibration", findings)
     validation = _samples(config, "validation", findings) or calibration
     preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
@@ -84,7 +87,8 @@ def prepare(config: SlimaiConfig) -> Job:
     if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
         raise InputError(findings.errors)
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
-    return Job(config, graph, preprocess, calibration, validation, metric, outputs, tuple(findings.warnings), mix)
+    warnings = tuple(findings.warnings)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored)
 
 
 def _check_dumps(
@@ -99,11 +103,22 @@ def _check_dumps(
 def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[Sample, ...]) -> Job:
     """Return a job that another process has prepared: nothing is checked again."""
     config = SlimaiConfig.model_validate_json(config_json)
-    graph = load_network(config)
+    graph, stored = open_network(config)
     outputs = output_order(config, graph)
     metric = _metric(config, graph, outputs, validation)
     mix = read_mix(config, graph)
-    return Job(config, graph, _preprocess(config, graph), calibration, validation, metric, outputs, (), mix)
+    preprocess = _preprocess(config, graph)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, (), mix, stored)
+
+
+def open_network(config: SlimaiConfig) -> tuple[Graph, StoredNetwork | None]:
+    """Return the network of the configuration in float, and with its integers when it is a pre-quantized one."""
+    if config.network.model_type == "float":
+        return load_network(config), None
+    from slimai.graph.tflite.load import load_tflite
+
+    stored = load_tflite(config.network.input_model, name=config.network.name)
+    return stored.graph, stored
 
 
 def load_network(config: SlimaiConfig) -> Graph:

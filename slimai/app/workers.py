@@ -47,15 +47,17 @@ class Worker:
         from slimai.app.float_pass import calibrate
         from slimai.app.prepare import reopen
         from slimai.app.programs import Programs
-        from slimai.app.quantize import FloatNetworks, Quantizer
+        from slimai.app.quantize import quantizer_for
         from slimai.artifacts.cache import Cache
         from slimai.artifacts.spill import Spill
         from slimai.search.events import Silent
 
         job = reopen(spec.config, spec.calibration, spec.samples)
         count = len(spec.samples)
-        networks = FloatNetworks(job, lambda graph: calibrate(job, graph, Cache(spec.cache), Silent(), threads=1))
-        self._programs = Programs(Quantizer(job, networks, 1), spec.memory_limit)
+        quantizer = quantizer_for(
+            job, lambda graph: calibrate(job, graph, Cache(spec.cache), Silent(), threads=1), threads=1
+        )
+        self._programs = Programs(quantizer, spec.memory_limit)
         self._metric = job.metric
         self._validation = Validation(
             spec.samples,

@@ -280,17 +280,16 @@ def _placed(spec: InputSpec, pixels: Array, placement: Placement) -> Array:
 
 
 def _fitted_array(spec: InputSpec, sample: Sample, file: Path) -> Array:
-    """Return the array of an .npy file in the input's shape; leading axes of size 1 may be missing."""
+    """Return the array of an .npy file in the input's shape; axes of size 1 do not count."""
     array = read_array(sample, file)
-    if _without_leading_ones(array.shape) != _without_leading_ones(spec.shape):
+    if _without_ones(array.shape) != _without_ones(spec.shape):
         message = f"the array's shape is {list(array.shape)}, the network's input {list(spec.shape)}"
         raise wrong_file(sample, file, message, "resize does not apply to arrays" if spec.resize else "")
     return array.reshape(spec.shape)
 
 
-def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    place = next((place for place, size in enumerate(shape) if size != 1), len(shape))
-    return shape[place:]
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _normalized(spec: InputSpec, values: Array) -> Array:

@@ -25,6 +25,7 @@ from slimai.quantizer.planner import layer_kinds
 
 LEVELS = (0, 1, 2, 3)
 AS_STORED = 3
+MADE_SYMMETRIC = "weights made symmetric"
 _TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
 
 
@@ -156,21 +157,33 @@ def _rescaled(bias: NDArray[np.int64], before: NDArray[np.float64], after: NDArr
 def symmetric_weight(values: Array, stored: StoredParams) -> tuple[QWeight, tuple[str, str]]:
     """Return s8 weights without a zero point, and what the change did (what, why).
 
-    Where all |q - z| fit 127 the integers are shifted and nothing is lost; else the scale grows by max |q - z| / 127.
+    Where all |q - z| fit 127 the integers are shifted and nothing is lost. Else the largest |q - z| that is kept is
+    chosen between 127 (the grid stays, what is beyond is clipped) and the largest of all (the grid gets coarser): the
+    one with the least noise over signal, averaged over output channels. Small channels count as much as large ones,
+    because one scale for all of them is what makes rounding dangerous.
     """
     centred = values.astype(np.int64) - stored.zero_point
     reach = int(np.abs(centred).max(initial=0))
     if reach <= S8.high:
         weight = QWeight(centred.astype(np.int8), S8, stored.scale, stored.axis)
-        return weight, ("weights made symmetric", f"zero point {stored.zero_point} taken away: no weight changes")
-    scale = np.array([as_float32(float(stored.scale[0]) * reach / S8.high)])
-    integers = np.clip(np.rint(centred * (stored.scale[0] / scale[0])), -S8.high, S8.high).astype(np.int8)
-    error = integers * scale[0] - centred * stored.scale[0]
-    power = float(np.square(centred * stored.scale[0]).sum())
-    noise = float(np.square(error).sum())
-    ratio = f"{10 * np.log10(power / noise):.1f} dB signal to noise" if noise > 0 else "no weight changes"
+        return weight, (MADE_SYMMETRIC, f"zero point {stored.zero_point} taken away: no weight changes")
+    rows = np.moveaxis(centred, stored.axis, 0).reshape(centred.shape[stored.axis], -1).astype(np.float64)
+    noise, kept = min((_noise_over_signal(rows, kept), kept) for kept in range(S8.high, reach + 1))
+    ratio = kept / S8.high
+    scale = np.array([as_float32(float(stored.scale[0]) * ratio)])
+    integers = np.clip(np.rint(centred / ratio), -S8.high, S8.high).astype(np.int8)
+    clipped = int(np.count_nonzero(np.abs(centred) > kept))
     why = (
-        f"zero point {stored.zero_point} reaches {reach} steps: scale {reach / S8.high:.3f} times coarser, "
-        f"largest error {float(np.abs(error).max() / stored.scale[0]):.2f} old steps, {ratio}"
+        f"zero point {stored.zero_point} reaches {reach} steps: {clipped} of {centred.size} weights clipped at {kept}, "
+        f"scale {ratio:.3f} times coarser, {-10 * np.log10(noise):.1f} dB signal to noise a channel"
     )
-    return QWeight(integers, S8, scale, stored.axis), ("weights made symmetric", why)
+    return QWeight(integers, S8, scale, stored.axis), (MADE_SYMMETRIC, why)
+
+
+def _noise_over_signal(rows: NDArray[np.float64], kept: int) -> float:
+    """Return the mean over rows of noise over signal when |row| is clipped at `kept` and rounded to 127 steps."""
+    ratio = kept / S8.high
+    found = np.clip(np.rint(rows / ratio), -S8.high, S8.high) * ratio
+    signal = np.square(rows).sum(axis=1)
+    noise: NDArray[np.float64] = np.square(found - rows).sum(axis=1) / np.where(signal > 0, signal, 1.0)
+    return float(noise.mean())

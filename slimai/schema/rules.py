@@ -146,9 +146,11 @@ def pre_quantized(config: SlimaiConfig) -> Iterator[Problem]:
             "level 3 keeps its asymmetric activations",
             list(quantization.accuracy_level),
         )
-    for name in ("range", "histogram_bins", "calibration"):
+    for name in ("range", "histogram_bins", "calibration", "bias_correction", "equalization", "weight_clipping"):
         if name in quantization.model_fields_set:
             yield _warn(f"quantization.{name}", "is ignored: a pre-quantized model is not calibrated")
+    if config.metric.adjust:
+        yield Problem("metric.adjust", "is not possible with a pre-quantized model: its limits are stored", "remove it")
     if quantization.mix is not False:
         yield Problem("quantization.mix", "is not possible with a pre-quantized model", "set quantization.mix: false")
 
@@ -294,7 +296,11 @@ RULES = (
     Rule(automatic_mix, ("quantization", "metric.metric_cls", "metric.adjust", "stages", "smart_search")),
     Rule(one_goal, ("quantization.mix_goal",)),
     Rule(
-        pre_quantized, ("network.model_type", "network.input_model", "quantization.accuracy_level", "quantization.mix")
+        pre_quantized,
+        (
+            *("network.model_type", "network.input_model", "metric.adjust"),
+            *("quantization.accuracy_level", "quantization.mix"),
+        ),
     ),
     Rule(model_format, ("network.input_model", "network.type")),
     Rule(channel_values, ("network.mean", "network.stddev", "network.channel_order", "network.input_data_layout")),

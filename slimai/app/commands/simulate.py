@@ -36,7 +36,10 @@ def main(argv: Sequence[str]) -> int:
 
     feeds = read_arrays(options.inputs)
     plan = load_quantized(options.model)
-    program = compile_plan(plan, TargetSection(), arithmetic=options.arithmetic, threads=options.threads)
+    target = TargetSection()
+    stored = options.model.suffix == ".tflite" and options.arithmetic == "native"
+    arithmetic = target.native.asym8 if stored else options.arithmetic  # as LiteRT, symmetric layers too
+    program = compile_plan(plan, target, arithmetic=arithmetic, threads=options.threads)
     outputs = program.run(feeds)
     write_arrays(options.outputs, outputs)
     sys.stdout.write(_summary(program, outputs, options.outputs))
