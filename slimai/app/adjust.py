@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slimai.app.float_pass import graph_hash
+from slimai.app.quantize import EMPIRICAL
 from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Runner, Validation, batches, measure_batch
 
@@ -38,7 +39,8 @@ def header(quantizer: Quantizer, candidate: Candidate) -> AdjustHeader:
     """Return what an adjust file of this candidate belongs to."""
     from slimai.quantizer.adjust import AdjustHeader
 
-    return AdjustHeader(graph_hash(quantizer.job.graph)[:16], candidate.level, candidate.label)
+    plain = replace(candidate, variant=candidate.variant.removesuffix(EMPIRICAL).removesuffix("_"))
+    return AdjustHeader(graph_hash(quantizer.job.graph)[:16], plain.level, plain.label)
 
 
 def read_edits(quantizer: Quantizer, candidate: Candidate, path: Path) -> dict[str, tuple[float, float]]:

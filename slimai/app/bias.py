@@ -1,23 +1,34 @@
-"""Empirical bias correction: the integer network's own channel means, pulled to those of the float network."""
+"""Empirical bias correction of the winner: its own integer layers' channel means, pulled to those of the float network.
+
+Search runs with the analytic correction alone (SPEC 8.4). The corrected network is scored like any candidate, under
+the winner's name with `_empirical`, and takes the winner's place unless it is worse.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.app.programs import Programs
+from slimai.app.quantize import EMPIRICAL, Quantizer
 from slimai.graph.ir import Graph
 from slimai.schema.target import TargetSection
+from slimai.search.candidate import Candidate, Outcome
+from slimai.search.loop import SearchSetup, SearchState, search
+from slimai.search.units import Inline
 
 if TYPE_CHECKING:
     from slimai.calibration.statistics import Statistics
     from slimai.quantizer.options import QuantOptions
-    from slimai.quantizer.plan import QuantPlan
+    from slimai.quantizer.plan import Layer, QuantPlan
 
-Batches = Sequence[Mapping[str, NDArray[Any]]]
+Array = NDArray[Any]
+Batches = Sequence[Mapping[str, Array]]
+CORRECTABLE = ("Conv", "ConvTranspose", "Gemm")
 
 
 def corrected_options(
@@ -31,57 +42,95 @@ def corrected_options(
 ) -> QuantOptions:
     """Return `options` with the bias offsets that bring the means of every layer's output back to float's.
 
-    batches: calibration images (at most as many as fit in memory), run in float once and in integers once a layer:
-    both means are over the same images. They are those behind a folded clamp, which errs to the side of too little.
+    batches: calibration images (as many as their activations fit in memory), run in float once and in integers
+    twice. The means are those behind a folded clamp, which errs to the side of too little.
     """
-    from slimai.calibration.collect import collect
-    from slimai.quantizer.bias_correction import empirical_offsets
+    from slimai.quantizer.bias_correction import channel_means, shifted
     from slimai.quantizer.planner import build_plan
+    from slimai.simulator.layerwise import revise_layers
 
     plan = build_plan(graph, stats, options, target)
-    layers = correctable(plan)
-    same = collect(graph, batches, tensors=[tensor for _, tensor in layers], bins=2048, per_channel=True)
-    found = {tensor: same[tensor].channels for _, tensor in layers}
-    truth = {tensor: channels.means for tensor, channels in found.items() if channels is not None}
-    layers = [(node, tensor) for node, tensor in layers if tensor in truth]
+    truth = _float_means(graph, plan, batches)
+    offsets = dict(options.bias_offsets)
 
-    def measure(offsets: Mapping[str, NDArray[np.float64]], tensors: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        trial = build_plan(graph, stats, replace(options, bias_offsets=offsets), target)
-        return integer_means(trial, target, batches, tensors, threads=threads)
+    def revise(layer: Layer, outputs: list[Array]) -> Layer | None:
+        name = layer.outputs[0]
+        if name not in truth:
+            return None
+        error = truth[name] - channel_means(outputs, plan.tensors[name])
+        offsets[layer.node.name] = offsets.get(layer.node.name, np.zeros_like(error)) + error
+        return shifted(layer, error, plan.tensors[layer.inputs[0]])
 
-    offsets = empirical_offsets(layers, truth, measure, start=options.bias_offsets)
+    revise_layers(plan, target, batches, revise, arithmetic=target.arithmetic, threads=threads)
     return replace(options, bias_offsets=offsets)
 
 
-def correctable(plan: QuantPlan) -> list[tuple[str, str]]:
-    """Return (node name, output tensor) of the layers whose biases can be corrected."""
-    return [
-        (layer.node.name, layer.outputs[0])
-        for layer in plan.layers
-        if layer.mode == "integer" and layer.node.op in ("Conv", "ConvTranspose", "Gemm")
-    ]
+def _float_means(graph: Graph, plan: QuantPlan, batches: Batches) -> dict[str, NDArray[np.float64]]:
+    """Return the float mean of each channel of the outputs whose layers have a bias to correct, by tensor."""
+    from slimai.calibration.collect import collect
+
+    tensors = [layer.outputs[0] for layer in plan.layers if layer.mode == "integer" and layer.node.op in CORRECTABLE]
+    sources = {name: plan.sources.get(name, name) for name in tensors}
+    found = collect(graph, batches, tensors=sorted(set(sources.values())), bins=2048, per_channel=True)
+    channels = {name: found[source].channels for name, source in sources.items()}
+    return {name: item.means for name, item in channels.items() if item is not None}
 
 
-def integer_means(
-    plan: QuantPlan,
-    target: TargetSection,
-    batches: Iterable[Mapping[str, NDArray[Any]]],
-    tensors: Sequence[str],
-    *,
-    threads: int,
-) -> dict[str, NDArray[np.float64]]:
-    """Return the mean of each channel (axis 1) of `tensors` over all images, as the target computes them."""
-    from slimai.simulator.program import compile_plan
+def correct_winner(
+    quantizer: Quantizer, setup: SearchSetup, state: SearchState, winner: Outcome | None, memory_limit: int
+) -> SearchState:
+    """Return `state` with the empirically corrected winner beside the winner, where the configuration asks for it.
 
-    program = compile_plan(plan, target, arithmetic=target.arithmetic, threads=threads)
-    sums: dict[str, NDArray[np.float64]] = {}
-    images = 0
-    for feeds in batches:
-        values = program.run(feeds, capture=tensors)
-        images += len(next(iter(feeds.values())))
-        for name in tensors:
-            array, params = values[name], plan.tensors[name]
-            axes = tuple(axis for axis in range(array.ndim) if axis > 1)
-            real = (array.astype(np.float64).mean(axis=axes) - params.zero_point) * params.scale
-            sums[name] = sums.get(name, np.zeros(real.shape[1])) + real.sum(axis=0)
-    return {name: total / images for name, total in sums.items()}
+    winner: what the search would deliver. The corrected network stands before it, and so wins a tie.
+    """
+    if winner is None or not quantizer.aids(winner.candidate).empirical:
+        return state
+    if state.cut_short:
+        setup.reporter.line(f"empirical bias correction: left out ({state.cut_short})")
+        return state
+    corrected = corrected_candidate(winner.candidate)
+    programs = Programs(quantizer, memory_limit, most=1)
+    found = search(
+        replace(
+            setup,
+            candidates=(winner.candidate, corrected),
+            executor=Inline(programs.runner, setup.validation, setup.metric),
+            strategy="exhaustive",
+            on_outcome=lambda _: None,
+        )
+    )
+    outcome = next((item for item in found.outcomes if item.candidate == corrected), None)
+    setup.reporter.line(f"empirical bias correction: {_verdict(winner, outcome, found.cut_short)}")
+    if outcome is None:
+        return SearchState(state.outcomes, found.cut_short)
+    place = state.outcomes.index(winner)
+    merged = SearchState([*state.outcomes[:place], outcome, *state.outcomes[place:]], found.cut_short)
+    setup.on_outcome(merged)
+    return merged
+
+
+def corrected_candidate(candidate: Candidate) -> Candidate:
+    """Return the candidate with empirically corrected biases."""
+    return replace(candidate, variant="_".join(filter(None, (candidate.variant, EMPIRICAL))))
+
+
+def correction_facts(outcomes: Sequence[Outcome], network: str, delivered: Outcome | None) -> dict[str, Any] | None:
+    """Return what run.json tells of the empirical correction, or None when there was none."""
+    corrected = next((item for item in outcomes if EMPIRICAL in item.candidate.variant), None)
+    if corrected is None:
+        return None
+    before = next(item for item in outcomes if corrected_candidate(item.candidate) == corrected.candidate)
+    return {
+        "profile": f"{corrected.candidate.profile(network)}.yaml",
+        "accuracy_level": corrected.candidate.level,
+        "score_before": before.score,
+        "score": corrected.score,
+        "delivered": delivered is not None and delivered.candidate == corrected.candidate,
+    }
+
+
+def _verdict(winner: Outcome, corrected: Outcome | None, cut_short: str) -> str:
+    if corrected is None or corrected.status != "full" or corrected.score is None or winner.score is None:
+        return f"not scored on all images ({cut_short or 'no score'}): the winner stays as it is"
+    kept = "taken" if corrected.score >= winner.score else "worse: the winner stays as it is"
+    return f"score {winner.score:.4f} -> {corrected.score:.4f}, {kept}"

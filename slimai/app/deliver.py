@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.auto_mix import delivery_bounds
+from slimai.app.bias import correction_facts
 from slimai.app.dumps import remove_blobs
 from slimai.app.mix import FOLDER as DOT_FOLDER
 from slimai.app.prepare import Job
@@ -64,7 +65,9 @@ class Delivery:
             self._deliver_best(best.candidate)
             self._forget(self._best)
             self._best = best
-        write_results(self.output, self.name, state.outcomes, choice, facts=self._facts(), cut_short=state.cut_short)
+        write_results(
+            self.output, self.name, state.outcomes, choice, facts=self._facts(state), cut_short=state.cut_short
+        )
 
     def choice(self, state: SearchState) -> Choice:
         """Return the winner and what is delivered under the user's bounds."""
@@ -144,7 +147,7 @@ class Delivery:
         }
         write_text(self.output / "timings.json", json.dumps(document, indent=1) + "\n")
 
-    def _facts(self) -> Mapping[str, Any]:
+    def _facts(self, state: SearchState) -> Mapping[str, Any]:
         from slimai import __version__
 
         config, result = self.job.config, self.float_result
@@ -159,19 +162,10 @@ class Delivery:
             "float": None
             if result is None
             else {"value": result.value, "score": result.score, "values": dict(result.values)},
-            "reference": reference_name(self.job),
             "host_layers": list(self.host_layers),
+            "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
             "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
         }
-
-
-def reference_name(job: Job) -> str:
-    """Return what ``float`` in run.json is the score of."""
-    if job.stored is None:
-        return "float32"
-    from slimai.app.prequantized import REFERENCE
-
-    return REFERENCE
 
 
 def _remove(profile: Path, output: Path) -> None:

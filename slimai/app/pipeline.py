@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from slimai.app.adjust import adjust_path, read_edits, read_network, report_lines, write_file
 from slimai.app.analysis import Inspection
 from slimai.app.auto_mix import auto_mix
+from slimai.app.bias import correct_winner
 from slimai.app.content import ContentKeys, changed_parts, content_keys
 from slimai.app.deliver import Delivery
-from slimai.app.float_pass import calibrate, float_warnings, reference, reference_note
+from slimai.app.float_pass import calibrate, float_warnings, reference
 from slimai.app.prepare import Job, prepare
 from slimai.app.programs import Programs, default_memory_limit
-from slimai.app.quantize import candidates, quantizer_for
+from slimai.app.quantize import FloatNetworks, Quantizer, candidates
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
 from slimai.artifacts.journal import Journal
@@ -94,10 +95,9 @@ class _Run:
         self.cache = Cache(job.config.path.tmp_dir or self.output / ".cache")
         self.threads = 1
         self.seconds: dict[str, float] = {}
-        self.plain = quantizer_for(
-            job, lambda graph: calibrate(job, graph, self.cache, reporter, threads=self.threads), self.threads
-        )
-        self.networks = self.plain.networks
+        networks = FloatNetworks(job, lambda graph: calibrate(job, graph, self.cache, reporter, threads=self.threads))
+        self.networks = networks
+        self.plain = Quantizer(job, networks, self.threads)
         self.quantizer = self.plain
         self.delivery = Delivery(job, self.quantizer, self.seconds)
         self.inspection = Inspection(job, self.delivery, self.quantizer, reporter)
@@ -105,7 +105,7 @@ class _Run:
     def execute(self) -> RunResult:
         stages = self.job.config.stages
         self._timed("calibration", lambda: self.networks.get(equalized=False))
-        for line in (*reference_note(self.job), *self.job.mix.lines):
+        for line in self.job.mix.lines:
             self.reporter.line(line)
         self._read_edits()
         self.delivery.network(self.job.graph)
@@ -154,11 +154,12 @@ class _Run:
     def _search(self, validation: Validation) -> SearchState:
         setup = self._setup(validation)
         state = search(setup)
-        if self.job.config.quantization.mix != "auto":
-            return state
-        float_result = self.delivery.float_result
         limit = self.job.config.search.memory_limit or default_memory_limit()
-        return auto_mix(self.quantizer, setup, state, None if float_result is None else float_result.score, limit)
+        if self.job.config.quantization.mix == "auto":
+            float_result = self.delivery.float_result
+            score = None if float_result is None else float_result.score
+            state = auto_mix(self.quantizer, setup, state, score, limit)
+        return correct_winner(self.quantizer, setup, state, self.delivery.choice(state).delivered, limit)
 
     def _setup(self, validation: Validation) -> SearchSetup:
         settings = self.job.config.search

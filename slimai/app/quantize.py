@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from slimai.search.evaluate import Runner
 from slimai.search.space import has_wider_space, space
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from slimai.calibration.statistics import Statistics
@@ -24,15 +26,15 @@ if TYPE_CHECKING:
     from slimai.simulator.program import Program
 
 
-STORED = "stored"  # in the place of a calibration method: the parameters come with the network
+EMPIRICAL = "empirical"  # in the variant of the winner whose biases were corrected from its own integer outputs
+EMPIRICAL_IMAGES = 32
+EMPIRICAL_ELEMENTS = 1 << 27  # of the largest activation over all those images: their activations are held at once
 EQUALIZATION_IMAGES = 16  # their channel magnitudes are known well enough to balance weights against
 
 
 def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     """Return the space of the configuration."""
     section = config.quantization
-    if config.network.model_type == "quantized":
-        return tuple(Candidate(level, method=STORED) for level in section.accuracy_level)
     return space(
         section.accuracy_level,
         section.range.values(),
@@ -79,6 +81,7 @@ class Quantizer:
     networks: FloatNetworks
     threads: int
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    _offsets: dict[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
@@ -97,13 +100,31 @@ class Quantizer:
         found = aids_for(candidate.level, section.equalization, section.bias_correction, section.weight_clipping)
         return replace(found, weight_clipping=True) if "clip" in candidate.variant else found
 
-    def arithmetic(self, plan: QuantPlan) -> str:
-        """Return the preset that a plan is compiled for, or ``native``."""
-        del plan
-        return self.job.config.target.arithmetic
-
     def options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
-        """Return the quantizer's options of a candidate."""
+        """Return the quantizer's options of a candidate, with its empirical bias offsets where its variant has them."""
+        options = self._plain_options(candidate, aids)
+        return self._corrected(candidate, aids, options) if EMPIRICAL in candidate.variant else options
+
+    def _corrected(self, candidate: Candidate, aids: Aids, options: QuantOptions) -> QuantOptions:
+        key = f"{candidate!r} {sorted(self.edits.items())!r}"
+        if key not in self._offsets:
+            from slimai.app.bias import corrected_options
+
+            graph, stats = self.networks.get(equalized=aids.equalization)
+            batches, target = self._correction_images(graph), self.job.config.target
+            found = corrected_options(graph, stats, options, target, batches, threads=self.threads)
+            self._offsets[key] = found.bias_offsets
+        return replace(options, bias_offsets=self._offsets[key])
+
+    def _correction_images(self, graph: Graph) -> list[Mapping[str, NDArray[Any]]]:
+        """Return calibration images, as many as their activations fit in memory."""
+        from slimai.data.loader import iter_batches
+
+        largest = max(math.prod(graph.shape(name)) for name in graph.activations())
+        count = max(1, min(EMPIRICAL_IMAGES, EMPIRICAL_ELEMENTS // max(largest, 1)))
+        return [feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1)]
+
+    def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         from slimai.quantizer.options import QuantOptions
 
         section = self.job.config.quantization
@@ -119,15 +140,6 @@ class Quantizer:
             limits=self.edits,
             datatypes={**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))},
         )
-
-
-def quantizer_for(job: Job, statistics: Callable[[Graph], Statistics], threads: int) -> Quantizer:
-    """Return what builds the candidates of a job; `statistics` calibrates a float network, when that is needed."""
-    if job.stored is None:
-        return Quantizer(job, FloatNetworks(job, statistics), threads)
-    from slimai.app.prequantized import StoredNetworks, StoredQuantizer
-
-    return StoredQuantizer(job, StoredNetworks(job), threads)
 
 
 def nonnegative_inputs(job: Job) -> tuple[str, ...]:
@@ -176,8 +188,9 @@ class QuantizedCandidate:
             from slimai.simulator.program import compile_plan
 
             target = self._quantizer.job.config.target
-            arithmetic = self._quantizer.arithmetic(self.plan)
-            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=self._quantizer.threads)
+            self._program = compile_plan(
+                self.plan, target, arithmetic=target.arithmetic, threads=self._quantizer.threads
+            )
         return self._program
 
     def runner(self) -> Runner:

@@ -1,20 +1,24 @@
 """Bias correction: biases that undo the mean error which quantized weights and ranges put on each output channel.
 
 Analytic (Nagel et al. 2019, section 4.2): the weights' error times the mean of each input channel, from calibration
-statistics. Empirical: the difference of the means that the float and the integer network really have.
+statistics. Empirical (section 4.2, appendix D): the difference of the means that the float and the integer network
+really have, layer by layer from the inputs on, each after the layers before it have been corrected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Node
+from slimai.quantizer.params import QParams
+from slimai.quantizer.plan import Layer
+from slimai.quantizer.weights import BIAS_ROOM_BITS
 
 Vector = NDArray[np.float64]
-Measure = Callable[[Mapping[str, Vector], Sequence[str]], Mapping[str, Vector]]
 
 
 def mean_error(node: Node, error: Array, means: Vector) -> Vector | None:
@@ -52,28 +56,25 @@ def corrected_bias(
     return -shift if bias is None else bias.astype(np.float64).reshape(-1) - shift
 
 
-def empirical_offsets(
-    layers: Sequence[tuple[str, str]],
-    float_means: Mapping[str, Vector],
-    measure: Measure,
-    *,
-    slices: int | None = None,
-    start: Mapping[str, Vector] | None = None,
-) -> dict[str, Vector]:
-    """Return node name -> [O] to add to the float bias, so that channel means follow the float network's.
+def shifted(layer: Layer, offset: Vector, reads: QParams) -> Layer:
+    """Return the layer with `offset`, [O] real values, added to its bias; a layer without one gets one.
 
-    layers: (node name, tensor whose channel means tell the node's error) in graph order. measure(offsets, tensors)
-    runs the integer network with those offsets over the calibration images and returns the mean of each channel of
-    `tensors`. The network is corrected from its inputs on, in `slices` parts (default: a layer a part): a later part
-    sees the earlier ones corrected, at the price of one run over the images a part. Parts of several layers count the
-    error of one again in the next: on mobilenet_v1 eight parts were worse than none. start: offsets to begin with.
+    reads: parameters of the layer's input. The bias stays within the room that the planner leaves every bias.
     """
-    offsets = {} if start is None else dict(start)
-    parts = np.array_split(np.arange(len(layers)), min(slices or len(layers), len(layers)) or 1)
-    for part in parts:
-        chosen = [layers[i] for i in part]
-        found = measure(offsets, [tensor for _, tensor in chosen])
-        for node, tensor in chosen:
-            error = float_means[tensor] - found[tensor]
-            offsets[node] = offsets.get(node, np.zeros_like(error)) + error
-    return offsets
+    if layer.weight is None:
+        return layer
+    added = np.rint(offset / (reads.scale * layer.weight.scale))
+    room = 2.0 ** BIAS_ROOM_BITS[reads.dtype.bits]
+    bias = np.clip(added + (0 if layer.bias is None else layer.bias), -room, room)
+    return replace(layer, bias=bias.astype(np.int64))
+
+
+def channel_means(arrays: Iterable[Array], params: QParams) -> Vector:
+    """Return [C] the mean real value of each channel (axis 1) over integer arrays [N, C, ...]."""
+    sums: Vector = np.zeros(1)
+    images = 0
+    for array in arrays:
+        axes = tuple(axis for axis in range(array.ndim) if axis > 1)
+        sums = sums + array.mean(axis=axes, dtype=np.float64).sum(axis=0)
+        images += array.shape[0]
+    return (sums / max(images, 1) - params.zero_point) * params.scale

@@ -78,7 +78,8 @@ class Program:
     """Runs a plan. Same bits for every batch size and number of threads.
 
     host_layers: layer name -> why it runs in float on the host. arithmetic: integer layer name -> preset name.
-    overflows: layer name -> sums that left the accumulator, over all runs so far.
+    overflows: layer name -> sums that left the accumulator, over all runs so far. last_use: for each step, the tensors
+    that nothing after it reads.
     """
 
     def __init__(self, plan: QuantPlan, steps: tuple[Step, ...], threads: int = 1) -> None:
@@ -92,7 +93,7 @@ class Program:
         self.arithmetic: dict[str, str] = {
             step.layer.name: step.rule.name for step in steps if isinstance(step, IntegerStep)
         }
-        self._last_use = _last_uses(plan.graph, steps)
+        self.last_use = _last_uses(plan.graph, steps)
 
     def run(self, inputs: Mapping[str, Array], *, capture: Collection[str] | None = None) -> dict[str, Array]:
         """Return the network's outputs, and the activations named in `capture`, as integers.
@@ -109,8 +110,8 @@ class Program:
             InputError: inputs are missing or unknown, differ in batch, or have the wrong shape or type.
         """
         kept = frozenset(capture or ())
-        self._check_names(inputs, kept)
-        ready = {name: self._entering(name, np.asarray(value)) for name, value in inputs.items()}
+        self._check_captured(kept)
+        ready = self.entering(inputs)
         batch = self._batch_of(ready)
         parts = list(self._parts(ready, batch))
         if len(parts) == 1:
@@ -143,12 +144,17 @@ class Program:
             for key, value in step.compiled.tables.items()
         }
 
-    def _check_names(self, inputs: Mapping[str, Array], kept: frozenset[str]) -> None:
+    def entering(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the inputs as the network holds them: integers of the plan, or their float type."""
         graph = self.plan.graph
         if set(inputs) != set(graph.inputs):
             raise InputError(
                 f"inputs of '{graph.name}' are {', '.join(graph.inputs)} (got {', '.join(inputs) or 'none'})"
             )
+        return {name: self._entering(name, np.asarray(value)) for name, value in inputs.items()}
+
+    def _check_captured(self, kept: frozenset[str]) -> None:
+        graph = self.plan.graph
         unknown = sorted(kept - set(graph.inputs) - {name for layer in self.plan.layers for name in layer.outputs})
         if unknown:
             raise InputError(f"'{graph.name}' has no activation '{unknown[0]}' to capture")
@@ -192,15 +198,20 @@ class Program:
         tally, values = Tally(), dict(feeds)
         wanted = kept.union(self.plan.graph.outputs)
         for index, step in enumerate(self.steps):
-            if isinstance(step, HostSegment):
-                values.update(self._run_host(step, values, kept))
-            else:
-                produced = step.compiled.kernel([values[name] for name in step.layer.inputs], tally)
-                values.update(zip(step.layer.outputs, produced, strict=True))
-            for name in self._last_use[index]:
+            values.update(self.run_step(step, values, tally, kept))
+            for name in self.last_use[index]:
                 if name not in wanted:
                     values.pop(name, None)
         return {name: values[name] for name in (*self.plan.graph.outputs, *sorted(kept))}, tally
+
+    def run_step(
+        self, step: Step, values: Mapping[str, Array], tally: Tally, kept: frozenset[str] = frozenset()
+    ) -> dict[str, Array]:
+        """Return what one step makes of the tensors before it, by name."""
+        if isinstance(step, HostSegment):
+            return self._run_host(step, values, kept)
+        produced = step.compiled.kernel([values[name] for name in step.layer.inputs], tally)
+        return dict(zip(step.layer.outputs, produced, strict=True))
 
     def _run_host(self, step: HostSegment, values: Mapping[str, Array], kept: frozenset[str]) -> dict[str, Array]:
         tensors = self.plan.tensors
@@ -259,7 +270,7 @@ def compile_plan(plan: QuantPlan, target: Target, *, arithmetic: str = NATIVE, t
             continue
         _flush(plan.graph, waiting, steps, threads)
         try:
-            steps.append(_compiled_layer(plan, layer, target, arithmetic, pool))
+            steps.append(compile_layer(plan, layer, target, arithmetic, pool))
         except InputError as error:
             errors.append(error)
     _flush(plan.graph, waiting, steps, threads)
@@ -274,7 +285,8 @@ def _flush(graph: Graph, waiting: list[Layer], steps: list[Step], threads: int) 
         waiting.clear()
 
 
-def _compiled_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str, pool: BufferPool) -> IntegerStep:
+def compile_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str, pool: BufferPool) -> IntegerStep:
+    """Return one integer layer of `plan`, or one that takes its place, ready to run."""
     reads = [plan.tensors[name] for name in layer.inputs]
     writes = [plan.tensors[name] for name in layer.outputs if name in plan.tensors]
     table = {"s16": target.native.s16, "sym8": target.native.sym8, "asym8": target.native.asym8}
