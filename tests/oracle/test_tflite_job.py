@@ -96,7 +96,10 @@ def test_the_exported_model_says_what_the_delivered_integers_say(job, answers):
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession((folder / "out" / "small_quant.onnx").read_bytes(), options)
     (real,) = session.run(None, feeds)
-    assert np.abs(real - expected).max() <= 2.1 * plan.tensors["classes"].scale  # two steps: softmax
+    # one step of a logit moves a probability by a quarter of it; the softmax itself rounds twice
+    allowed = plan.tensors["logits"].scale / 4 + 2 * plan.tensors["classes"].scale
+    assert np.abs(real - expected).max() <= allowed
+    assert np.mean(np.abs(real - expected) > plan.tensors["classes"].scale / 2) < 0.2
 
 
 def test_a_second_run_gives_the_same_bytes(job):
