@@ -162,10 +162,20 @@ class Delivery:
             "float": None
             if result is None
             else {"value": result.value, "score": result.score, "values": dict(result.values)},
+            "reference": reference_name(self.job),
             "host_layers": list(self.host_layers),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
             "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
         }
+
+
+def reference_name(job: Job) -> str:
+    """Return what ``float`` in run.json is the score of."""
+    if job.stored is None:
+        return "float32"
+    from slimai.app.prequantized import REFERENCE
+
+    return REFERENCE
 
 
 def _remove(profile: Path, output: Path) -> None:

@@ -14,10 +14,10 @@ from slimai.app.auto_mix import auto_mix
 from slimai.app.bias import correct_winner
 from slimai.app.content import ContentKeys, changed_parts, content_keys
 from slimai.app.deliver import Delivery
-from slimai.app.float_pass import calibrate, float_warnings, reference
+from slimai.app.float_pass import calibrate, float_warnings, reference, reference_note
 from slimai.app.prepare import Job, prepare
 from slimai.app.programs import Programs, default_memory_limit
-from slimai.app.quantize import FloatNetworks, Quantizer, candidates
+from slimai.app.quantize import candidates, quantizer_for
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
 from slimai.artifacts.journal import Journal
@@ -95,9 +95,10 @@ class _Run:
         self.cache = Cache(job.config.path.tmp_dir or self.output / ".cache")
         self.threads = 1
         self.seconds: dict[str, float] = {}
-        networks = FloatNetworks(job, lambda graph: calibrate(job, graph, self.cache, reporter, threads=self.threads))
-        self.networks = networks
-        self.plain = Quantizer(job, networks, self.threads)
+        self.plain = quantizer_for(
+            job, lambda graph: calibrate(job, graph, self.cache, reporter, threads=self.threads), self.threads
+        )
+        self.networks = self.plain.networks
         self.quantizer = self.plain
         self.delivery = Delivery(job, self.quantizer, self.seconds)
         self.inspection = Inspection(job, self.delivery, self.quantizer, reporter)
@@ -105,7 +106,7 @@ class _Run:
     def execute(self) -> RunResult:
         stages = self.job.config.stages
         self._timed("calibration", lambda: self.networks.get(equalized=False))
-        for line in self.job.mix.lines:
+        for line in (*reference_note(self.job), *self.job.mix.lines):
             self.reporter.line(line)
         self._read_edits()
         self.delivery.network(self.job.graph)

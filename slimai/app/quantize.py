@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from slimai.simulator.program import Program
 
 
+STORED = "stored"  # in the place of a calibration method: the parameters come with the network
 EMPIRICAL = "empirical"  # in the variant of the winner whose biases were corrected from its own integer outputs
 EMPIRICAL_IMAGES = 32
 EMPIRICAL_ELEMENTS = 1 << 27  # of the largest activation over all those images: their activations are held at once
@@ -35,6 +36,8 @@ EQUALIZATION_IMAGES = 16  # their channel magnitudes are known well enough to ba
 def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     """Return the space of the configuration."""
     section = config.quantization
+    if config.network.model_type == "quantized":
+        return tuple(Candidate(level, method=STORED) for level in section.accuracy_level)
     return space(
         section.accuracy_level,
         section.range.values(),
@@ -100,6 +103,11 @@ class Quantizer:
         found = aids_for(candidate.level, section.equalization, section.bias_correction, section.weight_clipping)
         return replace(found, weight_clipping=True) if "clip" in candidate.variant else found
 
+    def arithmetic(self, plan: QuantPlan) -> str:
+        """Return the preset that a plan is compiled for, or ``native``."""
+        del plan
+        return self.job.config.target.arithmetic
+
     def options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the quantizer's options of a candidate, with its empirical bias offsets where its variant has them."""
         options = self._plain_options(candidate, aids)
@@ -140,6 +148,15 @@ class Quantizer:
             limits=self.edits,
             datatypes={**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))},
         )
+
+
+def quantizer_for(job: Job, statistics: Callable[[Graph], Statistics], threads: int) -> Quantizer:
+    """Return what builds the candidates of a job; `statistics` calibrates a float network, when that is needed."""
+    if job.stored is None:
+        return Quantizer(job, FloatNetworks(job, statistics), threads)
+    from slimai.app.prequantized import StoredNetworks, StoredQuantizer
+
+    return StoredQuantizer(job, StoredNetworks(job), threads)
 
 
 def nonnegative_inputs(job: Job) -> tuple[str, ...]:
@@ -188,9 +205,8 @@ class QuantizedCandidate:
             from slimai.simulator.program import compile_plan
 
             target = self._quantizer.job.config.target
-            self._program = compile_plan(
-                self.plan, target, arithmetic=target.arithmetic, threads=self._quantizer.threads
-            )
+            arithmetic = self._quantizer.arithmetic(self.plan)
+            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=self._quantizer.threads)
         return self._program
 
     def runner(self) -> Runner:
