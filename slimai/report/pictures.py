@@ -107,7 +107,7 @@ def draw_boxes(image: Image, found: Any, names: Sequence[str]) -> tuple[Image, s
         place = canvas.textbbox((left + 2, max(0.0, top - 11)), text)
         canvas.rectangle(place, fill=color)
         canvas.text((left + 2, max(0.0, top - 11)), text, fill=(0, 0, 0))
-    return shown, f"{len(kept)} boxes with a score of at least {LEAST_SCORE}"
+    return shown, f"{len(kept)} {'box' if len(kept) == 1 else 'boxes'} with a score of at least {LEAST_SCORE}"
 
 
 def overlay(image: Image, classes: NDArray[np.uint8], sample: Sample) -> Image:

@@ -88,8 +88,9 @@ def rank(
 ) -> tuple[Suspect, ...]:
     """Return the layers that hurt, worst first.
 
-    Those whose mending was tried come first, by the gain; then the others by the noise that they add. Without
-    `trials` the order is by added noise alone. `advance` is called after each suspect.
+    Those whose mending helps come first, by the gain; then those where nothing was tried, by the noise that they add;
+    then those that are not worth mending. Without `trials` the order is by added noise alone. `advance` is called
+    after each suspect.
     """
     suspects = _suspects(rows)
     if trials is None:
@@ -99,9 +100,15 @@ def rank(
     for row in suspects[:SUSPECTS]:
         tried.append(_try(row, plan, graph, stats, trials, before))
         advance()
-    tried.sort(key=lambda item: -(item.gain if item.gain is not None else -math.inf))
     rest = [Suspect(row, cause(row), _untried(row, plan)) for row in suspects[SUSPECTS:SHOWN]]
-    return (*tried, *rest)
+    return tuple(sorted((*tried, *rest), key=_order))
+
+
+def _order(suspect: Suspect) -> tuple[int, float]:
+    """Return the sort key: remedies that help by their gain, then what was not tried by its noise, then the rest."""
+    if suspect.gain is None:
+        return 1, -suspect.row.added
+    return (0 if suspect.gain >= WORTH_DB else 2), -suspect.gain
 
 
 def _suspects(rows: Sequence[LayerRow]) -> list[LayerRow]:
@@ -167,6 +174,8 @@ def _other_limits(row: LayerRow, plan: QuantPlan, stats: Statistics) -> list[Rem
         return [Remedy(text, {row.tensor: whole})] if _differ((low, high), whole) else []
     params = plan.tensors[row.tensor]
     kind = params.dtype
+    if kind.bits > 8:  # finer than the histogram's bins, which cannot tell what narrower limits would gain
+        return []
     best = best_limits(histogram, Grid(kind.low, kind.high, free_zero=params.zero_point != 0), "ImprovedMSE")
     text = f"narrow its limits to {best.low:.6g} .. {best.high:.6g} (Adjust_yaml)"
     return [Remedy(text, {row.tensor: (best.low, best.high)})] if best.magnitude < max(-low, high) / 1.05 else []
@@ -181,6 +190,8 @@ def _untried(row: LayerRow, plan: QuantPlan) -> str:
     why = cause(row)
     if why == "overflow":
         return "its sums leave the accumulator: narrow the weights or raise target.acc_bits"
+    if plan.tensors[row.tensor].dtype.bits > 8:
+        return "widen its limits" if why == "clipping" else "leave it: it has 16 bits already"
     if why == "weights":
         per_channel = any(layer.name == row.layer and layer.weight is not None and layer.weight.per_channel
                           for layer in plan.layers)  # fmt: skip

@@ -33,7 +33,7 @@ def test_boxes_are_drawn_in_page_pixels_and_weak_ones_are_not(tmp_path):
     assert (pixels[130, 100] == color).all()  # the bottom
     assert not pixels[100, 100].any()  # inside
     assert not pixels[60:, 200:].any()  # the second box is too weak
-    assert text == "1 boxes with a score of at least 0.25"
+    assert text == "1 box with a score of at least 0.25"
 
 
 def test_masks_cover_their_pixels_and_class_zero_is_clear(tmp_path):
