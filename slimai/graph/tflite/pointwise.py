@@ -101,7 +101,9 @@ def _check_grid(b: Builder, op: FileOperator) -> None:
     scale, zero = _FIXED[op.code][grid.dtype]
     if abs(grid.scale[0] - scale) > 1e-3 * scale or grid.zero_point != zero:
         raise b.wrong(
-            op, f"the output's scale and zero point are not {scale:g} and {zero}", [grid.scale[0], grid.zero_point]
+            op,
+            f"the output's scale and zero point are not {scale:g} and {zero}",
+            [float(grid.scale[0]), grid.zero_point],
         )
 
 
