@@ -13,6 +13,7 @@ WORDS = (
     *("+model=mobilenet_digits", "quantization.accuracy_level=1", "quantization.range=100", "metric.metric_cls=cosine"),
     *("dataset.validation_count=64", "dataset.calibration_count=32", "quantization.bias_correction=false"),
 )
+pytestmark = pytest.mark.slow
 VOLATILE = {"timings.json", "slimai.log", ".slimai.lock"}
 
 
