@@ -1,18 +1,20 @@
 """Scores of the labelled networks: float, levels 0..4, accuracy aids, and peers on the same images.
 
 Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [--levels 0,1,2,3,4]
-       [--images N] [--calibration N] [--aids none,fold+eq+act+bc,...] [--peers MinMax,Percentile,Entropy]
-       [--json out.json]
+       [--images N] [--calibration N] [--aids default,none,fold+eq+act+bc,...] [--peers MinMax,Percentile,Entropy]
+       [--json out.json] [--from a.json b.json ...]
 
-The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives score / float score
-and, at the end, the mean over networks. Aids: fold constant channels, eq weights, act = eq
-with activations, bc = analytic bias correction, emp = empirical, clip = weight clipping.
+The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives scores and signal-to-noise
+ratios, and at the end comes the mean over networks of score / float score, `ort best` and `default best` taking the
+best method of each network at level 3. Aids: default = those of slimai.quantizer.aids by level, fold constant
+channels, eq weights, act = eq with activations, bc = analytic bias correction, emp = empirical, clip = clipped weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -38,6 +40,9 @@ NETWORKS = (
     "portrait_segmentation",
     "fsrcnn_x2",
 )
+
+
+STRIDE = 8  # calibration images whose activations ONNX Runtime holds at once
 
 
 def preset(name: str, work: Path) -> Any:
@@ -128,8 +133,18 @@ def variants(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield label, {part: True for part in label.split("+") if part not in {"none", ""}}
 
 
+def default_aids(level: int) -> dict[str, Any]:
+    """Return the aids that are on by default at a level, by their short names here."""
+    from slimai.quantizer.aids import aids_for
+
+    found = aids_for(level, "auto", "auto", "auto")
+    parts = {"eq": found.equalization, "act": found.equalization, "bc": found.bias_correction}
+    return {"fold": True, **{name: True for name, on in parts.items() if on}}
+
+
 def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
     """Return the score of one level with the given accuracy aids."""
+    aids = default_aids(level) if "default" in aids else aids
     from slimai.calibration.collect import channel_magnitudes, collect
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
@@ -160,15 +175,22 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
     if aids.get("emp"):
         from slimai.app.bias import corrected_options
 
-        options = corrected_options(graph, stats, options, target, bench.calibration[:8])
+        options = corrected_options(graph, stats, options, target, bench.calibration)
     return bench.plan_score(build_plan(graph, stats, options, target))
 
 
 class _Reader:
-    """Calibration images for ONNX Runtime's quantizer."""
+    """Calibration images for ONNX Runtime's quantizer, in strides so that it does not hold all activations."""
 
     def __init__(self, images: Sequence[Mapping[str, np.ndarray]]) -> None:
+        self._all = images
         self._images = iter(images)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._images = iter(self._all[start_index:end_index])
 
     def get_next(self) -> Mapping[str, np.ndarray] | None:
         return next(self._images, None)
@@ -178,7 +200,7 @@ def peer_score(bench: Bench, method: str, work: Path) -> Score:
     """Return the score of ONNX Runtime's quantize_static: u8 activations, s8 weights per channel, QDQ.
 
     It runs without graph optimizations, in float between Q and DQ: on processors without VNNI the fused u8 x s8
-    kernels saturate inside, which would be held against the peer.
+    kernels saturate inside, which would be held against the peer. `method` may end in a percentile: Percentile99.99.
     """
     import onnxruntime
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -195,7 +217,9 @@ def peer_score(bench: Bench, method: str, work: Path) -> Score:
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        calibrate_method=CalibrationMethod[method],
+        calibrate_method=CalibrationMethod[method.rstrip("0123456789.")],
+        extra_options={"CalibStridedMinMax": math.gcd(len(bench.calibration), STRIDE)}
+        | ({"CalibPercentile": float(method[10:])} if method[10:] else {}),
     )
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -210,21 +234,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--levels", default="0,1,2,3,4")
-    parser.add_argument("--images", type=int, default=0, help="validation images a network (0: all)")
-    parser.add_argument("--calibration", type=int, default=64)
-    parser.add_argument("--aids", default="fold+eq+act+bc", help="comma list of combinations such as none,eq,eq+bc")
-    parser.add_argument("--methods", default="100", help="comma list of range percents, ImprovedMSE, ImprovedKL")
-    parser.add_argument("--peers", default="", help="comma list of MinMax, Percentile, Entropy: ONNX Runtime's")
+    parser.add_argument("--images", type=int, default=100, help="validation images a network (0: all)")
+    parser.add_argument("--calibration", type=int, default=32)
+    parser.add_argument("--aids", default="default", help="comma list of combinations such as none,eq,eq+bc")
+    parser.add_argument("--methods", default="100", help="comma list of 100, p99.99, ImprovedMSE, ImprovedKL")
+    parser.add_argument(
+        "--peers", default="MinMax,Percentile,Entropy", help="comma list such as MinMax,Percentile99.99"
+    )
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--from", type=Path, nargs="*", dest="earlier", help="print the summary of these files alone")
     given = parser.parse_args()
+    if given.earlier:
+        summary([as_row(row) for path in given.earlier for row in json.loads(path.read_text(encoding="utf-8"))])
+        return
     sys.path.insert(0, str(Path(__file__).parent))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in given.networks.split(","):
             rows += table_of(name, Path(folder), given)
+            if given.json:
+                given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     summary(rows)
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def settings_of(method: str) -> dict[str, Any]:
+    """Return the quantizer's options of `100` (range in percent), `p99.99` (share of the mass) or a method's name."""
+    if method.startswith("Improved"):
+        return {"method": method}
+    if method.startswith("p"):
+        return {"percent": float(method[1:]), "range_mode": "percentile"}
+    return {"percent": float(method)}
 
 
 def table_of(name: str, work: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -234,8 +273,8 @@ def table_of(name: str, work: Path, given: argparse.Namespace) -> list[dict[str,
     print(f"{name}: float {bench.float_score:.4f} on {len(bench.validation)} images")
     rows, cache = [], {}
     for label, aids in variants(given.aids):
-        for method in given.methods.split(","):
-            extra = {"method": method} if method.startswith("Improved") else {"percent": float(method)}
+        for method in filter(None, given.methods.split(",")):
+            extra = settings_of(method)
             scores = {int(n): run(bench, int(n), aids, extra, cache) for n in given.levels.split(",")}
             shown = "  ".join(f"{level}: {score.score:.4f} {score.sqnr:5.2f}dB" for level, score in scores.items())
             print(f"  {label:10s} {method:12s} {shown}  ({time.perf_counter() - start:.0f} s)", flush=True)
@@ -255,14 +294,30 @@ def table_of(name: str, work: Path, given: argparse.Namespace) -> list[dict[str,
     return rows
 
 
+def as_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a JSON file as it was before it was written."""
+    return {key: Score(*value) if key.isdigit() else value for key, value in row.items()}
+
+
+def best_of(rows: Sequence[Mapping[str, Any]], aids: str) -> list[dict[str, Any]]:
+    """Return one row a network: at level 3 the best of its rows with these aids, whatever the method, by score."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["aids"] == aids and "3" in row:
+            found = {key: row[key] for key in ("network", "float", "3")} | {"aids": f"{aids} best", "method": "of each"}
+            best[row["network"]] = max(best.get(row["network"], found), found, key=lambda item: item["3"].score)
+    return list(best.values())
+
+
 def summary(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print, for each kind of row, the mean over networks of score / float score by level."""
+    rows = [*rows, *best_of(rows, "default"), *best_of(rows, "ort")]
     kinds = dict.fromkeys((row["aids"], row["method"]) for row in rows)
     print("mean over networks of score / float score")
     for kind in kinds:
         mine = [row for row in rows if (row["aids"], row["method"]) == kind]
-        levels = [key for key in mine[0] if key.isdigit()]
-        means = {level: np.mean([row[level].score / row["float"] for row in mine]) for level in levels}
+        levels = sorted({key for row in mine for key in row if key.isdigit()})
+        means = {level: np.mean([row[level].score / row["float"] for row in mine if level in row]) for level in levels}
         shown = "  ".join(f"{level}: {value:.4f}" for level, value in means.items())
         print(f"  {kind[0]:18s} {kind[1]:12s} {shown}  ({len(mine)} networks)")
 
