@@ -19,12 +19,16 @@ COMMANDS = {
     "report": "slimai.app.commands.report:main",
 }
 
+QUIET = "--quiet"
 Command = Callable[[Sequence[str]], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if QUIET in words and words[0] not in COMMANDS:  # by the environment, so that launched jobs are quiet too
+        words.remove(QUIET)
+        os.environ["SLIMAI_QUIET"] = "1"
     try:
         return _run(words)
     except SystemExit as stop:  # argparse and Hydra end this way

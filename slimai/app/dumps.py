@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OUTPUTS, FIXED, LAYERS = 1, 2, 3  # output_debug from which each kind of file is written
 LAYER_FOLDER, SIMILARITY = "layers", "similarity.txt"
 BLOB_AXES = 4
-_FIXED_BYTES, _FLOAT_BYTES = {8: 4.0, 16: 6.0}, 10.0  # text of one number with its space, on the average
+_FIXED_BYTES, _FLOAT_BYTES = {8: 3.0, 16: 5.0}, 10.0  # text of one number with its space, on the average
 
 
 def check_dumps(job_outputs: Sequence[str], graph: Graph, level: int, sets: Iterable[Sequence[Sample]]) -> None:

@@ -22,6 +22,7 @@ commands:
   metric     score dumped blobs without running a model
   report     rebuild the HTML report of a run
 
+--quiet says nothing but warnings and the table at the end.
 Hydra's own flags work too: --cfg job, --info defaults, --hydra-help. SLIMAI_DEBUG=1 shows tracebacks.
 exit codes: 0 done, 1 the job failed, 2 the input is wrong, 130 interrupted
 """

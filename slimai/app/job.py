@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -147,7 +148,7 @@ class _Job:
         from slimai.app.reporter import ConsoleReporter
         from slimai.app.summary import run_summary
 
-        console = ConsoleReporter()
+        console = ConsoleReporter(quiet=os.environ.get("SLIMAI_QUIET", "") not in ("", "0"))
         result: RunResult = run_job(config, reporter=LoggedReporter(console, logger))
         summary = run_summary(result)
         logger.info("%s", summary)
