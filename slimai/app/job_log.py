@@ -30,8 +30,11 @@ class Status:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Write the status into the folder of the job."""
-    write_text(folder / STATUS, json.dumps(asdict(status), indent=1, ensure_ascii=False) + "\n")
+    """Write the status into the folder of the job; a status that cannot be written is said and stops nothing."""
+    try:
+        write_text(folder / STATUS, json.dumps(asdict(status), indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        sys.stderr.write(f"warning: {folder / STATUS}: the status cannot be written: {error.strerror}\n")
 
 
 def read_status(folder: Path) -> Status | None:

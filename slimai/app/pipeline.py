@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
 from slimai.artifacts.journal import Journal
 from slimai.artifacts.lock import RUN, run_lock
+from slimai.errors import SlimaiError
 from slimai.metrics.scores import require_score
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Outcome
@@ -73,9 +75,17 @@ def run_job(config: SlimaiConfig, *, reporter: Reporter | None = None) -> RunRes
     job = prepare(config)
     for warning in job.warnings:
         say.warn(str(warning))
-    with run_lock(config.path.output_dir):
-        remove_partial(config.path.output_dir, leave=_of_others)
-        return _Run(job, say, started).execute()
+    try:
+        with run_lock(config.path.output_dir):
+            remove_partial(config.path.output_dir, leave=_of_others)
+            return _Run(job, say, started).execute()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SlimaiError(
+            f"{error.filename or config.path.output_dir}: {error.strerror}; "
+            "free some space and run again: what is finished is kept"
+        ) from error
 
 
 def _of_others(folder: Path) -> bool:

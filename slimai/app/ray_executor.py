@@ -127,6 +127,6 @@ def _connect(ray: Any, count: int) -> None:
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", num_cpus=count, include_dashboard=False, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises plain Exception, for example when its start takes too long
         what = f"the Ray cluster of {ADDRESS}={address} cannot be joined" if address else "Ray cannot be started"
         raise SlimaiError(f"smart_search.executor: {what}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Spill:
                 path = self.folder / f"{len(self._files)}.npy"
                 shape = (self.images, *array.shape[1:])
                 self._files[name] = open_memmap(path, mode="w+", dtype=array.dtype, shape=shape)
+                _reserve(path)
             self._files[name][start : start + array.shape[0]] = array
 
     def get(self, start: int, stop: int, names: Sequence[str] | None = None) -> dict[str, Array]:
@@ -63,6 +65,12 @@ class Spill:
             file.flush()
             (self.folder / f"{index}.npy").unlink(missing_ok=True)
         self._files.clear()
+
+
+def _reserve(path: Path) -> None:
+    """Take the file's room now: a page of a mapped file that finds the disk full ends the process by a signal."""
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def slices(count: int, batch: int) -> Iterator[tuple[int, int]]:
