@@ -39,8 +39,8 @@ def scaled_sum(a: Any, za: Any, ka: Any, b: Any, zb: Any, kb: Any, shifts: Any, 
     right_a, half_a, right_b, half_b, sign = shifts[0], shifts[1], shifts[2], shifts[3], shifts[4]
     odd_a, odd_b = np.int32(half_a > 0), np.int32(half_b > 0)
     for i in range(a.size):
-        x = np.int32(np.floor(np.float64(np.int32(a[i]) - za) * ka + 0.5))
-        y = np.int32(np.floor(np.float64(np.int32(b[i]) - zb) * kb + 0.5))
+        x = np.int32(np.floor(np.float64(np.int32(np.int32(a[i]) - za)) * ka + 0.5))
+        y = np.int32(np.floor(np.float64(np.int32(np.int32(b[i]) - zb)) * kb + 0.5))
         x = np.int32(np.int32(x + half_a) - np.int32(np.int32(x >> np.int32(31)) & odd_a))
         y = np.int32(np.int32(y + half_b) - np.int32(np.int32(y >> np.int32(31)) & odd_b))
         acc[i] = np.int32(np.int32(x >> right_a) + np.int32(np.int32(y >> right_b) * sign))
