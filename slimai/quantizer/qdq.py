@@ -2,7 +2,8 @@
 
 Every quantized tensor passes QuantizeLinear -> DequantizeLinear with the plan's parameters, weights are
 integer initializers behind a DequantizeLinear, biases s32 initializers at scale s_x * s_w. Host layers stay
-in float between. 16-bit types need operator set 21; there the bias is float and no exactness is claimed.
+in float between. 16-bit types need operator set 21; there the bias is s32 at a scale of its own, and no exactness is
+claimed.
 """
 
 from __future__ import annotations
@@ -118,10 +119,13 @@ class _Writer:
         params = self.plan.tensors[layer.inputs[0]]
         scale = np.float32(params.scale) * weight.scale.astype(np.float32)
         small = np.abs(bias).max(initial=0) < 2**31 and params.dtype.bits == 8
-        if not small:
-            self.constants[name] = (bias * params.scale * weight.scale).astype(np.float32)
-            return name
         axis = 0 if weight.per_channel else None
+        if not small:
+            # never a plain float: ONNX Runtime would round it to s32 at s_x * s_w, where it does not fit
+            real = bias * params.scale * weight.scale
+            largest = np.abs(real) if weight.per_channel else np.abs(real).max(keepdims=True, initial=0)
+            scale = np.maximum(largest * 2.0**-30, np.finfo(np.float32).tiny).astype(np.float32)
+            bias = np.rint(real / scale.astype(np.float64))
         return self._constant(name, bias.astype(np.int32), scale, 0, axis)
 
     def _constant(self, name: str, values: Array, scale: Array, zero_point: int, axis: int | None) -> str:
