@@ -115,7 +115,10 @@ class _Run:
 
     def execute(self) -> RunResult:
         stages = self.job.config.stages
-        self._timed("calibration", lambda: self.networks.get(equalized=False))
+        self._timed(
+            "calibration",
+            lambda: self.networks.get(equalized=self.plain.aids(candidates(self.job.config)[0]).equalization),
+        )
         for line in (*reference_note(self.job), *self.job.mix.lines):
             self.reporter.line(line)
         self._read_edits()
