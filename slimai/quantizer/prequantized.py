@@ -159,8 +159,8 @@ def symmetric_weight(values: Array, stored: StoredParams) -> tuple[QWeight, tupl
 
     Where all |q - z| fit 127 the integers are shifted and nothing is lost. Else the largest |q - z| that is kept is
     chosen between 127 (the grid stays, what is beyond is clipped) and the largest of all (the grid gets coarser): the
-    one with the least noise over signal, averaged over output channels. Small channels count as much as large ones,
-    because one scale for all of them is what makes rounding dangerous.
+    one with the least squared ratio of noise to signal, averaged over output channels. A channel of small weights
+    counts as much as one of large weights, and one that is ruined counts more than many that are a little worse.
     """
     centred = values.astype(np.int64) - stored.zero_point
     reach = int(np.abs(centred).max(initial=0))
@@ -168,22 +168,23 @@ def symmetric_weight(values: Array, stored: StoredParams) -> tuple[QWeight, tupl
         weight = QWeight(centred.astype(np.int8), S8, stored.scale, stored.axis)
         return weight, (MADE_SYMMETRIC, f"zero point {stored.zero_point} taken away: no weight changes")
     rows = np.moveaxis(centred, stored.axis, 0).reshape(centred.shape[stored.axis], -1).astype(np.float64)
-    noise, kept = min((_noise_over_signal(rows, kept), kept) for kept in range(S8.high, reach + 1))
+    _, kept = min((float(np.square(_noise(rows, kept)).mean()), kept) for kept in range(S8.high, reach + 1))
     ratio = kept / S8.high
     scale = np.array([as_float32(float(stored.scale[0]) * ratio)])
     integers = np.clip(np.rint(centred / ratio), -S8.high, S8.high).astype(np.int8)
     clipped = int(np.count_nonzero(np.abs(centred) > kept))
+    decibel = -10 * np.log10(float(_noise(rows, kept).mean()))
     why = (
         f"zero point {stored.zero_point} reaches {reach} steps: {clipped} of {centred.size} weights clipped at {kept}, "
-        f"scale {ratio:.3f} times coarser, {-10 * np.log10(noise):.1f} dB signal to noise a channel"
+        f"scale {ratio:.3f} times coarser, {decibel:.1f} dB signal to noise a channel"
     )
     return QWeight(integers, S8, scale, stored.axis), (MADE_SYMMETRIC, why)
 
 
-def _noise_over_signal(rows: NDArray[np.float64], kept: int) -> float:
-    """Return the mean over rows of noise over signal when |row| is clipped at `kept` and rounded to 127 steps."""
+def _noise(rows: NDArray[np.float64], kept: int) -> NDArray[np.float64]:
+    """Return noise over signal of each row, [O], when |row| is clipped at `kept` and rounded to 127 steps."""
     ratio = kept / S8.high
     found = np.clip(np.rint(rows / ratio), -S8.high, S8.high) * ratio
     signal = np.square(rows).sum(axis=1)
     noise: NDArray[np.float64] = np.square(found - rows).sum(axis=1) / np.where(signal > 0, signal, 1.0)
-    return float(noise.mean())
+    return noise
