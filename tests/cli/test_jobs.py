@@ -86,7 +86,8 @@ def test_a_job_that_fails_leaves_its_traceback_in_its_log(pipeline, tmp_path, ca
 def test_wrong_input_found_by_the_pipeline_is_code_2_and_leaves_earlier_results(pipeline, tmp_path, capsys):
     pipeline(lambda _level: 0.5)
     assert main(words(tmp_path)) == 0
-    files = {path: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "slimai.log"}
+    found = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "slimai.log"]
+    files = {path: path.read_bytes() for path in found}
 
     def refuse(_level):
         raise InputError("net.onnx: is truncated")
