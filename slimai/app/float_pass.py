@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,19 +26,27 @@ if TYPE_CHECKING:
 BATCH_ELEMENTS = 1 << 20  # largest activation of a batch, in elements: keeps a batch near the cache
 PERCENTILE_BINS = 2048
 MOST_IMAGES = 32
+INTEGER_ELEMENTS = 1 << 24  # measured on seven networks: 1.2 to 4 times as fast as one image at a time
 
 
 def batch_size(graph: Graph) -> int:
-    """Return how many images are run at once: as many as keep the largest activation near 2^20 elements."""
+    """Return how many images run through the float network at once: the largest activation stays near 2^20 elements."""
+    return _batch(graph, BATCH_ELEMENTS)
+
+
+def integer_batch(graph: Graph) -> int:
+    """Return how many images run through an integer network at once.
+
+    Its kernels work in tiles of their own, so a batch need not fit a cache: it shares out what a layer costs to begin.
+    """
+    return _batch(graph, INTEGER_ELEMENTS)
+
+
+def _batch(graph: Graph, elements: int) -> int:
     if not graph.batchable:
         return 1
-    largest = 1
-    for name in graph.activations():
-        size = 1
-        for dim in graph.shape(name):
-            size *= dim
-        largest = max(largest, size)
-    return max(1, min(MOST_IMAGES, BATCH_ELEMENTS // largest))
+    largest = max((math.prod(graph.shape(name)) for name in graph.activations()), default=1)
+    return max(1, min(MOST_IMAGES, elements // max(largest, 1)))
 
 
 def graph_hash(graph: Graph) -> str:
@@ -48,19 +57,12 @@ def graph_hash(graph: Graph) -> str:
 
 
 def calibrate(job: Job, graph: Graph, cache: Cache, reporter: Reporter, *, threads: int) -> Statistics:
-    """Return the statistics of every activation over the calibration images, from the cache when they are there."""
-    from slimai import __version__
-    from slimai.calibration.statistics import Statistics
+    """Return the statistics of all quantized activations over the calibration images, from the cache if it has them."""
+    from slimai.calibration.statistics import Statistics, statistics_key
 
     bins = job.config.quantization.histogram_bins or PERCENTILE_BINS
-    key = content_key(
-        "statistics",
-        __version__,
-        graph_hash(graph),
-        preprocessing_key(job),
-        hash_files(file for sample in job.calibration for file in sample.files),
-        bins,
-    )
+    images = hash_files(file for sample in job.calibration for file in sample.files)
+    key = statistics_key(graph_hash(graph), preprocessing_key(job), images, bins)
     stats, found = cache.get(
         key,
         ".stats.npz",
@@ -104,6 +106,7 @@ def chance_score(job: Job) -> float:
 
 def _collect(job: Job, graph: Graph, reporter: Reporter, bins: int, threads: int) -> Statistics:
     from slimai.calibration.collect import collect
+    from slimai.quantizer.layers import quantized_tensors, weighted_inputs
 
     names = [str(sample.files[0]) for sample in job.calibration]
     with reporter.stage("calibrate", len(job.calibration)) as stage:
@@ -113,7 +116,15 @@ def _collect(job: Job, graph: Graph, reporter: Reporter, bins: int, threads: int
                 yield arrays
                 stage.advance(len(samples))
 
-        return collect(graph, feeds(), bins=bins, per_channel=True, threads=threads, names=names)
+        return collect(
+            graph,
+            feeds(),
+            tensors=quantized_tensors(graph),
+            bins=bins,
+            per_channel=weighted_inputs(graph),
+            threads=threads,
+            names=names,
+        )
 
 
 def _batches(
@@ -157,4 +168,4 @@ def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int) -> Va
             outputs.put(len(placed), run(arrays))
             placed.extend(samples)
             stage.advance(len(samples))
-    return Validation(tuple(placed), inputs, outputs, job.outputs, batch)
+    return Validation(tuple(placed), inputs, outputs, job.outputs, integer_batch(job.graph))

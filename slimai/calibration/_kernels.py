@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 BLOCK = 4096
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 _SIGN = np.int32(31)
+_TOP_UNIT, _LIMB = 2.0**96, 2.0**-32  # of the ninth limb, and from one limb to the next
 
 
 @njit(nogil=True, cache=True)
@@ -88,11 +89,38 @@ def _count_in_lanes(bins: NDArray[np.uint32], lanes: NDArray[np.uint32]) -> None
 
 
 @njit(nogil=True, cache=True)
-def channel_sums(values: NDArray[np.float32], sums: NDArray[np.float64]) -> None:
-    """Add to `sums` [C] the sums over all but axis 1 of `values` [N, C, K], in float64 and in memory order."""
+def add_channel_means(values: NDArray[np.float32], limbs: NDArray[np.int64]) -> None:
+    """Add the mean of every channel of `values` [N, C, K] to `limbs` [9, C], fixed point from 2^-160.
+
+    Limb k counts units of 2^(32k - 160); what is below the lowest is dropped, image by image. A sum is taken in
+    float64 in eight lanes (element i goes to lane i mod 8), added up in pairs.
+    """
+    size = values.shape[2]
+    whole = size // 8 * 8
     for n in range(values.shape[0]):
         for c in range(values.shape[1]):
-            total = 0.0
-            for value in values[n, c]:
-                total += value
-            sums[c] += total
+            row = values[n, c]
+            a = b = d = e = f = g = h = p = 0.0
+            for i in range(0, whole, 8):
+                a += row[i]
+                b += row[i + 1]
+                d += row[i + 2]
+                e += row[i + 3]
+                f += row[i + 4]
+                g += row[i + 5]
+                h += row[i + 6]
+                p += row[i + 7]
+            lanes = (a, b, d, e, f, g, h, p)
+            tail = np.zeros(8)
+            for j in range(8):
+                tail[j] = lanes[j]
+            for i in range(whole, size):
+                tail[i - whole] += row[i]
+            total = ((tail[0] + tail[1]) + (tail[2] + tail[3])) + ((tail[4] + tail[5]) + (tail[6] + tail[7]))
+            rest = total / max(size, 1)
+            unit = _TOP_UNIT
+            for k in range(limbs.shape[0] - 1, -1, -1):
+                piece = np.trunc(rest / unit)
+                limbs[k, c] += np.int64(piece)
+                rest -= piece * unit
+                unit *= _LIMB

@@ -44,6 +44,19 @@ def count_blocks(
     return int(values.size)
 
 
-def channel_sums(values: NDArray[Any], sums: NDArray[np.float64]) -> None:
-    """Add to `sums` [C] the sums over all but axis 1 of `values` [N, C, K]; see `_kernels.channel_sums`."""
-    sums += values.astype(np.float64).sum(axis=(0, 2))
+def add_channel_means(values: NDArray[Any], limbs: NDArray[np.int64]) -> None:
+    """Add the mean of every channel of `values` [N, C, K] to `limbs` [9, C]; see `_kernels.add_channel_means`."""
+    padded = np.zeros((*values.shape[:2], -(-values.shape[2] // 8), 8))
+    padded.reshape(*values.shape[:2], -1)[:, :, : values.shape[2]] = values
+    lanes = np.zeros((*values.shape[:2], 8))
+    for step in range(padded.shape[2]):
+        lanes += padded[:, :, step]
+    while lanes.shape[2] > 1:
+        lanes = lanes[:, :, ::2] + lanes[:, :, 1::2]
+    for means in lanes[:, :, 0] / max(values.shape[2], 1):
+        rest = means.copy()
+        for k in reversed(range(len(limbs))):
+            unit = np.ldexp(1.0, 32 * k - 160)
+            piece = np.trunc(rest / unit)
+            limbs[k] += piece.astype(np.int64)
+            rest -= piece * unit

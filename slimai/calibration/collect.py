@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ def collect(
     *,
     tensors: Sequence[str] | None = None,
     bins: int = 2048,
-    per_channel: bool = False,
+    per_channel: bool | Container[str] = False,
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
     names: Sequence[str] = (),
@@ -44,9 +44,10 @@ def collect(
     """Return the statistics of `tensors` (default: every float activation) over all batches.
 
     batches: mappings input name -> [N, ...] float32; only one is held at a time. bins: fewest histogram
-    bins across a tensor's range. threads: tensors are shared out over so many threads; the result has
-    the same bits for any number, batch size and order of the images. progress is called with the number
-    of images done. names: image names in order, for messages. runner: default ONNX Runtime on `graph`.
+    bins across a tensor's range. per_channel: whether channel means are gathered too, or for which tensors.
+    threads: tensors are shared out over so many threads; the result has the same bits for any number, batch
+    size and order of the images. progress is called with the number of images done. names: image names in
+    order, for messages. runner: default ONNX Runtime on `graph`.
 
     Raises:
         InputError: an activation is not finite (names tensor and image), or there is no image.
@@ -54,7 +55,8 @@ def collect(
     wanted = tuple(tensors) if tensors is not None else float_activations(graph)
     inner = [name for name in wanted if name not in graph.inputs]
     session = runner if runner is not None else _session(graph, inner, threads)
-    collectors = {name: TensorCollector(bins, per_channel=per_channel) for name in wanted}
+    means = wanted if per_channel is True else per_channel or ()
+    collectors = {name: TensorCollector(bins, per_channel=name in means) for name in wanted}
     images = 0
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
         for feeds in batches:
@@ -91,7 +93,7 @@ def channel_magnitudes(
 def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
     from slimai.runtime.session import FloatSession
 
-    session: FloatRunner = FloatSession(graph, outputs=outputs, threads=threads)
+    session: FloatRunner = FloatSession(graph, outputs=outputs, threads=threads, reuse=True)
     return session
 
 

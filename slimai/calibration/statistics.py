@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from slimai.artifacts.atomic import write_bytes
 from slimai.artifacts.cache import content_key
 from slimai.calibration.histogram import Histogram, HistogramBuilder, Kernel
 
-FORMAT = 1
+FORMAT = 2
 _LIMBS, _LIMB_BITS, _LOWEST = 9, 32, -160  # fixed point from 2^-160 to 2^128 in nine limbs of 32 bits
 
 
@@ -25,7 +25,7 @@ _LIMBS, _LIMB_BITS, _LOWEST = 9, 32, -160  # fixed point from 2^-160 to 2^128 in
 class ChannelSums:
     """Exact sum over images of the mean of each channel (axis 1): [limbs, C] int64 fixed point, and the image count.
 
-    The mean of one image is rounded once, to 2^-160; adding is integer arithmetic and so independent of order.
+    The mean of one image is cut once, at 2^-160; adding is integer arithmetic and so independent of order.
     """
 
     limbs: NDArray[np.int64]
@@ -41,18 +41,6 @@ class ChannelSums:
     def merged(self, other: ChannelSums) -> ChannelSums:
         """Return the sums over the images of both."""
         return ChannelSums(self.limbs + other.limbs, self.images + other.images)
-
-
-def exact_limbs(means: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return [limbs, C] int64 with sum(limb[k] * 2^(32k - 160)) = `means` [C], truncated at 2^-160."""
-    rest = means.copy()
-    limbs = np.zeros((_LIMBS, means.size), np.int64)
-    for k in reversed(range(_LIMBS)):
-        unit = np.ldexp(1.0, _LOWEST + _LIMB_BITS * k)
-        piece = np.trunc(rest / unit)
-        limbs[k] = piece.astype(np.int64)
-        rest -= piece * unit
-    return limbs
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,29 +165,31 @@ class TensorCollector:
         """Take in `values` [N, C, ...] float32 of N images; NonFiniteError for NaN or infinity."""
         self._histogram.add(values)
         if self._per_channel and values.ndim >= 2:
-            for image in values:
-                part = ChannelSums(exact_limbs(_channel_means(image)), 1)
-                self._channels = part if self._channels is None else self._channels.merged(part)
+            part = channel_sums(values)
+            self._channels = part if self._channels is None else self._channels.merged(part)
 
     def result(self) -> TensorStatistics:
         """Return what was gathered so far."""
         return TensorStatistics(self._histogram.result(), self._channels)
 
 
-def _channel_means(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the mean of each channel of one image [C, ...]."""
-    from slimai.calibration._kernels import channel_sums
+def channel_sums(values: NDArray[np.float32]) -> ChannelSums:
+    """Return the sums of the channel means of the images `values` [N, C, ...]."""
+    from slimai.calibration._kernels import add_channel_means
 
-    flat = np.ascontiguousarray(image, np.float32).reshape(1, image.shape[0], -1)
-    sums = np.zeros(image.shape[0])
-    channel_sums(flat, sums)
-    return sums / max(flat.shape[2], 1)
+    images, channels = values.shape[:2]
+    limbs = np.zeros((_LIMBS, channels), np.int64)
+    add_channel_means(np.ascontiguousarray(values, np.float32).reshape(images, channels, -1), limbs)
+    return ChannelSums(limbs, images)
 
 
-def statistics_key(graph: bytes, preprocessing: str, images: Iterable[str], bins: int, *, per_channel: bool) -> str:
+def statistics_key(graph: str, preprocessing: str, images: str, bins: int) -> str:
     """Return the content key of a calibration pass, sha256 in hex.
 
-    graph: the bytes of the ONNX file that runs. preprocessing: canonical text of all that turns a file
-    into a network input. images: a content hash an image, in order.
+    graph: hash of the ONNX model that runs. preprocessing: canonical text of all that turns a file into a network
+    input. images: hash of the files' contents, in order. The version of slimai belongs to it: another one may look
+    at other tensors.
     """
-    return content_key("statistics", FORMAT, graph, preprocessing, bins, per_channel, *images)
+    from slimai import __version__
+
+    return content_key("statistics", FORMAT, __version__, graph, preprocessing, images, bins)

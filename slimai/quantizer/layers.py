@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slimai.graph.ir import Graph, Node
-from slimai.graph.ops import is_depthwise
+from slimai.graph.ops import TRAITS, is_depthwise
 from slimai.quantizer.support import INTEGER_OPS, host_reason
 
 CLAMPS = ("Relu", "Clip")
@@ -72,6 +72,15 @@ def quantized_tensors(graph: Graph, steps: tuple[Step, ...] | None = None) -> tu
     steps = layer_steps(graph) if steps is None else steps
     touched = {name for step in steps if step.integer for name in (*step.inputs, *step.outputs)}
     return tuple(name for name in graph.activations() if name in touched and graph.tensors[name].dtype == "float32")
+
+
+def weighted_inputs(graph: Graph) -> frozenset[str]:
+    """Return the activations that integer layers multiply by constant weights: bias correction wants their means."""
+    return frozenset(
+        step.inputs[0]
+        for step in layer_steps(graph)
+        if step.integer and step.inputs and TRAITS[step.node.op].weight is not None
+    )
 
 
 _KEEPS_SIGN = (

@@ -107,23 +107,17 @@ def xi_parameters(multiplier: NDArray[np.float64], out: QParams, where: str) -> 
         worst = float(multiplier.max())
         raise InputError.at(where, "multiplier does not fit 16 bits", worst, cure="raise the output's range")
     reach = 2.0 ** (out.dtype.bits - out.dtype.signed)
-    found = [_xi_channel(float(real), reach) for real in multiplier]
-    p, m, q = (np.array(column, np.int64) for column in zip(*found, strict=True))
-    return p, m, q
-
-
-def _xi_channel(real: float, reach: float) -> tuple[int, int, int]:
-    if real <= 0.0:
-        return 0, 0, 0
-    ratio, exponent = np.frexp(reach / (real * 32767.0))
-    # ratio = f * 2**e with 0.5 <= f < 1, so ceil(log2) is e, or e - 1 for an exact power of two.
-    p = max(0, int(exponent) - (1 if ratio == 0.5 else 0))
-    q = min(255, max(0, 16 - int(np.frexp(real)[1]) - p))
-    while q > 0 and round_half_away(np.ldexp(real, p + q)) > 65535:
-        q -= 1
-    while q < 255 and round_half_away(np.ldexp(real, p + q + 1)) <= 65535:
-        q += 1
-    return p, int(round_half_away(np.ldexp(real, p + q))), q
+    alive = multiplier > 0.0
+    real = np.where(alive, multiplier, 1.0)
+    # ratio = f * 2**e with 0.5 <= f < 1, so ceil(log2) is e, or e - 1 for an exact power of two
+    with np.errstate(over="ignore"):  # of a subnormal M, which ends at p = 0 and q = 255
+        fraction, exponent = np.frexp(reach / (real * 32767.0))
+    p = np.maximum(0, exponent.astype(np.int64) - (fraction == 0.5))
+    # M * 2**(p + q) has its leading bit at place 15, unless rounding carries it to 2**16
+    q = np.clip(16 - np.frexp(real)[1].astype(np.int64) - p, 0, 255)
+    q -= (q > 0) & (round_half_away(np.ldexp(real, p + q)) > 65535)
+    m = round_half_away(np.ldexp(real, p + q)).astype(np.int64)
+    return np.where(alive, p, 0), np.where(alive, m, 0), np.where(alive, q, 0)
 
 
 @dataclass(frozen=True, eq=False)

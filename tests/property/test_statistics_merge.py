@@ -1,10 +1,11 @@
 """Any split, order and grouping of the images gives the same statistics, bit for bit, and loses no value."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimai.calibration import _reference
+from slimai.calibration import _kernels, _reference
 from slimai.calibration.histogram import HistogramBuilder
 from slimai.calibration.statistics import Statistics, TensorCollector
 
@@ -103,6 +104,16 @@ def test_channel_means_equal_exact_fractions(images):
         exact = sum(sum(row) / 3 for row in rows) / len(rows)
         largest = max(max(abs(v) for v in row) for row in rows)
         assert abs(Fraction(float(found[channel])) - exact) <= largest * Fraction(1, 2**50) + Fraction(1, 2**150)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 1), (1, 4, 7), (2, 3, 8), (2, 1, 1003), (1, 2, 0)])
+def test_compiled_channel_means_and_numpy_twin_agree(shape):
+    values = np.random.default_rng(1).normal(scale=1e3, size=shape).astype(np.float32)
+    mine, twin = np.zeros((9, shape[1]), np.int64), np.zeros((9, shape[1]), np.int64)
+    _kernels.add_channel_means(values, mine)
+    _reference.add_channel_means(values, twin)
+    assert values.size == 0 or mine.any()
+    np.testing.assert_array_equal(mine, twin)
 
 
 @settings(max_examples=40, deadline=None)

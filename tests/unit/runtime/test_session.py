@@ -86,3 +86,24 @@ def test_failure_inside_is_a_failed_job():
     with pytest.raises(SlimaiError, match="ONNX Runtime failed: ") as caught:
         FloatSession(data.SerializeToString()).run({"x": np.zeros((5, 3), F32)})
     assert caught.value.exit_code == 1
+
+
+def test_reused_arrays_hold_the_results_of_the_last_run():
+    plain, reusing = FloatSession(model()), FloatSession(model(), reuse=True)
+    first = reusing.run({"x": rng.normal(size=(2, 3, 9, 9)).astype(F32)})
+    for size in (2, 1, 1, 2):  # another batch size in between gets arrays of its own
+        x = rng.normal(size=(size, 3, 9, 9)).astype(F32)
+        expected, found = plain.run({"x": x}), reusing.run({"x": x})
+        assert list(found) == list(expected)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value)
+        if first["y"].shape == found["y"].shape:
+            assert first["y"] is found["y"]
+            first = {"y": np.zeros(0)}
+
+
+def test_a_run_into_reused_arrays_still_names_what_is_wrong():
+    session = FloatSession(model(), reuse=True)
+    session.run({"x": np.zeros((1, 3, 9, 9), F32)})
+    with pytest.raises(InputError, match="ONNX Runtime failed"):
+        session.run({"x": np.zeros((1, 3, 9), F32)})
