@@ -183,9 +183,12 @@ def percent_of(percent: int) -> float:
 
 def expert_loop(folder: Path, count: int) -> dict[str, Any]:
     """Return the figures of one histogram collection whose percentiles are read again for each candidate."""
+    from importlib import import_module
+
     from onnxruntime.quantization import CalibrationMethod, quantize_static
-    from onnxruntime.quantization import quantize as ort_quantize
     from onnxruntime.quantization.calibrate import create_calibrator
+
+    ort_quantize: Any = import_module("onnxruntime.quantization.quantize")  # the package has a function of that name
 
     before = time.perf_counter()
     calibrator = create_calibrator(
