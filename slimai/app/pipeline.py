@@ -17,7 +17,7 @@ from slimai.app.content import ContentKeys, changed_parts, content_keys
 from slimai.app.deliver import Delivery
 from slimai.app.float_pass import calibrate, float_warnings, reference, reference_note
 from slimai.app.prepare import Job, prepare
-from slimai.app.programs import Programs, default_memory_limit
+from slimai.app.programs import Planned, Programs, default_memory_limit
 from slimai.app.quantize import candidates, quantizer_for
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
@@ -181,10 +181,11 @@ class _Run:
         journal = self._journal(keys, resume=settings.resume)
         spent = seconds_spent(journal, keys.score)
         limit = settings.time_limit
+        planned = Planned(self.quantizer)
         return SearchSetup(
             candidates=candidates(self.job.config),
-            prepare=self.quantizer,
-            executor=self._executor(validation),
+            prepare=planned.prepare,
+            executor=self._executor(validation, planned),
             validation=validation,
             metric=self.job.metric,
             score_key=keys.score,
@@ -201,11 +202,11 @@ class _Run:
             on_outcome=self.delivery.results,
         )
 
-    def _executor(self, validation: Validation) -> Executor:
+    def _executor(self, validation: Validation, planned: Planned) -> Executor:
         settings = self.job.config.search
         limit = settings.memory_limit or default_memory_limit()
         if settings.workers == 1 and settings.executor == "processes":
-            programs = Programs(self.quantizer, limit)
+            programs = Programs(planned.take, limit)
             return Inline(programs.runner, validation, self.job.metric)
         from slimai.app.workers import WorkerSpec, workers
 

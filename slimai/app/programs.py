@@ -26,6 +26,27 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+class Planned:
+    """Plans that a search asks for twice: to enter a candidate, and to run it. They wait here in between."""
+
+    def __init__(self, build: Callable[[Candidate], QuantizedCandidate], most: int = 64) -> None:
+        self._build = build
+        self._most = most
+        self._waiting: OrderedDict[Candidate, QuantizedCandidate] = OrderedDict()
+
+    def prepare(self, candidate: Candidate) -> QuantizedCandidate:
+        """Return the candidate, planned now; the next `take` has it again."""
+        made = self._waiting[candidate] = self._build(candidate)
+        if len(self._waiting) > self._most:
+            self._waiting.popitem(last=False)
+        return made
+
+    def take(self, candidate: Candidate) -> QuantizedCandidate:
+        """Return the candidate that was prepared last, and forget it; planned anew where none waits."""
+        found = self._waiting.pop(candidate, None)
+        return self._build(candidate) if found is None else found
+
+
 class Programs:
     """Runs any candidate; keeps compiled ones for the next rung of a race."""
 

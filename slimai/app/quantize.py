@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from slimai.app.prepare import Job
+from slimai.quantizer.weight_store import WeightStore
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Runner
 from slimai.search.space import has_wider_space, space
+from slimai.simulator.pool import BufferPool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,12 +80,17 @@ class FloatNetworks:
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Builds the integer network of any candidate; `edits` are final limits by tensor."""
+    """Builds the integer network of any candidate; `edits` are final limits by tensor.
+
+    store, pool: what the candidates share, integer weights and memory. Candidates run one at a time.
+    """
 
     job: Job
     networks: FloatNetworks
     threads: int
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
+    pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
     _offsets: dict[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
@@ -92,7 +99,7 @@ class Quantizer:
 
         aids = self.aids(candidate)
         graph, stats = self.networks.get(equalized=aids.equalization)
-        plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target)
+        plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target, self.store)
         return QuantizedCandidate(self, candidate, plan, stats)
 
     def aids(self, candidate: Candidate) -> Aids:
@@ -206,7 +213,13 @@ class QuantizedCandidate:
 
             target = self._quantizer.job.config.target
             arithmetic = self._quantizer.arithmetic(self.plan)
-            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=self._quantizer.threads)
+            self._program = compile_plan(
+                self.plan,
+                target,
+                arithmetic=arithmetic,
+                threads=self._quantizer.threads,
+                pool=self._quantizer.pool,
+            )
         return self._program
 
     def runner(self) -> Runner:

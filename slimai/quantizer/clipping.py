@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Array
 from slimai.quantizer.params import IntType
-from slimai.quantizer.weights import WeightLayout
+from slimai.quantizer.weight_layout import WeightLayout
 
 RATIOS = np.linspace(1.0, 0.5, 26)
 

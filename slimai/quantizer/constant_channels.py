@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from slimai.graph.ir import Array, Graph, Node
 from slimai.graph.ops import is_canonical
 from slimai.quantizer.plan import Decision
-from slimai.quantizer.weights import grouped, ungrouped
+from slimai.quantizer.weight_layout import grouped, ungrouped
 
 # Rows this far below the layer's largest weight do not reach the last bit of a float32 sum.
 NEGLIGIBLE = 2.0**-30

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from slimai.graph.ir import Array, Graph, Node
 from slimai.quantizer.channels import ChannelGroup, channel_groups
 from slimai.quantizer.plan import Decision
-from slimai.quantizer.weights import grouped, ungrouped
+from slimai.quantizer.weight_layout import grouped, ungrouped
 
 ROUNDS = 30
 SETTLED = 1e-3  # largest relative change of a factor that ends the rounds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -19,7 +19,8 @@ class QWeight:
     """An integer weight tensor in its ONNX shape.
 
     values: integers of `dtype`. scale: [O] float64 (per channel along `axis`) or [1] (per tensor).
-    zero_point: 0 except for stored asymmetric TFLite weights.
+    zero_point: 0 except for stored asymmetric TFLite weights. forms: what an engine made of the integers, kept with
+    them so that all candidates that share the weight share it.
     """
 
     values: NDArray[Any]
@@ -27,6 +28,7 @@ class QWeight:
     scale: NDArray[np.float64]
     axis: int = 0
     zero_point: int = 0
+    forms: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def per_channel(self) -> bool:

@@ -21,29 +21,39 @@ from slimai.quantizer.options import QuantOptions, Target, VisionDsp
 from slimai.quantizer.params import INT_TYPES, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
 from slimai.quantizer.requantize import Network, insert_requantize
-from slimai.quantizer.weights import QuantizedLayer, quantize_constant, quantize_layer, weight_layout
+from slimai.quantizer.weight_layout import weight_layout
+from slimai.quantizer.weight_store import WeightStore
+from slimai.quantizer.weights import QuantizedLayer, quantize_constant, quantize_layer
 
 # A finer output grid than this asks for a multiplier that the target cannot hold (xi_sym refuses M >= 2^16).
 LARGEST_MULTIPLIER = 2.0**15
 _ELEMENTWISE = ("Add", "Sub", "Mul")
 
 
-def build_plan(graph: Graph, stats: Statistics, options: QuantOptions, target: Target | None = None) -> QuantPlan:
+def build_plan(
+    graph: Graph,
+    stats: Statistics,
+    options: QuantOptions,
+    target: Target | None = None,
+    store: WeightStore | None = None,
+) -> QuantPlan:
     """Return the integer network of one candidate.
 
     stats: of the float network `graph`, on every tensor of `quantized_tensors(graph)`. target: default vision_dsp.
+    store: what candidates of the same network share.
 
     Raises:
         InputError: an unknown level, or tensors that calibration has not seen.
     """
     target = VisionDsp() if target is None else target
+    store = WeightStore() if store is None else store
     given = assign(graph, stats, options)
     decisions = [*host_decisions(given.steps), *given.groups.decisions]
-    decisions += _reachable_grids(given, options)
+    decisions += _reachable_grids(given, options, store)
     network = insert_requantize(given)
     plan_graph = network.graph(graph)
     names = node_names(plan_graph, layer_kinds(plan_graph))
-    builder = LayerBuilder(graph, network, given, options, target, stats)
+    builder = LayerBuilder(graph, network, given, options, target, stats, store)
     layers = []
     for step in network.steps:
         layer, notes = builder.layer(step, names[step.name])
@@ -91,7 +101,7 @@ def weight_type(options: QuantOptions, bits: int) -> IntType:
     return INT_TYPES[options.level4_weights] if bits == 16 else INT_TYPES["s8"]
 
 
-def _reachable_grids(given: Assignment, options: QuantOptions) -> list[Decision]:
+def _reachable_grids(given: Assignment, options: QuantOptions, store: WeightStore) -> list[Decision]:
     """Raise output scales so that no layer needs a multiplier above `LARGEST_MULTIPLIER`, and say where."""
     decisions = []
     for step in given.steps:
@@ -99,7 +109,8 @@ def _reachable_grids(given: Assignment, options: QuantOptions) -> list[Decision]
         if weights is None or step.node.op == "PRelu":
             continue
         bits = given.reads[step.name]
-        largest = float(np.abs(weights).max(initial=0.0)) / weight_type(options, bits).high
+        peaks = store.peaks(weights, weight_layout(step.node, weights.shape))
+        largest = float(peaks.max(initial=0.0)) / weight_type(options, bits).high
         finest = given.params(step.inputs[0], bits).scale * largest / LARGEST_MULTIPLIER
         output = given.params(step.outputs[0])
         if output.scale < finest:
@@ -127,6 +138,7 @@ class LayerBuilder:
     options: QuantOptions
     target: Target
     stats: Statistics
+    store: WeightStore
 
     def layer(self, step: Step, name: str) -> tuple[Layer, tuple[Decision, ...]]:
         """Return the layer of `step`, with what had to be adjusted."""
@@ -156,7 +168,16 @@ class LayerBuilder:
 
         def quantized(bias: Array | None) -> QuantizedLayer:
             return quantize_layer(
-                step.name, weights, bias, layout, scale, dtype, per_channel=per_channel, wide=bits == 16, limits=limits
+                step.name,
+                weights,
+                bias,
+                layout,
+                scale,
+                dtype,
+                per_channel=per_channel,
+                wide=bits == 16,
+                limits=limits,
+                store=self.store,
             )
 
         bias = self._float_bias(step)

@@ -19,7 +19,7 @@ from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.requantize import REQUANTIZE
-from slimai.quantizer.weights import weight_layout
+from slimai.quantizer.weight_layout import weight_layout
 
 if TYPE_CHECKING:
     import onnx

@@ -7,72 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.graph.ir import Array, Node
+from slimai.graph.ir import Array
 from slimai.quantizer.params import IntType
 from slimai.quantizer.plan import Decision, QWeight
+from slimai.quantizer.weight_layout import WeightLayout
+from slimai.quantizer.weight_store import WeightStore
 
 SMALLEST_RATIO = 2.0**-24  # of a channel's weight scale to the layer's largest
 BIAS_ROOM_BITS = {8: 30, 16: 46}  # |bias| <= 2^30 in s32; TFLite's s64 recipe holds for sums below 2^47
 ZERO_CHANNEL_BITS = 22  # a channel without weights stores its bias as about 2^22: relative error below 2^-22
-
-
-@dataclass(frozen=True, eq=False)
-class WeightLayout:
-    """How a weight tensor splits into output channels.
-
-    axis: the channel axis in the stored shape. groups: for ConvTranspose [I, O/g, ...], whose output channel
-    depends on the group of the input channel, else 1.
-    """
-
-    axis: int
-    groups: int = 1
-
-    def by_channel(self, values: Array) -> Array:
-        """Return [O, rest]: one row an output channel."""
-        if self.groups == 1:
-            return np.moveaxis(values, self.axis, 0).reshape(values.shape[self.axis], -1)
-        split = values.reshape(self.groups, values.shape[0] // self.groups, values.shape[1], -1)
-        return split.transpose(0, 2, 1, 3).reshape(self.groups * values.shape[1], -1)
-
-    def spread(self, scale: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Return [O] per-channel numbers in a shape that broadcasts against the stored weights."""
-        if scale.size == 1:
-            return scale.reshape((1,) * len(shape))
-        if self.groups == 1:
-            return scale.reshape([-1 if axis == self.axis else 1 for axis in range(len(shape))])
-        by_group = np.repeat(scale.reshape(self.groups, 1, shape[1]), shape[0] // self.groups, axis=1)
-        return by_group.reshape(shape[0], shape[1], *(1,) * (len(shape) - 2))
-
-
-def weight_layout(node: Node, shape: tuple[int, ...]) -> WeightLayout:
-    """Return where the output channels of the node's weights, of this shape, lie."""
-    if node.op == "Conv":
-        return WeightLayout(0)
-    if node.op == "ConvTranspose":
-        return WeightLayout(1, int(node.attrs["group"]))
-    if node.op == "Gemm":
-        return WeightLayout(0 if node.attrs["transB"] else 1)
-    return WeightLayout(len(shape) - 1)
-
-
-def grouped(node: Node, weights: Array) -> Array:
-    """Return the weights of a Conv, ConvTranspose or Gemm as [groups, outputs a group, inputs a group, kernel]."""
-    if node.op == "Gemm":
-        matrix = weights if node.attrs["transB"] else weights.T
-        return matrix[None, :, :, None]
-    groups = int(node.attrs["group"])
-    split = weights.reshape(groups, weights.shape[0] // groups, weights.shape[1], -1)
-    return split if node.op == "Conv" else split.transpose(0, 2, 1, 3)
-
-
-def ungrouped(node: Node, weights: Array, groups: Array) -> Array:
-    """Return what `grouped` gives, possibly with other values, in the stored shape of `weights`."""
-    if node.op == "Gemm":
-        matrix = groups[0, :, :, 0]
-        return matrix if node.attrs["transB"] else matrix.T
-    if node.op == "ConvTranspose":
-        groups = groups.transpose(0, 2, 1, 3)
-    return groups.reshape(weights.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,24 +38,23 @@ def quantize_layer(
     per_channel: bool,
     wide: bool = False,
     limits: NDArray[np.float64] | None = None,
+    store: WeightStore | None = None,
 ) -> QuantizedLayer:
     """Return the integer weights and bias of one layer.
 
     weights: float, stored shape. bias: [O] float or None. wide: 16-bit activations, hence an s64 bias.
     limits: [O] largest |weight| that is kept, a channel (default: all of it). per_channel: one scale an output
     channel, else one for the layer. Weights take -(2^(b-1)-1)..2^(b-1)-1, rounded half to even in float64; the
-    bias is at input_scale * scale. Scales are float32 numbers.
+    bias is at input_scale * scale. Scales are float32 numbers. store: where the integers of other candidates are.
     """
-    rows = layout.by_channel(weights.astype(np.float64))
-    peaks = np.abs(rows).max(axis=1, initial=0.0) if limits is None else limits.astype(np.float64)
+    store = WeightStore() if store is None else store
+    peaks = store.peaks(weights, layout) if limits is None else limits.astype(np.float64)
     offsets = np.zeros(len(peaks)) if bias is None else np.broadcast_to(bias, (len(peaks),)).astype(np.float64)
     steps = np.abs(offsets) / input_scale
     chosen = _per_channel_scales if per_channel else _one_scale
     scale, decisions = chosen(where, peaks, steps, dtype.high, 2.0 ** BIAS_ROOM_BITS[16 if wide else 8])
-    values = np.rint(weights.astype(np.float64) / layout.spread(scale, weights.shape))
     integers = None if bias is None else np.rint(offsets / (input_scale * scale)).astype(np.int64)
-    weight = QWeight(np.clip(values, -dtype.high, dtype.high).astype(dtype.numpy), dtype, scale, layout.axis)
-    return QuantizedLayer(weight, integers, decisions)
+    return QuantizedLayer(store.quantized(weights, layout, dtype, scale), integers, decisions)
 
 
 def _float32(scale: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
-from slimai.quantizer.weights import weight_layout
+from slimai.quantizer.weight_layout import weight_layout
 from slimai.report.similarity import Likeness, compare_image, decibel, finite_ratio, flat
 from slimai.runtime.session import FloatSession
 from slimai.simulator.context import Tally

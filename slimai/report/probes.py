@@ -13,7 +13,7 @@ from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.quantizer.qdq import to_qdq
-from slimai.quantizer.weights import weight_layout
+from slimai.quantizer.weight_layout import weight_layout
 from slimai.report.similarity import Likeness, compare_image
 from slimai.runtime.session import FloatSession
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, LayerContext, Tally
 from slimai.simulator.product import Product
 from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import RowRequantizer
+from slimai.simulator.weight_forms import ConvWeights
 
 _TILE_ELEMENTS = 1 << 17  # sums of a tile: about what a second-level cache holds
 _FEW_CHANNELS = 48  # below, a loop over the channels of a pixel is too short for vectors
@@ -46,33 +46,30 @@ class Convolution:
     """Runs a convolution of weights [O, C / group, KH, KW] on [N, H, W, C] integers."""
 
     def __init__(
-        self, context: LayerContext, values: NDArray[np.int64], window: Window, group: int, requantizer: Requantizer
+        self, context: LayerContext, weights: ConvWeights, window: Window, group: int, requantizer: Requantizer
     ) -> None:
         self.window, self.group, self.pool = window, group, context.pool
-        self.outputs = values.shape[0]
+        self.outputs = weights.outputs
         self.zero = np.int32(context.input().zero_point)
         self.out_dtype = context.out.dtype.numpy
         self.requantizer = requantizer
         x = context.input()
-        weight_sum = np.abs(values).reshape(self.outputs, -1).sum(axis=1)
         bias = np.zeros(self.outputs, np.int64) if context.layer.bias is None else context.layer.bias
-        limit = accumulator(context, float((weight_sum * largest(x) + np.abs(bias)).max(initial=0)))
-        self.depthwise = group > 1 and values.shape[1] == 1
+        limit = accumulator(context, float((weights.magnitudes * largest(x) + np.abs(bias)).max(initial=0)))
+        self.depthwise = group > 1 and weights.depth == 1
         if self.depthwise:
             # sum (x - z) w = sum x w - z sum w, and padding is z: the zero point goes into the bias.
-            bias = bias - x.zero_point * values.reshape(self.outputs, -1).sum(axis=1)
-            self._prepare_depthwise(values, float(weight_sum.max(initial=0)) * max(x.dtype.high, -x.dtype.low))
+            bias = bias - x.zero_point * weights.sums
+            self._prepare_depthwise(weights, float(weights.magnitudes.max(initial=0)) * max(x.dtype.high, -x.dtype.low))
         else:
-            reach = float((weight_sum * largest(x)).max(initial=0))
-            share = self.outputs // group
-            matrices = values.transpose(2, 3, 1, 0).reshape(-1, group, share)
-            self.products = [Product(matrices[:, index], x, reach, self.pool) for index in range(group)]
+            reach = float((weights.magnitudes * largest(x)).max(initial=0))
+            self.products = [Product(matrix, x, reach, self.pool) for matrix in weights.matrices]
         self.rows = RowRequantizer(requantizer, bias, limit, self.outputs)
 
-    def _prepare_depthwise(self, values: NDArray[np.int64], reach: float) -> None:
+    def _prepare_depthwise(self, weights: ConvWeights, reach: float) -> None:
         self.dtype = np.dtype(np.int32 if reach < float(1 << 31) else np.float64)
         self.repeat = self.outputs // self.group
-        self.taps = np.ascontiguousarray(values[:, 0].transpose(1, 2, 0).astype(self.dtype))
+        self.taps = weights.taps(self.dtype)
 
     def __call__(self, x: Array, tally: Tally) -> Array:
         """Return [N, OH, OW, O] output integers of x [N, H, W, C]."""

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -29,42 +30,65 @@ def centred_range(params: QParams) -> tuple[int, int]:
     return params.dtype.low - params.zero_point, params.dtype.high - params.zero_point
 
 
-def pair_engine(matrix: NDArray[np.int64], rows: tuple[int, int], reach: float) -> Engine:
+class Matrix:
+    """A constant integer matrix [K, C] in the forms that the engines read, each made once."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self.values = values
+        self.depth, self.columns = values.shape
+        self.largest = max(int(values.max(initial=0)), -int(values.min(initial=0)))
+        self._factors: dict[str, Array] = {}
+
+    @cached_property
+    def packed(self) -> NDArray[np.int16]:
+        """What the pair engines read."""
+        from slimai.simulator._kernels_gemm import pack
+
+        return pack(self.values)
+
+    def factor(self, dtype: np.dtype[Any]) -> Array:
+        """Return the matrix as BLAS or NumPy reads it."""
+        if dtype.str not in self._factors:
+            self._factors[dtype.str] = np.ascontiguousarray(self.values.astype(dtype))
+        return self._factors[dtype.str]
+
+
+def pair_engine(matrix: Matrix, rows: tuple[int, int], reach: float) -> Engine:
     """Return the engine for rows within these inclusive ends and sums of magnitude up to `reach`.
 
     The least int16 is left out of the weights: two products of it by itself would overflow one pair.
     """
-    if rows[0] < -INT16_HIGH - 1 or rows[1] > INT16_HIGH or np.abs(matrix).max(initial=0) > INT16_HIGH:
+    if rows[0] < -INT16_HIGH - 1 or rows[1] > INT16_HIGH or matrix.largest > INT16_HIGH:
         return "blas"
     if reach <= INT32_EXACT:
         return "pairs"
-    return "wide" if matrix.shape[0] <= MOST_WIDE else "blas"
+    return "wide" if matrix.depth <= MOST_WIDE else "blas"
 
 
 class Product:
     """Multiplies rows of integers by a constant matrix [K, C].
 
     Args:
-        matrix: [K, C] int64 weights.
+        matrix: the weights.
         x: parameters of the rows, whose elements are integers minus the zero point.
         reach: proven bound of |sum|.
         pool: memory for rows and sums.
     """
 
-    def __init__(self, matrix: NDArray[np.int64], x: QParams, reach: float, pool: BufferPool) -> None:
-        self.depth, self.columns = matrix.shape
+    def __init__(self, matrix: Matrix, x: QParams, reach: float, pool: BufferPool) -> None:
+        self.depth, self.columns = matrix.depth, matrix.columns
         self._pool = pool
         self.engine = pair_engine(matrix, centred_range(x), reach)
         if self.engine != "blas":
             from slimai.simulator import _kernels_gemm
 
             if _kernels_gemm.AVAILABLE:
-                self._packed = _kernels_gemm.pack(matrix)
+                self._packed = matrix.packed
             else:
                 self.engine = "blas"
         if self.engine == "blas":
             self.dtype, self.width = exact_dtype(reach), self.depth
-            self._factor = np.ascontiguousarray(matrix.astype(self.dtype))
+            self._factor = matrix.factor(self.dtype)
         else:
             self.dtype, self.width = np.dtype(np.int16), self.depth + self.depth % 2
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, LayerContext, Tally
 from slimai.simulator.convolution import Window
-from slimai.simulator.product import Product
+from slimai.simulator.product import Matrix, Product
 from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import RowRequantizer
 
@@ -37,7 +37,7 @@ class TransposedConvolution:
         limit = accumulator(context, float((weight_sum * largest(x) + np.abs(bias)).max(initial=0)))
         self.rows = RowRequantizer(requantizer, bias, limit, self.outputs)
         matrices = split.transpose(0, 1, 3, 4, 2).reshape(group, split.shape[1], -1)
-        self.products = [Product(matrix, x, reach, self.pool) for matrix in matrices]
+        self.products = [Product(Matrix(matrix), x, reach, self.pool) for matrix in matrices]
 
     def output(self, height: int, width: int) -> tuple[int, int]:
         """Return the output's height and width."""

@@ -11,8 +11,8 @@ from slimai.simulator.context import Array, Compiled, Kernel, LayerContext, Tall
 from slimai.simulator.fixed_point import Int
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.lookup import every_integer, look_up, table_layer
-from slimai.simulator.ops.conv import weight_values
 from slimai.simulator.requantize import GEMMLOWP, clamp_limits
+from slimai.simulator.weight_forms import weight_values
 
 
 def scale_change(context: LayerContext) -> Int:

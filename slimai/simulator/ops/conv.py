@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slimai.quantizer.plan import QWeight
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
@@ -13,11 +12,7 @@ from slimai.simulator.convolution import Convolution, Window
 from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, pair, to_nhwc
 from slimai.simulator.requantize import TFLITE_DENSE, Requantizer, real_multiplier
 from slimai.simulator.transposed import TransposedConvolution
-
-
-def weight_values(weight: QWeight) -> NDArray[np.int64]:
-    """Return the integers of a weight minus its zero point (0 but for stored asymmetric TFLite weights)."""
-    return weight.values.astype(np.int64) - weight.zero_point
+from slimai.simulator.weight_forms import ConvWeights, image_weights
 
 
 def layer_weight(context: LayerContext) -> QWeight:
@@ -47,16 +42,14 @@ def matrix_requantizer(context: LayerContext, weight_scale: Any) -> Requantizer:
 def compile_conv(context: LayerContext) -> Compiled:
     """Return the kernel of a 1-D or 2-D convolution, any groups, strides, pads and dilations."""
     attrs, weight = context.attrs, layer_weight(context)
-    values = weight_values(weight)
-    if values.ndim == 3:
-        values = values[:, :, None]
+    weights = ConvWeights.of(weight, int(attrs["group"]))
     window = Window(
-        (values.shape[2], values.shape[3]),
+        weights.kernel,
         pair(attrs["strides"], 1),
         pair(attrs["dilations"], 1),
         four_pads(attrs["pads"]),
     )
-    conv = Convolution(context, values, window, int(attrs["group"]), matrix_requantizer(context, weight.scale))
+    conv = Convolution(context, weights, window, int(attrs["group"]), matrix_requantizer(context, weight.scale))
     return _compiled(context, conv)
 
 
@@ -73,9 +66,7 @@ def _compiled(context: LayerContext, conv: Convolution | TransposedConvolution) 
 def compile_convtranspose(context: LayerContext) -> Compiled:
     """Return the kernel of a transposed convolution."""
     attrs, weight = context.attrs, layer_weight(context)
-    values, group = weight_values(weight), int(attrs["group"])
-    if values.ndim == 3:
-        values = values[:, :, None]
+    values, group = image_weights(weight), int(attrs["group"])
     kernel, strides = (values.shape[2], values.shape[3]), pair(attrs["strides"], 1)
     dilations, extra = pair(attrs["dilations"], 1), pair(attrs.get("output_padding", (0,)), 0)
     window = Window(kernel, strides, dilations, four_pads(attrs["pads"]))

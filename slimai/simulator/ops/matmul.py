@@ -9,34 +9,34 @@ from numpy.typing import NDArray
 
 from slimai.simulator.accumulate import accumulator, exact_dtype, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
-from slimai.simulator.ops.conv import layer_weight, matrix_requantizer, weight_values
+from slimai.simulator.ops.conv import layer_weight, matrix_requantizer
 from slimai.simulator.product import Product
 from slimai.simulator.rows import RowRequantizer
+from slimai.simulator.weight_forms import DenseWeights, weight_values
 
 
 def compile_gemm(context: LayerContext) -> Compiled:
     """Return the kernel of a matrix product with constant b and bias c."""
-    matrix = weight_values(layer_weight(context))
-    return _constant_product(context, matrix.T if context.attrs.get("transB", 0) else matrix)
+    transposed = bool(context.attrs.get("transB", 0))
+    return _constant_product(context, DenseWeights.of(layer_weight(context), transposed=transposed))
 
 
 def compile_matmul(context: LayerContext) -> Compiled:
     """Return the kernel of a (stacked) matrix product; the second operand is a constant matrix or an activation."""
     if context.layer.weight is not None and context.layer.weight.values.ndim == 2:
-        return _constant_product(context, weight_values(context.layer.weight))
+        return _constant_product(context, DenseWeights.of(context.layer.weight, transposed=False))
     return _general_product(context)
 
 
-def _constant_product(context: LayerContext, matrix: NDArray[np.int64]) -> Compiled:
-    columns = matrix.shape[1]
-    weight_sum = np.abs(matrix).sum(axis=0)
+def _constant_product(context: LayerContext, weights: DenseWeights) -> Compiled:
+    columns, weight_sum = weights.matrix.columns, weights.magnitudes
     x = context.input()
     bias = np.zeros(columns, np.int64) if context.layer.bias is None else context.layer.bias.reshape(-1)
     reach = float((weight_sum * largest(x)).max(initial=0))
     whole = float((weight_sum * largest(x) + np.abs(bias)).max(initial=0))
     requantizer = matrix_requantizer(context, layer_weight(context).scale)
     rows = RowRequantizer(requantizer, bias, accumulator(context, whole), columns)
-    product = Product(matrix, x, reach, context.pool)
+    product = Product(weights.matrix, x, reach, context.pool)
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
         a = inputs[0]

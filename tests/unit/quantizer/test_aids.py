@@ -12,7 +12,7 @@ from slimai.quantizer.clipping import RATIOS, clipped_peaks
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.params import S8, S16
 from slimai.quantizer.planner import build_plan
-from slimai.quantizer.weights import WeightLayout
+from slimai.quantizer.weight_layout import WeightLayout
 from slimai.runtime.session import FloatSession
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from slimai.graph.ir import Node
 from slimai.quantizer.params import S8, S16
-from slimai.quantizer.weights import WeightLayout, quantize_constant, quantize_layer, weight_layout
+from slimai.quantizer.weight_layout import WeightLayout, weight_layout
+from slimai.quantizer.weights import quantize_constant, quantize_layer
 
 CONV = WeightLayout(0)
 

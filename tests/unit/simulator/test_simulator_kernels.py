@@ -21,7 +21,7 @@ from slimai.simulator import (
 from slimai.simulator.accumulate import Accumulator
 from slimai.simulator.context import Tally
 from slimai.simulator.pool import BufferPool
-from slimai.simulator.product import Product
+from slimai.simulator.product import Matrix, Product
 from slimai.simulator.requantize import PRESETS, TFLITE_DENSE, build_requantizer
 from slimai.simulator.rows import FlatRequantizer, RowRequantizer, fast_kernel
 
@@ -192,7 +192,7 @@ def test_products_are_exact_on_every_engine(monkeypatch, x, w_high, engine, avai
     rows, matrix = rng.integers(low, high + 1, (50, 33)), rng.integers(-w_high, w_high + 1, (33, 21))
     rows[0], rows[1], matrix[:, 0] = low, high, -w_high
     reach = float(np.abs(matrix).sum(axis=0).max()) * max(-low, high)
-    product = Product(matrix, x, reach, BufferPool())
+    product = Product(Matrix(matrix), x, reach, BufferPool())
     assert product.engine == (engine if _kernels_gemm.AVAILABLE else "blas")
     memory = product.rows(50)
     memory[:50, :33] = rows

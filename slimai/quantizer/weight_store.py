@@ -1,0 +1,66 @@
+"""What the candidates of one float network share: the integers of a weight tensor at a scale.
+
+Candidates differ in the limits of activations; a weight tensor takes other integers only where its scale is another
+one (by level, or by a bias that would not fit). The arrays of the store are shared: nobody writes into them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.graph.ir import Array
+from slimai.quantizer.params import IntType
+from slimai.quantizer.plan import QWeight
+from slimai.quantizer.weight_layout import WeightLayout
+
+MOST_SCALES = 6  # a tensor: per layer and per channel at 8 and at 16 bits, and some raised for a bias
+
+Vector = NDArray[np.float64]
+
+
+class WeightStore:
+    """Peaks and integers of float weight tensors, made once; tensors are told apart by identity."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[int, _Tensor] = {}
+
+    def peaks(self, weights: Array, layout: WeightLayout) -> Vector:
+        """Return [O] largest |weight| of each output channel."""
+        return self._tensor(weights, layout).peaks
+
+    def quantized(self, weights: Array, layout: WeightLayout, dtype: IntType, scale: Vector) -> QWeight:
+        """Return the weights at `scale`, [O] or [1]: rounded half to even in float64, within -high..high."""
+        return self._tensor(weights, layout).quantized(dtype, scale)
+
+    def _tensor(self, weights: Array, layout: WeightLayout) -> _Tensor:
+        found = self._tensors.get(id(weights))
+        if found is None:
+            found = self._tensors[id(weights)] = _Tensor(weights, layout)
+        return found
+
+
+class _Tensor:
+    """One weight tensor; it keeps `weights` alive, so that its identity stays its own."""
+
+    def __init__(self, weights: Array, layout: WeightLayout) -> None:
+        self.weights, self.layout = weights, layout
+        rows = np.abs(layout.by_channel(weights))
+        self.peaks: Vector = rows.max(axis=1, initial=0.0).astype(np.float64)
+        self._made: OrderedDict[tuple[str, bytes], QWeight] = OrderedDict()
+
+    def quantized(self, dtype: IntType, scale: Vector) -> QWeight:
+        key = (dtype.name, scale.tobytes())
+        if key in self._made:
+            self._made.move_to_end(key)
+            return self._made[key]
+        values = np.rint(self.weights.astype(np.float64) / self.layout.spread(scale, self.weights.shape))
+        made = QWeight(
+            np.clip(values, -dtype.high, dtype.high).astype(dtype.numpy), dtype, scale.copy(), self.layout.axis
+        )
+        if len(self._made) >= MOST_SCALES:
+            self._made.popitem(last=False)
+        self._made[key] = made
+        return made
