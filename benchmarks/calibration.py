@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from networks import mobilenet_v2, photographs, saved
@@ -35,25 +36,24 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def ours(path: Path, images: int, bins: int, threads: int, per_channel: bool) -> str:
+def ours(path: Path, images: int, bins: int, threads: int) -> str:
     """Return the line of one collection of ours."""
     from slimai.calibration.collect import collect
     from slimai.graph.load import load_onnx
-    from slimai.quantizer.layers import quantized_tensors
+    from slimai.quantizer.layers import quantized_tensors, weighted_inputs
     from slimai.runtime.session import FloatSession
 
     graph = load_onnx(path)
     session = FloatSession(graph, threads=threads)
     feed = {"input": next(photographs(1))}
-    collect(graph, [feed], tensors=quantized_tensors(graph), bins=bins, per_channel=per_channel)  # compiles the kernels
+    what: dict[str, Any] = {"tensors": quantized_tensors(graph), "bins": bins, "per_channel": weighted_inputs(graph)}
+    collect(graph, [feed], **what)  # compiles the kernels
     base, before = peak_mb(), forward_seconds(session, feed)
     start = time.perf_counter()
     stats = collect(
         graph,
         ({"input": image} for image in photographs(images)),
-        tensors=quantized_tensors(graph),
-        bins=bins,
-        per_channel=per_channel,
+        **what,
         threads=threads,
     )
     seconds = time.perf_counter() - start
@@ -108,14 +108,13 @@ def main() -> None:
     parser.add_argument("--images", default="16,64,128")
     parser.add_argument("--bins", type=int, default=10240)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--per-channel", action="store_true", help="channel means too, as bias correction wants them")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         method, path, images = given.one.split("|")
         run = ours if method == "ours" else theirs
-        extra = (given.bins, given.threads, given.per_channel) if method == "ours" else (method,)
+        extra = (given.bins, given.threads) if method == "ours" else (method,)
         print(run(Path(path), int(images), *extra))
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -15,6 +15,7 @@ from slimai.errors import InputError
 from slimai.graph.ir import Graph
 
 Array = NDArray[Any]
+Map = Callable[[Callable[[str], None], Iterable[str]], Iterable[None]]
 
 
 class FloatRunner(Protocol):
@@ -59,10 +60,11 @@ def collect(
     collectors = {name: TensorCollector(bins, per_channel=name in means) for name in wanted}
     images = 0
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
+        share: Map = pool.map if threads > 1 else map  # handing over costs more than a small tensor does
         for feeds in batches:
             values = {**feeds, **session.run(feeds)}
             count = len(next(iter(feeds.values())))
-            _add(pool, collectors, values, names[images : images + count], images)
+            _add(share, collectors, values, names[images : images + count], images)
             images += count
             if progress is not None:
                 progress(images)
@@ -98,7 +100,7 @@ def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
 
 
 def _add(
-    pool: ThreadPoolExecutor,
+    share: Map,
     collectors: Mapping[str, TensorCollector],
     values: Mapping[str, Array],
     names: Sequence[str],
@@ -112,7 +114,7 @@ def _add(
         except NonFiniteError:
             raise _not_finite(tensor, values[tensor], names, done) from None
 
-    for _ in pool.map(one, sorted(collectors, key=lambda name: -values[name].size)):
+    for _ in share(one, sorted(collectors, key=lambda name: -values[name].size)):
         pass
 
 
