@@ -1,13 +1,31 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the option that runs slow tests for so long."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+STARTED = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "begin no slow test after so many seconds (skipped, with the reason); they come behind the quick ones"
+    parser.addoption("--slow-for", type=float, metavar="SECONDS", default=None, help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow-for") is not None:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    limit = item.config.getoption("--slow-for")
+    if limit is not None and item.get_closest_marker("slow") and time.monotonic() - STARTED > limit:
+        pytest.skip(f"not begun: {limit:g} seconds are over (--slow-for)")
 
 
 def find_shared_data() -> Path | None:
