@@ -18,6 +18,9 @@ def with_channel_clamp(context: LayerContext, compiled: Compiled) -> Compiled:
     high = context.channel_high
     if high is None:
         return compiled
+    tables = {**compiled.tables, "clamp_high": high}
+    if high.min() == high.max():  # on this grid no channel ends below another
+        return Compiled(compiled.kernel, tables)
     limits = high.astype(context.out.dtype.numpy)
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
@@ -25,7 +28,7 @@ def with_channel_clamp(context: LayerContext, compiled: Compiled) -> Compiled:
         lower_to(made, limits)
         return [made]
 
-    return Compiled(kernel, {**compiled.tables, "clamp_high": high})
+    return Compiled(kernel, tables)
 
 
 def lower_to(y: Array, limits: Array) -> None:
