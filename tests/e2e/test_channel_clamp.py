@@ -83,6 +83,7 @@ def test_the_exported_network_is_simulated_again(able, slimai, tmp_path, rng_ima
         assert np.unique(arrays["logits"]).size > 3
 
 
+@pytest.mark.slow
 def test_an_edited_limit_of_a_clamp_changes_the_integers_of_its_channels(able, job):
     before, path = limits(able), able / "Adjust_yaml" / "mobilenet_digits.yaml"
     items = path.read_text().split("- NodeOutputName: ")
@@ -97,6 +98,7 @@ def test_an_edited_limit_of_a_clamp_changes_the_integers_of_its_channels(able, j
     assert len(changed) == 1, "one tensor's grid is coarser: the limits of its layer alone are other integers"
 
 
+@pytest.mark.slow
 def test_without_the_clamp_the_report_says_why_they_are_left_alone(job):
     _, folder = job("quantization.accuracy_level=1")
     left = [note for note in notes(folder) if "needs a clamp per channel, which the target lacks" in note]
