@@ -7,7 +7,8 @@ Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [-
 The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives scores and signal-to-noise
 ratios, and at the end comes the mean over networks of score / float score, `ort best` and `default best` taking the
 best method of each network at level 3. Aids: default = those of slimai.quantizer.aids by level, fold constant
-channels, eq weights, act = eq with activations, bc = analytic bias correction, emp = empirical, clip = clipped weights.
+channels, eq weights, act = eq with activations, bc = analytic bias correction, emp = empirical, clip = clipped weights;
+default+clamp = the defaults on a target that has a clamp per channel (it goes with any other too).
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def default_aids(level: int) -> dict[str, Any]:
 
 def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
     """Return the score of one level with the given accuracy aids."""
-    aids = default_aids(level) if "default" in aids else aids
+    aids = {**default_aids(level), **aids} if "default" in aids else aids
     from slimai.calibration.collect import channel_magnitudes, collect
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
@@ -159,8 +160,8 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
         from slimai.quantizer.equalization import equalize
 
         seen = channel_magnitudes(graph, bench.calibration[:16]) if aids.get("act") else None
-        graph = equalize(graph, seen).graph
-    key = (bench.name, bool(aids.get("eq")), bool(aids.get("act")), bool(aids.get("fold")))
+        graph = equalize(graph, seen, clamp_per_channel=bool(aids.get("clamp"))).graph
+    key = (bench.name, *(bool(aids.get(name)) for name in ("eq", "act", "fold", "clamp")))
     if key not in cache:
         cache[key] = (graph, collect(graph, bench.calibration, bins=10240, per_channel=True))
     graph, stats = cache[key]

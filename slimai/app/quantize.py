@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
     from slimai.quantizer.aids import Aids
+    from slimai.quantizer.equalization import Equalized
     from slimai.quantizer.options import QuantOptions
-    from slimai.quantizer.plan import QuantPlan
+    from slimai.quantizer.plan import Decision, QuantPlan
     from slimai.simulator.program import Program
 
 
@@ -55,6 +56,7 @@ class FloatNetworks:
         self._job = job
         self._statistics = statistics
         self._made: dict[bool, tuple[Graph, Statistics]] = {}
+        self._decisions: dict[bool, tuple[Decision, ...]] = {}
 
     def get(self, *, equalized: bool) -> tuple[Graph, Statistics]:
         """Return the network, with its channels equalized across layers or not, and its statistics.
@@ -64,18 +66,28 @@ class FloatNetworks:
         if equalized not in self._made:
             from slimai.quantizer.constant_channels import fold_constant_channels
 
-            graph, _ = fold_constant_channels(self._job.graph)
-            graph = self._equalized(graph) if equalized else graph
+            graph, decisions = fold_constant_channels(self._job.graph)
+            if equalized:
+                made = self._equalized(graph)
+                graph, decisions = made.graph, (*decisions, *made.decisions)
             self._made[equalized] = (graph, self._statistics(graph))
+            self._decisions[equalized] = decisions
         return self._made[equalized]
 
-    def _equalized(self, graph: Graph) -> Graph:
+    def decisions(self, *, equalized: bool) -> tuple[Decision, ...]:
+        """Return what was folded and equalized on the way to that network, and what was left alone and why."""
+        self.get(equalized=equalized)
+        return self._decisions[equalized]
+
+    def _equalized(self, graph: Graph) -> Equalized:
         from slimai.calibration.collect import channel_magnitudes
         from slimai.data.loader import iter_batches
         from slimai.quantizer.equalization import equalize
 
         batches = iter_batches(self._job.calibration[:EQUALIZATION_IMAGES], self._job.preprocess, 1)
-        return equalize(graph, channel_magnitudes(graph, (feeds for _, feeds in batches))).graph
+        magnitudes = channel_magnitudes(graph, (feeds for _, feeds in batches))
+        clamp_per_channel = self._job.config.target.clamp_per_channel
+        return equalize(graph, magnitudes, clamp_per_channel=clamp_per_channel)
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,8 @@ class Quantizer:
         aids = self.aids(candidate)
         graph, stats = self.networks.get(equalized=aids.equalization)
         plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target, self.store)
+        before = self.networks.decisions(equalized=aids.equalization)
+        plan = replace(plan, decisions=(*before, *plan.decisions))
         return QuantizedCandidate(self, candidate, plan, stats)
 
     def aids(self, candidate: Candidate) -> Aids:

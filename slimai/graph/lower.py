@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node
-from slimai.graph.ops import ONNX_FORM
+from slimai.graph.ops import ONNX_FORM, channel_limits
 
 
 @dataclass
@@ -60,14 +60,25 @@ def lower_node(out: Lowered, graph: Graph, node: Node) -> None:
 
 
 def _clip(out: Lowered, graph: Graph, node: Node) -> None:
-    del graph
     name = node.outputs[0]
+    limits = channel_limits(node)
+    if limits is not None:
+        _clip_channels(out, graph, node, limits)
+        return
     lo, hi = (
         "" if isinf(node.attrs[key]) else out.constant(f"{name}_{key}", node.attrs[key], "float32")
         for key in ("lo", "hi")
     )
     inputs = (node.inputs[0], lo, hi)
     out.add(node, "Clip", inputs[: 3 if hi else 2 if lo else 1], name)
+
+
+def _clip_channels(out: Lowered, graph: Graph, node: Node, limits: tuple[float, ...]) -> None:
+    """Relu, then Min with a constant [1, C, 1, ...]: Clip itself takes one limit."""
+    y = node.outputs[0]
+    shape = (1, len(limits), *(1,) * (len(graph.shape(y)) - 2))
+    hi = out.constant(f"{y}_hi", np.reshape(limits, shape), "float32")
+    out.add(node, "Min", (out.add(node, "Relu", node.inputs, f"{y}_relu"), hi), y)
 
 
 def _requantize(out: Lowered, graph: Graph, node: Node) -> None:

@@ -11,7 +11,8 @@ Gemm               a, b [, c]                  transB (alpha = beta = 1 and tran
 MatMul             a, b
 Add Sub Mul Div    a, b                        NumPy broadcasting; either operand may be a constant
 Relu Sigmoid Tanh HardSwish SiLU Mish Exp Abs Neg Sqrt ...  x
-Clip               x                           lo, hi (-inf / inf where open)
+Clip               x                           lo, hi (-inf / inf where open); with lo = 0, hi may be a tuple: one
+                                               limit a channel of axis 1 (`channel_limits`)
 LeakyRelu          x                           alpha
 PRelu              x, slope (constant)
 HardSigmoid        x                           alpha, beta
@@ -99,6 +100,12 @@ TRAITS: dict[str, Traits] = {
 def is_canonical(node: Node) -> bool:
     """Return whether the node's attributes are the canonical ones of the table above."""
     return node.domain == "" and node.op in TRAITS
+
+
+def channel_limits(node: Node) -> tuple[float, ...] | None:
+    """Return the upper limits of a Clip that has one a channel (axis 1), or None for any other node."""
+    limits = node.attrs["hi"] if node.op == "Clip" and not node.domain else None
+    return limits if isinstance(limits, tuple) else None
 
 
 def is_depthwise(graph: Graph, node: Node) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from slimai.graph.ir import Graph, Node
-from slimai.graph.ops import is_canonical
+from slimai.graph.ops import channel_limits, is_canonical
 
 _SAME_CHANNELS = ("Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize")
 _MATRIX = ("Conv", "ConvTranspose", "Gemm")
@@ -21,8 +21,8 @@ _MATRIX = ("Conv", "ConvTranspose", "Gemm")
 class ChannelGroup:
     """Tensors that share one factor a channel: `writers` have it in their rows, `readers` in their columns.
 
-    forbidden: why the group cannot be rescaled, or an empty string. clamps: Clip nodes inside (nodes with finite,
-    positive `hi` and `lo` 0), which need one limit a channel afterwards.
+    forbidden: why the group cannot be rescaled, or an empty string. clamps: Clip nodes inside (with finite,
+    positive `hi`, or one such limit a channel, and `lo` 0), which need one limit a channel afterwards.
     """
 
     tensors: list[str] = field(default_factory=list)
@@ -86,7 +86,9 @@ def _channel_axis_untouched(node: Node, rank: int) -> bool:
 
 
 def _clamp_at_zero(node: Node) -> bool:
-    return node.op == "Clip" and node.attrs["lo"] == 0.0 and node.attrs["hi"] > 0.0
+    if node.op != "Clip" or node.attrs["lo"] != 0.0:
+        return False
+    return min(channel_limits(node) or (node.attrs["hi"],)) > 0.0
 
 
 def _forbid(graph: Graph, by_tensor: Mapping[str, ChannelGroup]) -> None:

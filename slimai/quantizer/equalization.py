@@ -37,20 +37,23 @@ class Equalized:
     decisions: tuple[Decision, ...]
 
 
-def equalize(graph: Graph, magnitudes: Mapping[str, Vector] | None = None) -> Equalized:
+def equalize(
+    graph: Graph, magnitudes: Mapping[str, Vector] | None = None, *, clamp_per_channel: bool = False
+) -> Equalized:
     """Return the network with its channels equalized across layers; what it computes stays the same.
 
     magnitudes: activation -> [C] largest |value| of each channel over some images; None balances weights alone.
-    Groups with a Relu6 or Clip inside are left alone (they would need a clamp per channel), as are those that touch
-    network inputs or outputs and operators that do not commute with a factor a channel.
+    clamp_per_channel: whether the target has a clamp that differs by channel; a Relu6 (Clip of 0 to hi) in a group then
+    gets the limits hi / factor. Without it such groups are left alone. So are those that touch network inputs or
+    outputs and operators that do not commute with a factor a channel.
     """
     usable, decisions = [], []
     for group in channel_groups(graph):
         if not group.writers:
             continue
-        reason = group.forbidden or (
-            f"{group.clamps[0].op} {group.clamps[0].name} needs one clamp" if group.clamps else ""
-        )
+        reason = group.forbidden
+        if not reason and group.clamps and not clamp_per_channel:
+            reason = f"{group.clamps[0].op} {group.clamps[0].name} needs a clamp per channel, which the target lacks"
         if not group.readers and (not reason or set(group.tensors) & set(graph.outputs)):
             continue  # the end of the network
         if reason:
@@ -152,7 +155,18 @@ def _rewritten(graph: Graph, groups: list[ChannelGroup], factors: list[Vector], 
                 constants[node.inputs[2]] = (bias.astype(np.float64) / factor.reshape(_bias_shape(bias))).astype(
                     np.float32
                 )
-    return graph.edited(graph.nodes, constants=constants)
+    clamps = {
+        node.name: _limited(node, factor)
+        for group, factor in zip(groups, factors, strict=True)
+        for node in group.clamps
+    }
+    return graph.edited([clamps.get(node.name, node) for node in graph.nodes], constants=constants)
+
+
+def _limited(clamp: Node, factor: Vector) -> Node:
+    """Return the Clip with its upper limit divided by the factor of each channel; equal limits stay one."""
+    limits = tuple(float(limit) for limit in (np.asarray(clamp.attrs["hi"]) / factor).astype(np.float32))
+    return clamp.with_attrs(hi=limits if len(set(limits)) > 1 else limits[0])
 
 
 def _bias_shape(bias: Array) -> tuple[int, ...]:

@@ -21,6 +21,8 @@ from slimai.graph.canonical import canonicalize_again
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.names import sanitized
 from slimai.graph.ops import TRAITS, is_depthwise
+from slimai.graph.passes import run_pass
+from slimai.graph.passes.fuse_channel_clip import FUSE_CHANNEL_CLIP
 from slimai.quantizer.params import INT_TYPES, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.support import INTEGER_OPS, host_reason
@@ -68,7 +70,8 @@ def _constants_folded(graph: Graph) -> tuple[Graph, dict[str, Stored]]:
             constants[node.outputs[0]] = _real(item)
         else:
             nodes.append(node)
-    return with_batch(canonicalize_again(graph.edited(nodes, constants=constants))), stored
+    found, _ = run_pass(canonicalize_again(graph.edited(nodes, constants=constants)), FUSE_CHANNEL_CLIP)
+    return with_batch(found), stored
 
 
 def _stored(graph: Graph, node: Node) -> Stored:

@@ -68,3 +68,12 @@ def quantize_flat(x: Any, scale: Any, zero: Any, low: Any, high: Any, out: Any) 
     for i in range(x.size):
         value = np.rint(np.float64(x[i]) / scale) + zero
         out[i] = np.int32(min(max(value, low), high))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def lower_rows(y: Any, limits: Any) -> None:
+    """Bring rows y [R, C] down to limits [C] of their own type, in place."""
+    for row in range(y.shape[0]):
+        target = y[row]
+        for c in range(y.shape[1]):
+            target[c] = min(target[c], limits[c])

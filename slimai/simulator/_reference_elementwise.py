@@ -44,3 +44,8 @@ def look_up_rows(x: Any, low: Any, tables: Any, out: Any) -> None:
 def quantize_flat(x: Any, scale: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write round_half_even(x / scale) + zero, clamped."""
     out[...] = np.clip(np.rint(x.astype(np.float64) / scale) + zero, low, high)
+
+
+def lower_rows(y: Any, limits: Any) -> None:
+    """Bring rows down to the limits of their columns, in place."""
+    np.minimum(y, limits, out=y)

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph
+from slimai.graph.ops import channel_limits
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer
+from slimai.simulator.fixed_point import Int
 from slimai.simulator.pool import BufferPool
 from slimai.simulator.requantize import (
     Requantizer,
@@ -20,6 +22,7 @@ from slimai.simulator.requantize import (
     build_requantizer,
     clamp_limits,
     real_multiplier,
+    upper_limits,
 )
 
 Array = NDArray[Any]
@@ -97,6 +100,12 @@ class LayerContext:
     def limits(self) -> tuple[int, int]:
         """Inclusive output limits with the folded activation."""
         return clamp_limits(self.out, self.layer.activation, self.rule.recipe)
+
+    @property
+    def channel_high(self) -> Int | None:
+        """Inclusive upper limits [C] of the clamp, folded or the layer itself, where they differ by channel."""
+        limits = channel_limits(self.layer.activation or self.layer.node)
+        return None if limits is None else upper_limits(self.out, limits, self.rule.recipe)
 
     def accumulator_bits(self) -> int:
         """Return the width of the accumulator: the rule's, or the target's where that is narrower than 32."""

@@ -16,6 +16,7 @@ from slimai.graph.ir import Graph
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE, rule_for
+from slimai.simulator.channel_clamp import with_channel_clamp
 from slimai.simulator.context import Compiled, LayerContext, Overflow, Tally
 from slimai.simulator.host import HostSegment
 from slimai.simulator.ops import compiler_for
@@ -297,4 +298,5 @@ def compile_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str
     context = LayerContext(
         layer, plan.graph, plan.tensors, rule, acc_bits=target.acc_bits, overflow=target.acc_overflow, pool=pool
     )
-    return IntegerStep(layer, rule, compiler_for(layer.kind, layer.node.op)(context))
+    compiled = compiler_for(layer.kind, layer.node.op)(context)
+    return IntegerStep(layer, rule, with_channel_clamp(context, compiled))

@@ -74,18 +74,24 @@ def clamp_limits(out: QParams, activation: Node | None, recipe: Recipe) -> tuple
     """Return the inclusive integer limits of an output with its folded Relu or Clip.
 
     A limit v becomes zero_point + round(v / scale): half to even in float64, except that TFLite's recipe
-    divides in float32 and rounds half away from zero.
+    divides in float32 and rounds half away from zero. Where channels have upper limits of their own
+    (`upper_limits`), the largest of them counts here.
     """
     low, high = out.dtype.low, out.dtype.high
     if activation is None:
         return low, high
     is_relu = activation.op == "Relu"
-    real_low, real_high = (0.0, np.inf) if is_relu else (activation.attrs["lo"], activation.attrs["hi"])
+    real_low, real_high = (0.0, np.inf) if is_relu else (activation.attrs["lo"], np.max(activation.attrs["hi"]))
     if np.isfinite(real_low):
         low = max(low, _integer_limit(real_low, out, recipe))
     if np.isfinite(real_high):
         high = min(high, _integer_limit(real_high, out, recipe))
     return min(low, high), high
+
+
+def upper_limits(out: QParams, limits: tuple[float, ...], recipe: Recipe) -> Int:
+    """Return inclusive upper limits [C] of the channels, rounded as in `clamp_limits`."""
+    return np.array([min(out.dtype.high, _integer_limit(real, out, recipe)) for real in limits], np.int64)
 
 
 def _integer_limit(real: float, out: QParams, recipe: Recipe) -> int:

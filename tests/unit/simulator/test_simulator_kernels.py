@@ -116,6 +116,19 @@ def test_table_and_quantize_kernels_equal_their_twins(rng):
     agree(_kernels_elementwise, _reference_elementwise, "quantize_flat", (real, *numbers), np.empty(999, np.int8))
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16], ids=lambda d: d.__name__)
+def test_lowered_rows_equal_their_twin(rng, dtype):
+    info = np.iinfo(dtype)
+    rows = rng.integers(info.min, info.max + 1, (50, 37)).astype(dtype)
+    limits = rng.integers(0, info.max + 1, 37).astype(dtype)
+    mine, theirs = rows.copy(), rows.copy()
+    _kernels_elementwise.lower_rows(mine, limits)
+    _reference_elementwise.lower_rows(theirs, limits)
+    assert np.array_equal(mine, theirs)
+    assert (mine <= limits).all()
+    assert 0 < np.count_nonzero(mine != rows) < rows.size
+
+
 def test_elementwise_kernels_equal_their_twins(rng):
     a, b = rng.integers(-128, 128, 300).astype(np.int8), rng.integers(0, 256, 300).astype(np.uint8)
     table = rng.integers(-9999, 9999, 256).astype(np.int32)
