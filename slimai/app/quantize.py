@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
-    from slimai.quantizer.aids import Aids
+    from slimai.quantizer.aids import Aids, Rewrites
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.plan import QuantPlan
     from slimai.simulator.program import Program
@@ -52,28 +52,40 @@ class FloatNetworks:
     def __init__(self, job: Job, statistics: Callable[[Graph], Statistics]) -> None:
         self._job = job
         self._statistics = statistics
-        self._made: dict[bool, tuple[Graph, Statistics]] = {}
+        self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
 
-    def get(self, *, equalized: bool) -> tuple[Graph, Statistics]:
-        """Return the network, with its channels equalized across layers or not, and its statistics.
+    def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
+        """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
 
-        Constant channels are folded in both; what the network computes is the same.
+        Constant channels are folded in all; what the network computes is the same, with absorbed biases on the
+        calibration images.
         """
-        if equalized not in self._made:
+        if rewrites not in self._made:
             from slimai.quantizer.constant_channels import fold_constant_channels
 
             graph, _ = fold_constant_channels(self._job.graph)
-            graph = self._equalized(graph) if equalized else graph
-            self._made[equalized] = (graph, self._statistics(graph))
-        return self._made[equalized]
+            graph = self._equalized(graph) if rewrites.equalization else graph
+            graph = self._absorbed(graph) if rewrites.bias_absorption else graph
+            self._made[rewrites] = (graph, self._statistics(graph))
+        return self._made[rewrites]
 
     def _equalized(self, graph: Graph) -> Graph:
         from slimai.calibration.collect import channel_magnitudes
-        from slimai.data.loader import iter_batches
         from slimai.quantizer.equalization import equalize
 
-        batches = iter_batches(self._job.calibration[:EQUALIZATION_IMAGES], self._job.preprocess, 1)
-        return equalize(graph, channel_magnitudes(graph, (feeds for _, feeds in batches))).graph
+        return equalize(graph, channel_magnitudes(graph, self._images(EQUALIZATION_IMAGES))).graph
+
+    def _absorbed(self, graph: Graph) -> Graph:
+        """Return the network with biases absorbed; all images, because a value below those seen is cut off."""
+        from slimai.calibration.collect import channel_extremes
+        from slimai.quantizer.absorption import absorb_biases
+
+        return absorb_biases(graph, channel_extremes(graph, self._images())).graph
+
+    def _images(self, count: int | None = None) -> Iterator[Mapping[str, NDArray[Any]]]:
+        from slimai.data.loader import iter_batches
+
+        return (feeds for _, feeds in iter_batches(self._job.calibration[:count], self._job.preprocess, 1))
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ class Quantizer:
         from slimai.quantizer.planner import build_plan
 
         aids = self.aids(candidate)
-        graph, stats = self.networks.get(equalized=aids.equalization)
+        graph, stats = self.networks.get(aids.rewrites)
         plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target)
         return QuantizedCandidate(self, candidate, plan, stats)
 
@@ -100,7 +112,13 @@ class Quantizer:
         from slimai.quantizer.aids import aids_for
 
         section = self.job.config.quantization
-        found = aids_for(candidate.level, section.equalization, section.bias_correction, section.weight_clipping)
+        found = aids_for(
+            candidate.level,
+            section.equalization,
+            section.bias_absorption,
+            section.bias_correction,
+            section.weight_clipping,
+        )
         return replace(found, weight_clipping=True) if "clip" in candidate.variant else found
 
     def arithmetic(self, plan: QuantPlan) -> str:
@@ -118,7 +136,7 @@ class Quantizer:
         if key not in self._offsets:
             from slimai.app.bias import corrected_options
 
-            graph, stats = self.networks.get(equalized=aids.equalization)
+            graph, stats = self.networks.get(aids.rewrites)
             batches, target = self._correction_images(graph), self.job.config.target
             found = corrected_options(graph, stats, options, target, batches, threads=self.threads)
             self._offsets[key] = found.bias_offsets

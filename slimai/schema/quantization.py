@@ -88,6 +88,11 @@ class QuantizationSection(Section):
     equalization: Auto = Field(
         default="auto", description="Cross-layer equalization of weight ranges; auto = the level's measured default."
     )
+    bias_absorption: Auto = Field(
+        default="auto",
+        description="Move what calibrated channels always exceed into the next layer's bias, so that activations "
+        "have smaller ranges; auto = the level's measured default.",
+    )
     weight_clipping: Auto = Field(
         default="auto", description="Clip weights by squared error; auto = the level's measured default."
     )
