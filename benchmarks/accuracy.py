@@ -7,8 +7,9 @@ Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [-
 The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives scores and signal-to-noise
 ratios, and at the end comes the mean over networks of score / float score, `ort best` and `default best` taking the
 best method of each network at level 3. Aids: default = those of slimai.quantizer.aids by level, fold constant
-channels, eq weights, act = eq with activations, bc = analytic bias correction, emp = empirical, clip = clipped weights;
-default+clamp = the defaults on a target that has a clamp per channel (it goes with any other too).
+channels, eq weights, act = eq with activations, clamp = eq through clamps (on a target that has one a channel), bc =
+analytic bias correction, emp = empirical, clip = clipped weights, absorb = biases absorbed (absorb3s: mean - 3 sigma
+of a channel instead of its smallest value). default+absorb, default+clamp add one.
 """
 
 from __future__ import annotations
@@ -138,35 +139,28 @@ def default_aids(level: int) -> dict[str, Any]:
     """Return the aids that are on by default at a level, by their short names here."""
     from slimai.quantizer.aids import aids_for
 
-    found = aids_for(level, "auto", "auto", "auto")
-    parts = {"eq": found.equalization, "act": found.equalization, "bc": found.bias_correction}
+    found = aids_for(level, "auto", "auto", "auto", "auto")
+    parts = {
+        "eq": found.equalization,
+        "act": found.equalization,
+        "absorb": found.bias_absorption,
+        "bc": found.bias_correction,
+    }
     return {"fold": True, **{name: True for name, on in parts.items() if on}}
 
 
 def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
     """Return the score of one level with the given accuracy aids."""
-    aids = {**default_aids(level), **aids} if "default" in aids else aids
-    from slimai.calibration.collect import channel_magnitudes, collect
+    from slimai.app.quantize import nonnegative_inputs
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
 
-    graph = bench.job.graph
+    aids = {**default_aids(level), **aids} if "default" in aids else aids
     target = bench.job.config.target
-    if aids.get("fold"):
-        from slimai.quantizer.constant_channels import fold_constant_channels
-
-        graph, _ = fold_constant_channels(graph)
-    if aids.get("eq"):
-        from slimai.quantizer.equalization import equalize
-
-        seen = channel_magnitudes(graph, bench.calibration[:16]) if aids.get("act") else None
-        graph = equalize(graph, seen, clamp_per_channel=bool(aids.get("clamp"))).graph
-    key = (bench.name, *(bool(aids.get(name)) for name in ("eq", "act", "fold", "clamp")))
+    key = (bench.name, *(bool(aids.get(part)) for part in ("fold", "eq", "act", "clamp", "absorb", "absorb3s")))
     if key not in cache:
-        cache[key] = (graph, collect(graph, bench.calibration, bins=10240, per_channel=True))
+        cache[key] = calibrated(bench, aids)
     graph, stats = cache[key]
-    from slimai.app.quantize import nonnegative_inputs
-
     options = QuantOptions(
         level=level,
         nonnegative_inputs=nonnegative_inputs(bench.job),
@@ -178,6 +172,45 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
 
         options = corrected_options(graph, stats, options, target, bench.calibration)
     return bench.plan_score(build_plan(graph, stats, options, target))
+
+
+def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the float network that these aids make, and its statistics."""
+    from slimai.calibration.collect import channel_extremes, channel_magnitudes, collect
+    from slimai.quantizer.absorption import absorb_biases
+    from slimai.quantizer.constant_channels import fold_constant_channels
+    from slimai.quantizer.equalization import equalize
+
+    graph = bench.job.graph
+    if aids.get("fold"):
+        graph, _ = fold_constant_channels(graph)
+    if aids.get("eq"):
+        seen = channel_magnitudes(graph, bench.calibration[:16]) if aids.get("act") else None
+        graph = equalize(graph, seen, clamp_per_channel=bool(aids.get("clamp"))).graph
+    for name, extremes in (("absorb", channel_extremes), ("absorb3s", three_sigma)):
+        if aids.get(name):
+            graph = absorb_biases(graph, extremes(graph, bench.calibration)).graph
+    return graph, collect(graph, bench.calibration, bins=10240, per_channel=True)
+
+
+def three_sigma(graph: Any, images: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return activation -> [2, C] mean - 3 sigma and mean + 3 sigma of each channel over these images."""
+    from slimai.calibration.collect import float_activations
+    from slimai.runtime.session import FloatSession
+
+    names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
+    session = FloatSession(graph, outputs=names)
+    moments: dict[str, np.ndarray] = {}
+    for feeds in images:
+        for name, values in session.run(feeds).items():
+            rows = np.moveaxis(values.astype(float), 1, 0).reshape(values.shape[1], -1)
+            added = np.stack([rows.mean(axis=1), np.square(rows).mean(axis=1)]) / len(images)
+            moments[name] = moments.get(name, 0.0) + added
+    found = {}
+    for name, (mean, square) in moments.items():
+        reach = 3 * np.sqrt(np.maximum(square - np.square(mean), 0.0))
+        found[name] = np.stack([mean - reach, mean + reach])
+    return found
 
 
 class _Reader:

@@ -126,7 +126,7 @@ class Inspection:
         """Return what two integer forwards an image tell of each layer; `late`: the time limit has passed."""
         from slimai.report.analysis import Analyser, batch_for
 
-        graph, _ = self.quantizer.networks.get(equalized=self.quantizer.aids(item.candidate).equalization)
+        graph, _ = self.quantizer.networks.get(self.quantizer.aids(item.candidate).rewrites)
         analyser = Analyser(graph, item.program, threads=self.threads)
         every = self.dumps.level >= LAYERS
         count = len(validation.samples)
@@ -165,7 +165,7 @@ class Inspection:
         from slimai.simulator.program import compile_plan
 
         aids = self.quantizer.aids(item.candidate)
-        graph, stats = self.quantizer.networks.get(equalized=aids.equalization)
+        graph, stats = self.quantizer.networks.get(aids.rewrites)
         options, target = self.quantizer.options(item.candidate, aids), self.job.config.target
 
         def rebuild(remedy: Remedy) -> Program:

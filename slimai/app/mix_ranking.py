@@ -39,7 +39,7 @@ class Ranking:
         """Return the layers, the one that is most worth 16 bit first, and what sets of them cost."""
         from slimai.quantizer.layers import layer_steps
 
-        graph, _ = self.quantizer.networks.get(equalized=self.quantizer.aids(self.candidate).equalization)
+        graph, _ = self.quantizer.networks.get(self.quantizer.aids(self.candidate).rewrites)
         steps = [step for step in layer_steps(graph) if step.integer]
         narrow, wide = (self._plan(steps, bits) for bits in ((8, 8), (16, 16)))
         costs = [self._by_node(plan) for plan in (narrow, wide)]
@@ -62,7 +62,7 @@ class Ranking:
         from slimai.quantizer.planner import build_plan
 
         aids = self.quantizer.aids(self.candidate)
-        graph, stats = self.quantizer.networks.get(equalized=aids.equalization)
+        graph, stats = self.quantizer.networks.get(aids.rewrites)
         options = self.quantizer.options(self.candidate, aids)
         every = replace(options, datatypes={step.name: bits for step in steps})
         return build_plan(graph, stats, every, self.quantizer.job.config.target)

@@ -117,7 +117,7 @@ class _Run:
         stages = self.job.config.stages
         self._timed(
             "calibration",
-            lambda: self.networks.get(equalized=self.plain.aids(candidates(self.job.config)[0]).equalization),
+            lambda: self.networks.get(self.plain.aids(candidates(self.job.config)[0]).rewrites),
         )
         for line in (*reference_note(self.job), *self.job.mix.lines):
             self.reporter.line(line)

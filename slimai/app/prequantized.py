@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
     from slimai.graph.tflite.stored import StoredNetwork
-    from slimai.quantizer.aids import Aids
+    from slimai.quantizer.aids import Aids, Rewrites
     from slimai.quantizer.plan import QuantPlan
     from slimai.schema.target import TargetSection
     from slimai.simulator.program import Program
@@ -37,9 +37,9 @@ class StoredNetworks(FloatNetworks):
     def __init__(self, job: Job) -> None:
         super().__init__(job, no_statistics)
 
-    def get(self, *, equalized: bool) -> tuple[Graph, Statistics]:
-        """Return the network as it is: nothing can be balanced in stored integers."""
-        del equalized
+    def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
+        """Return the network as it is: nothing can be balanced or moved in stored integers."""
+        del rewrites
         return self._job.graph, no_statistics(self._job.graph)
 
 

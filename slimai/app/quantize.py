@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
-    from slimai.quantizer.aids import Aids
+    from slimai.quantizer.absorption import Absorbed
+    from slimai.quantizer.aids import Aids, Rewrites
     from slimai.quantizer.equalization import Equalized
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.plan import Decision, QuantPlan
@@ -55,39 +56,52 @@ class FloatNetworks:
     def __init__(self, job: Job, statistics: Callable[[Graph], Statistics]) -> None:
         self._job = job
         self._statistics = statistics
-        self._made: dict[bool, tuple[Graph, Statistics]] = {}
-        self._decisions: dict[bool, tuple[Decision, ...]] = {}
+        self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
+        self._decisions: dict[Rewrites, tuple[Decision, ...]] = {}
 
-    def get(self, *, equalized: bool) -> tuple[Graph, Statistics]:
-        """Return the network, with its channels equalized across layers or not, and its statistics.
+    def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
+        """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
 
-        Constant channels are folded in both; what the network computes is the same.
+        Constant channels are folded in all; what the network computes is the same, with absorbed biases on the
+        calibration images.
         """
-        if equalized not in self._made:
+        if rewrites not in self._made:
             from slimai.quantizer.constant_channels import fold_constant_channels
 
             graph, decisions = fold_constant_channels(self._job.graph)
-            if equalized:
-                made = self._equalized(graph)
-                graph, decisions = made.graph, (*decisions, *made.decisions)
-            self._made[equalized] = (graph, self._statistics(graph))
-            self._decisions[equalized] = decisions
-        return self._made[equalized]
+            if rewrites.equalization:
+                equalized = self._equalized(graph, clamps=rewrites.clamps)
+                graph, decisions = equalized.graph, (*decisions, *equalized.decisions)
+            if rewrites.bias_absorption:
+                absorbed = self._absorbed(graph)
+                graph, decisions = absorbed.graph, (*decisions, *absorbed.decisions)
+            self._made[rewrites] = (graph, self._statistics(graph))
+            self._decisions[rewrites] = decisions
+        return self._made[rewrites]
 
-    def decisions(self, *, equalized: bool) -> tuple[Decision, ...]:
-        """Return what was folded and equalized on the way to that network, and what was left alone and why."""
-        self.get(equalized=equalized)
-        return self._decisions[equalized]
+    def decisions(self, rewrites: Rewrites) -> tuple[Decision, ...]:
+        """Return what was folded, equalized and absorbed on the way to that network, what was left alone, and why."""
+        self.get(rewrites)
+        return self._decisions[rewrites]
 
-    def _equalized(self, graph: Graph) -> Equalized:
+    def _equalized(self, graph: Graph, *, clamps: bool) -> Equalized:
         from slimai.calibration.collect import channel_magnitudes
-        from slimai.data.loader import iter_batches
         from slimai.quantizer.equalization import equalize
 
-        batches = iter_batches(self._job.calibration[:EQUALIZATION_IMAGES], self._job.preprocess, 1)
-        magnitudes = channel_magnitudes(graph, (feeds for _, feeds in batches))
-        clamp_per_channel = self._job.config.target.clamp_per_channel
-        return equalize(graph, magnitudes, clamp_per_channel=clamp_per_channel)
+        magnitudes = channel_magnitudes(graph, self._images(EQUALIZATION_IMAGES))
+        return equalize(graph, magnitudes, clamp_per_channel=clamps)
+
+    def _absorbed(self, graph: Graph) -> Absorbed:
+        """Return the network with biases absorbed; all images, because a value below those seen is cut off."""
+        from slimai.calibration.collect import channel_extremes
+        from slimai.quantizer.absorption import absorb_biases
+
+        return absorb_biases(graph, channel_extremes(graph, self._images()))
+
+    def _images(self, count: int | None = None) -> Iterator[Mapping[str, NDArray[Any]]]:
+        from slimai.data.loader import iter_batches
+
+        return (feeds for _, feeds in iter_batches(self._job.calibration[:count], self._job.preprocess, 1))
 
 
 @dataclass(frozen=True)
@@ -110,9 +124,9 @@ class Quantizer:
         from slimai.quantizer.planner import build_plan
 
         aids = self.aids(candidate)
-        graph, stats = self.networks.get(equalized=aids.equalization)
+        graph, stats = self.networks.get(aids.rewrites)
         plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target, self.store)
-        before = self.networks.decisions(equalized=aids.equalization)
+        before = self.networks.decisions(aids.rewrites)
         plan = replace(plan, decisions=(*before, *plan.decisions))
         return QuantizedCandidate(self, candidate, plan, stats)
 
@@ -121,8 +135,15 @@ class Quantizer:
         from slimai.quantizer.aids import aids_for
 
         section = self.job.config.quantization
-        found = aids_for(candidate.level, section.equalization, section.bias_correction, section.weight_clipping)
-        return replace(found, weight_clipping=True) if "clip" in candidate.variant else found
+        found = aids_for(
+            candidate.level,
+            section.equalization,
+            section.bias_absorption,
+            section.bias_correction,
+            section.weight_clipping,
+        )
+        clamps = found.clamps and self.job.config.target.clamp_per_channel
+        return replace(found, clamps=clamps, weight_clipping=found.weight_clipping or "clip" in candidate.variant)
 
     def arithmetic(self, plan: QuantPlan) -> str:
         """Return the preset that a plan is compiled for, or ``native``."""
@@ -139,7 +160,7 @@ class Quantizer:
         if key not in self._offsets:
             from slimai.app.bias import corrected_options
 
-            graph, stats = self.networks.get(equalized=aids.equalization)
+            graph, stats = self.networks.get(aids.rewrites)
             batches, target = self._correction_images(graph), self.job.config.target
             found = corrected_options(graph, stats, options, target, batches, threads=self.threads)
             self._offsets[key] = found.bias_offsets

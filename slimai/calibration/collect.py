@@ -80,6 +80,17 @@ def channel_magnitudes(
 
     The result does not depend on batch size or order.
     """
+    extremes = channel_extremes(graph, batches, threads=threads, runner=runner)
+    return {name: np.maximum(high, -low) for name, (low, high) in extremes.items()}
+
+
+def channel_extremes(
+    graph: Graph, batches: Iterable[Mapping[str, Array]], *, threads: int = 1, runner: FloatRunner | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """Return activation -> [2, C] smallest and largest value of each channel (axis 1), for float activations.
+
+    Over all images, one batch held at a time; the result does not depend on batch size or order.
+    """
     names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
     session = runner if runner is not None else _session(graph, names, threads)
     found: dict[str, NDArray[np.float64]] = {}
@@ -87,8 +98,10 @@ def channel_magnitudes(
         values = session.run(feeds)
         for name in names:
             others = tuple(axis for axis in range(values[name].ndim) if axis != 1)
-            peaks = np.maximum(values[name].max(axis=others), -values[name].min(axis=others)).astype(np.float64)
-            found[name] = np.maximum(found[name], peaks) if name in found else peaks
+            low, high = (side(axis=others).astype(np.float64) for side in (values[name].min, values[name].max))
+            if name in found:
+                low, high = np.minimum(found[name][0], low), np.maximum(found[name][1], high)
+            found[name] = np.stack([low, high])
     return found
 
 

@@ -43,9 +43,9 @@ def equalize(
     """Return the network with its channels equalized across layers; what it computes stays the same.
 
     magnitudes: activation -> [C] largest |value| of each channel over some images; None balances weights alone.
-    clamp_per_channel: whether the target has a clamp that differs by channel; a Relu6 (Clip of 0 to hi) in a group then
-    gets the limits hi / factor. Without it such groups are left alone. So are those that touch network inputs or
-    outputs and operators that do not commute with a factor a channel.
+    clamp_per_channel: whether clamps may differ by channel, which some targets can; a Relu6 (Clip of 0 to hi) in a
+    group then gets the limits hi / factor. Without it such groups are left alone. So are those that touch network
+    inputs or outputs and operators that do not commute with a factor a channel.
     """
     usable, decisions = [], []
     for group in channel_groups(graph):
@@ -53,7 +53,7 @@ def equalize(
             continue
         reason = group.forbidden
         if not reason and group.clamps and not clamp_per_channel:
-            reason = f"{group.clamps[0].op} {group.clamps[0].name} needs a clamp per channel, which the target lacks"
+            reason = f"{group.clamps[0].op} {group.clamps[0].name} needs a clamp per channel"
         if not group.readers and (not reason or set(group.tensors) & set(graph.outputs)):
             continue  # the end of the network
         if reason:

@@ -86,7 +86,14 @@ class QuantizationSection(Section):
         "auto = the measured default of the level.",
     )
     equalization: Auto = Field(
-        default="auto", description="Cross-layer equalization of weight ranges; auto = the level's measured default."
+        default="auto",
+        description="Cross-layer equalization of weight ranges; auto = the level's measured default. On a target with "
+        "clamp_per_channel, auto passes through ReLU6 at level 0 and true at every level.",
+    )
+    bias_absorption: Auto = Field(
+        default="auto",
+        description="Move what calibrated channels always exceed into the next layer's bias, so that activations "
+        "have smaller ranges; auto = the level's measured default.",
     )
     weight_clipping: Auto = Field(
         default="auto", description="Clip weights by squared error; auto = the level's measured default."

@@ -146,7 +146,9 @@ def pre_quantized(config: SlimaiConfig) -> Iterator[Problem]:
             "level 3 keeps its asymmetric activations",
             list(quantization.accuracy_level),
         )
-    for name in ("range", "histogram_bins", "calibration", "bias_correction", "equalization", "weight_clipping"):
+    calibrated = ("range", "histogram_bins", "calibration")
+    aids = ("bias_correction", "equalization", "bias_absorption", "weight_clipping")
+    for name in (*calibrated, *aids):
         if name in quantization.model_fields_set:
             yield _warn(f"quantization.{name}", "is ignored: a pre-quantized model is not calibrated")
     if config.metric.adjust:

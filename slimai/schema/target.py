@@ -51,7 +51,7 @@ class TargetSection(Section):
         default=("Conv", "ConvTranspose"), description="Operators whose weights may have one scale an output channel."
     )
     clamp_per_channel: Flag = Field(
-        default=False, description="Whether a clamp may differ by channel: equalization then passes through ReLU6."
+        default=False, description="Whether a clamp may differ by channel: equalization can then pass through ReLU6."
     )
     macs_per_cycle: dict[DtypePair, PerCycle] = Field(
         default_factory=lambda: dict(_MACS),

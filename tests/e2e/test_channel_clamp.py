@@ -10,6 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 
+ABLE = ("target.clamp_per_channel=true", "quantization.equalization=true")
+
 
 @pytest.fixture(scope="module")
 def job(slimai, tmp_path_factory, cache_dir):
@@ -29,7 +31,7 @@ def job(slimai, tmp_path_factory, cache_dir):
 
 @pytest.fixture(scope="module")
 def able(job):
-    return job("target.clamp_per_channel=true", "quantization.accuracy_level=1", "metric.adjust=true")[1]
+    return job(*ABLE, "quantization.accuracy_level=1", "metric.adjust=true")[1]
 
 
 def notes(folder):
@@ -90,7 +92,7 @@ def test_an_edited_limit_of_a_clamp_changes_the_integers_of_its_channels(able, j
     at = next(i for i, item in enumerate(items) if item.startswith('"Clip_'))
     items[at] = re.sub(r"(?m)^(  Max:\s*)(\S+)$", lambda m: f"{m[1]}{float(m[2]) * 8}", items[at])
     path.write_text("- NodeOutputName: ".join(items))
-    words = ("target.clamp_per_channel=true", "quantization.accuracy_level=1", "metric.adjust=true")
+    words = (*ABLE, "quantization.accuracy_level=1", "metric.adjust=true")
     done, _ = job(*words, output=able)
     assert "adjust: Clip_" in done.stderr
     after = limits(able)
@@ -101,6 +103,14 @@ def test_an_edited_limit_of_a_clamp_changes_the_integers_of_its_channels(able, j
 @pytest.mark.slow
 def test_without_the_clamp_the_report_says_why_they_are_left_alone(job):
     _, folder = job("quantization.accuracy_level=1")
-    left = [note for note in notes(folder) if "needs a clamp per channel, which the target lacks" in note]
+    left = [note for note in notes(folder) if "needs a clamp per channel" in note]
     assert len(left) == 12
+    assert limits(folder) == {}
+
+
+@pytest.mark.slow
+def test_unless_asked_clamps_are_passed_at_level_0_alone(job):
+    _, folder = job("target.clamp_per_channel=true", "quantization.accuracy_level=0")
+    assert len(limits(folder)) == 12
+    _, folder = job("target.clamp_per_channel=true", "quantization.accuracy_level=1")
     assert limits(folder) == {}

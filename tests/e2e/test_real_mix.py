@@ -73,7 +73,7 @@ def test_raising_the_worst_layers_raises_similarity(network):
     quantizer, images = network
     plain = quantizer()
     candidate = Candidate(1, percent=100)
-    graph, _ = plain.networks.get(equalized=plain.aids(candidate).equalization)
+    graph, _ = plain.networks.get(plain.aids(candidate).rewrites)
     session = FloatSession(plain.job.graph)
     truth = [next(iter(session.run(feeds).values())).astype(float).ravel() for feeds in images]
     noise = Ranking(plain, candidate, Silent())._noise(graph)

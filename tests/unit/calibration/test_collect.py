@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slimai.calibration.collect import collect
+from slimai.calibration.collect import channel_extremes, channel_magnitudes, collect
 from slimai.calibration.statistics import Statistics, statistics_key
 from slimai.errors import InputError
 from slimai.graph.ir import Graph, Node, TensorInfo
@@ -31,6 +31,18 @@ def run(order, size, threads):
     images = IMAGES[order]
     batches = [{"x": images[i : i + size]} for i in range(0, len(images), size)]
     return collect(GRAPH, batches, bins=32, per_channel=True, threads=threads, runner=Doubler())
+
+
+@pytest.mark.parametrize("size", [1, 5, 12])
+def test_extremes_of_each_channel(size):
+    """Reference: NumPy over all images at once; doubling is exact, so the numbers are equal."""
+    order = np.random.default_rng(size).permutation(12)
+    batches = [{"x": IMAGES[order[i : i + size]]} for i in range(0, 12, size)]
+    found = channel_extremes(GRAPH, batches, runner=Doubler())
+    assert list(found) == ["y"]
+    np.testing.assert_array_equal(found["y"], [2.0 * IMAGES.min(axis=(0, 2)), 2.0 * IMAGES.max(axis=(0, 2))])
+    seen = channel_magnitudes(GRAPH, batches, runner=Doubler())
+    np.testing.assert_array_equal(seen["y"], 2.0 * np.abs(IMAGES).max(axis=(0, 2)))
 
 
 @pytest.mark.parametrize(("size", "threads", "seed"), [(1, 2, 0), (5, 1, 1), (12, 3, 2)])

@@ -178,6 +178,12 @@ CASES = [
         "warning",
     ),
     Case(
+        "pre_quantized",
+        {"network.model_type": "quantized", "network.input_model": "n.tflite", "quantization.bias_absorption": True},
+        "quantization.bias_absorption: is ignored: a pre-quantized model is not calibrated",
+        "warning",
+    ),
+    Case(
         "model_format", {"network.input_model": "net.pb"}, "network.input_model: should be an .onnx or a .tflite file"
     ),
     Case(
