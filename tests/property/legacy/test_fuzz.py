@@ -51,9 +51,9 @@ def mutated(random_: random.Random) -> bytes:
 def check(path: Path, data: bytes) -> bool:
     """Convert `data`; return whether it has become a preset."""
     path.write_bytes(data)
-    start = time.perf_counter()
+    start = time.process_time()
     result = convert_cfg(path, path.with_name("x.yaml"))
-    assert time.perf_counter() - start < SLOWEST
+    assert time.process_time() - start < SLOWEST
     assert (result.text is None) == (result.count("error") > 0)
     lines = data.count(b"\n") + data.count(b"\r") + 1
     for item in result.diagnostics:
