@@ -88,7 +88,7 @@ class Stored:
 
 def config_of(name: str, work: Path, images: int) -> Any:
     """Return the preset's configuration with the 32 candidates."""
-    from accuracy import preset
+    from accuracy_bench import preset
 
     config = preset(name, work)
     data = config.model_dump(mode="json", by_alias=True, exclude_unset=True)

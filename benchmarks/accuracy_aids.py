@@ -1,0 +1,88 @@
+"""The accuracy aids of benchmarks/accuracy.py by their short names, and one score with some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from accuracy_bench import Bench
+from accuracy_summary import Score
+
+
+def default_aids(level: int) -> dict[str, Any]:
+    """Return the aids that are on by default at a level, by their short names here."""
+    from slimai.quantizer.aids import aids_for
+
+    found = aids_for(level, "auto", "auto", "auto", "auto")
+    parts = {
+        "eq": found.equalization,
+        "act": found.equalization,
+        "absorb": found.bias_absorption,
+        "bc": found.bias_correction,
+    }
+    return {"fold": True, **{name: True for name, on in parts.items() if on}}
+
+
+def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
+    """Return the score of one level with the given accuracy aids."""
+    from slimai.app.quantize import nonnegative_inputs
+    from slimai.quantizer.options import QuantOptions
+    from slimai.quantizer.planner import build_plan
+
+    aids = {**default_aids(level), **aids} if "default" in aids else aids
+    target = bench.job.config.target
+    key = (bench.name, *(bool(aids.get(part)) for part in ("fold", "eq", "act", "clamp", "absorb", "absorb3s")))
+    if key not in cache:
+        cache[key] = calibrated(bench, aids)
+    graph, stats = cache[key]
+    options = QuantOptions(
+        level=level,
+        nonnegative_inputs=nonnegative_inputs(bench.job),
+        **{name: True for key, name in (("bc", "bias_correction"), ("clip", "weight_clipping")) if aids.get(key)},
+        **extra,
+    )
+    if aids.get("emp"):
+        from slimai.app.bias import corrected_options
+
+        options = corrected_options(graph, stats, options, target, bench.calibration)
+    return bench.plan_score(build_plan(graph, stats, options, target))
+
+
+def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the float network that these aids make, and its statistics."""
+    from slimai.calibration.collect import channel_extremes, channel_magnitudes, collect
+    from slimai.quantizer.absorption import absorb_biases
+    from slimai.quantizer.constant_channels import fold_constant_channels
+    from slimai.quantizer.equalization import equalize
+
+    graph = bench.job.graph
+    if aids.get("fold"):
+        graph, _ = fold_constant_channels(graph)
+    if aids.get("eq"):
+        seen = channel_magnitudes(graph, bench.calibration[:16]) if aids.get("act") else None
+        graph = equalize(graph, seen, clamp_per_channel=bool(aids.get("clamp"))).graph
+    for name, extremes in (("absorb", channel_extremes), ("absorb3s", three_sigma)):
+        if aids.get(name):
+            graph = absorb_biases(graph, extremes(graph, bench.calibration)).graph
+    return graph, collect(graph, bench.calibration, bins=10240, per_channel=True)
+
+
+def three_sigma(graph: Any, images: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return activation -> [2, C] mean - 3 sigma and mean + 3 sigma of each channel over these images."""
+    from slimai.calibration.collect import float_activations
+    from slimai.runtime.session import FloatSession
+
+    names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
+    session = FloatSession(graph, outputs=names)
+    moments: dict[str, np.ndarray] = {}
+    for feeds in images:
+        for name, values in session.run(feeds).items():
+            rows = np.moveaxis(values.astype(float), 1, 0).reshape(values.shape[1], -1)
+            added = np.stack([rows.mean(axis=1), np.square(rows).mean(axis=1)]) / len(images)
+            moments[name] = moments.get(name, 0.0) + added
+    found = {}
+    for name, (mean, square) in moments.items():
+        reach = 3 * np.sqrt(np.maximum(square - np.square(mean), 0.0))
+        found[name] = np.stack([mean - reach, mean + reach])
+    return found

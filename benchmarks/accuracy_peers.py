@@ -1,0 +1,152 @@
+"""Outputs of other post-training quantizers, for accuracy.py: same float network, calibration and validation images.
+
+A peer is `tool:method`; see `PEERS` for the tools. All of them quantize activations to 8 bits and weights to 8 bits by
+channel, and run in float between quantization and dequantization (ONNX Runtime without graph optimizations, AIMET's own
+simulation): on processors without VNNI the fused u8 x s8 kernels of ONNX Runtime saturate inside, which would be held
+against the peer. NNCF and AIMET are optional (extra `peers`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Feeds = Mapping[str, np.ndarray]
+
+STRIDE = 8  # calibration images whose activations ONNX Runtime holds at once
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every peer is given: the float network as an ONNX file, and images as inputs by name (batch 1)."""
+
+    model: Path
+    calibration: Sequence[Feeds]
+    validation: Sequence[Feeds]
+
+
+class _Reader:
+    """Calibration images for ONNX Runtime's quantizer, in strides so that it does not hold all activations."""
+
+    def __init__(self, images: Sequence[Feeds]) -> None:
+        self._all = images
+        self._images = iter(images)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._images = iter(self._all[start_index:end_index])
+
+    def get_next(self) -> Feeds | None:
+        return next(self._images, None)
+
+
+def ort(method: str, task: Task) -> list[Feeds]:
+    """Return the outputs of ONNX Runtime's quantize_static: u8 activations, s8 weights per channel, QDQ.
+
+    `method` is MinMax, Entropy or Percentile with its default bins; the last may end in a percentage: Percentile99.99.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    target = task.model.with_name(f"{task.model.stem}_{method}.onnx")
+    percent = method.removeprefix("Percentile") if method.startswith("Percentile") else ""
+    quantize_static(
+        task.model,
+        target,
+        _Reader(task.calibration),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod[method.removesuffix(percent)],
+        extra_options={"CalibStridedMinMax": math.gcd(len(task.calibration), STRIDE)}
+        | ({"CalibPercentile": float(percent)} if percent else {}),
+    )
+    return _run_qdq(target.read_bytes(), task.validation)
+
+
+def nncf(method: str, task: Task) -> list[Feeds]:
+    """Return the outputs of nncf.quantize on the ONNX model, all calibration images.
+
+    `method` is a preset: `mixed` has asymmetric activations, `performance` symmetric ones; weights are symmetric per
+    channel. Network outputs, and what stands between a convolution and its SiLU, stay in float. Behind the preset:
+    `+bc` takes the accurate bias correction in place of the fast one; `+tensor` gives every activation one scale, as
+    the other tools and the targets here have it, where NNCF else takes one a channel before a depthwise convolution.
+    """
+    import nncf as tool
+    import onnx
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, QuantizationParameters
+
+    preset, *aids = method.split("+")
+    scales = QuantizationParameters(per_channel=False if "tensor" in aids else None)
+    model = tool.quantize(
+        onnx.load(task.model),
+        tool.Dataset(list(task.calibration)),
+        preset=tool.QuantizationPreset(preset),
+        subset_size=len(task.calibration),
+        fast_bias_correction="bc" not in aids,
+        advanced_parameters=AdvancedQuantizationParameters(activations_quantization_params=scales),
+    )
+    return _run_qdq(model.SerializeToString(), task.validation)
+
+
+def aimet(method: str, task: Task) -> list[Feeds]:
+    """Return the outputs of aimet-onnx's QuantizationSimModel: 8-bit activations, 8-bit weights, its default config.
+
+    `method` is a scheme, `min_max` or `tf_enhanced`; `+cle` behind it equalizes the layers first.
+    """
+    import onnx
+    from aimet_onnx.quantsim import QuantizationSimModel
+
+    scheme, _, aid = method.partition("+")
+    model = onnx.load(task.model)
+    names = [item.name for item in model.graph.output]  # the simulation has them in this order, renamed
+    if aid == "cle":
+        from aimet_onnx.cross_layer_equalization import equalize_model
+
+        equalize_model(model)
+    sim = QuantizationSimModel(model, quant_scheme=scheme, session_options_kwargs={"intra_op_num_threads": 1})
+    sim.compute_encodings(list(task.calibration))
+    return [dict(zip(names, sim.session.run(None, dict(feeds)), strict=True)) for feeds in task.validation]
+
+
+PEERS: Mapping[str, tuple[str, Callable[[str, Task], list[Feeds]]]] = {
+    "ort": ("onnxruntime", ort),
+    "nncf": ("nncf", nncf),
+    "aimet": ("aimet-onnx", aimet),
+}
+
+
+def version(peer: str) -> str | None:
+    """Return the installed version of the tool of `tool:method`, None where it is not installed.
+
+    Raises:
+        SystemExit: there is no such tool.
+    """
+    tool = peer.partition(":")[0]
+    if tool not in PEERS:
+        raise SystemExit(f"--peers: {peer}: no such tool (got {tool}); take one of {', '.join(PEERS)}")
+    try:
+        return metadata.version(PEERS[tool][0])
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def outputs_of(peer: str, task: Task) -> list[Feeds]:
+    """Return the outputs by name of `tool:method`, one mapping a validation image."""
+    tool, _, method = peer.partition(":")
+    return PEERS[tool][1](method, task)
+
+
+def _run_qdq(model: bytes, images: Sequence[Feeds]) -> list[Feeds]:
+    from slimai.runtime.session import FloatSession
+
+    session: Any = FloatSession(model, optimize=False)
+    return [session.run(feeds) for feeds in images]
