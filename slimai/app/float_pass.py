@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.prepare import Job
 from slimai.artifacts.cache import Cache, content_key, hash_files
-from slimai.artifacts.spill import Spill
+from slimai.artifacts.spill import Spill, slices
 from slimai.errors import Diagnostic
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter
@@ -17,10 +18,14 @@ from slimai.search.events import Reporter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from slimai.app.sharing import Crew
+    from slimai.calibration.collect import FloatRunner
     from slimai.calibration.statistics import Statistics
     from slimai.data.sample import Sample
     from slimai.graph.ir import Graph
     from slimai.metrics.base import Result
+
+    Arrays = Mapping[str, NDArray[Any]]
 
 BATCH_ELEMENTS = 1 << 20  # largest activation of a batch, in elements: keeps a batch near the cache
 PERCENTILE_BINS = 2048
@@ -47,16 +52,29 @@ def graph_hash(graph: Graph) -> str:
     return content_key(to_onnx(graph).SerializeToString(deterministic=True))
 
 
-def calibrate(job: Job, graph: Graph, cache: Cache, reporter: Reporter, *, threads: int) -> Statistics:
-    """Return the statistics of every activation over the calibration images, from the cache when they are there."""
+def calibrate(
+    job: Job,
+    graph: Graph,
+    cache: Cache,
+    reporter: Reporter,
+    *,
+    threads: int,
+    equalized: bool = False,
+    crew: Crew | None = None,
+) -> Statistics:
+    """Return the statistics of every activation over the calibration images, from the cache when they are there.
+
+    equalized: which of the job's networks `graph` is, for the workers of `crew`, which may take part of the pass.
+    """
     from slimai import __version__
     from slimai.calibration.statistics import Statistics
 
     bins = job.config.quantization.histogram_bins or PERCENTILE_BINS
+    network = graph_hash(graph)
     key = content_key(
         "statistics",
         __version__,
-        graph_hash(graph),
+        network,
         preprocessing_key(job),
         hash_files(file for sample in job.calibration for file in sample.files),
         bins,
@@ -64,7 +82,7 @@ def calibrate(job: Job, graph: Graph, cache: Cache, reporter: Reporter, *, threa
     stats, found = cache.get(
         key,
         ".stats.npz",
-        lambda: _collect(job, graph, reporter, bins, threads),
+        lambda: _CalibrationPass(job, graph, bins, threads, reporter).run(crew, network, equalized=equalized),
         lambda value, path: value.save(path),
         Statistics.load,
     )
@@ -102,18 +120,57 @@ def chance_score(job: Job) -> float:
     return 0.05
 
 
-def _collect(job: Job, graph: Graph, reporter: Reporter, bins: int, threads: int) -> Statistics:
+@dataclass(frozen=True)
+class _CalibrationPass:
+    """The pass over all calibration images; `crew` may take those behind the first batches."""
+
+    job: Job
+    graph: Graph
+    bins: int
+    threads: int
+    reporter: Reporter
+
+    def run(self, crew: Crew | None, network: str, *, equalized: bool) -> Statistics:
+        from slimai.app.work import CalibrationWork
+        from slimai.calibration.collect import collect
+
+        count, batch = len(self.job.calibration), batch_size(self.graph)
+        pace = None if crew is None else crew.pace(count, batch)
+        with self.reporter.stage("calibrate", count) as stage:
+
+            def feeds() -> Iterator[Mapping[str, NDArray[Any]]]:
+                for samples, arrays in _batches(self.job, self.job.calibration, batch):
+                    yield arrays
+                    stage.advance(len(samples))
+                    if pace is not None and pace.handover():
+                        return
+
+            names = _names(self.job)
+            stats = collect(self.graph, feeds(), bins=self.bins, per_channel=True, threads=self.threads, names=names)
+            if crew is None or pace is None or stats.images == count:
+                return stats
+            work = (CalibrationWork(equalized, network, self.bins, batch, *images) for images in pace.parts())
+            for part in crew.run(work):
+                stats = stats.merged(part)
+                stage.advance(part.images)
+            return stats
+
+
+def collect_part(job: Job, graph: Graph, images: slice, *, bins: int, batch: int, runner: FloatRunner) -> Statistics:
+    """Return the statistics over a slice of the calibration images, in one thread.
+
+    runner: of `activations_runner`. What is wrong with an image is told as in a pass over all of them.
+    """
     from slimai.calibration.collect import collect
+    from slimai.data.loader import iter_batches
 
-    names = [str(sample.files[0]) for sample in job.calibration]
-    with reporter.stage("calibrate", len(job.calibration)) as stage:
+    found = iter_batches(job.calibration[images], job.preprocess, batch, threads=1)
+    batches = (arrays for _, arrays in found)
+    return collect(graph, batches, bins=bins, per_channel=True, names=_names(job), first=images.start, runner=runner)
 
-        def feeds() -> Iterator[Mapping[str, NDArray[Any]]]:
-            for samples, arrays in _batches(job, job.calibration, batch_size(graph)):
-                yield arrays
-                stage.advance(len(samples))
 
-        return collect(graph, feeds(), bins=bins, per_channel=True, threads=threads, names=names)
+def _names(job: Job) -> list[str]:
+    return [str(sample.files[0]) for sample in job.calibration]
 
 
 def _batches(
@@ -144,17 +201,33 @@ def reference_note(job: Job) -> tuple[str, ...]:
     return (f'pre-quantized network: nothing is calibrated; the reference ("float") is {REFERENCE}',)
 
 
-def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int) -> Validation:
-    """Return the validation set with its inputs and reference outputs spilled to `folder`."""
+def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int, crew: Crew | None = None) -> Validation:
+    """Return the validation set with its inputs and reference outputs spilled to `folder`.
+
+    The workers of `crew` may compute part of it.
+    """
+    from slimai.app.work import ReferenceWork
+
     run = float_runner(job, threads=threads)
     count = len(job.validation)
     inputs, outputs = Spill(folder / "inputs", count), Spill(folder / "reference", count)
     placed: list[Sample] = []
     batch = batch_size(job.graph)
+    pace = None if crew is None else crew.pace(count, batch)
     with reporter.stage("float reference", count) as stage:
-        for samples, arrays in _batches(job, job.validation, batch):
+
+        def keep(samples: Sequence[Sample], arrays: Arrays, found: Arrays) -> None:
             inputs.put(len(placed), arrays)
-            outputs.put(len(placed), run(arrays))
+            outputs.put(len(placed), found)
             placed.extend(samples)
             stage.advance(len(samples))
+
+        for samples, arrays in _batches(job, job.validation, batch):
+            keep(samples, arrays, run(arrays))
+            if pace is not None and pace.handover():
+                break
+        if crew is not None and len(placed) < count:
+            rest = slices(count, batch, start=len(placed))
+            for part in crew.run(ReferenceWork(start, stop) for start, stop in rest):
+                keep(*part)
     return Validation(tuple(placed), inputs, outputs, job.outputs, batch)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from slimai.simulator.program import Program
 
 
+# what calibrates a float network; the second argument: whether its channels are equalized
+Calibration = Callable[["Graph", bool], "Statistics"]
+
 STORED = "stored"  # in the place of a calibration method: the parameters come with the network
 EMPIRICAL = "empirical"  # in the variant of the winner whose biases were corrected from its own integer outputs
 EMPIRICAL_IMAGES = 32
@@ -49,9 +52,10 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
 class FloatNetworks:
     """The distinct float networks that candidates start from, each with its statistics, made on first use."""
 
-    def __init__(self, job: Job, statistics: Callable[[Graph], Statistics]) -> None:
+    def __init__(self, job: Job, statistics: Calibration) -> None:
         self._job = job
         self._statistics = statistics
+        self._graphs: dict[bool, Graph] = {}
         self._made: dict[bool, tuple[Graph, Statistics]] = {}
 
     def get(self, *, equalized: bool) -> tuple[Graph, Statistics]:
@@ -60,12 +64,18 @@ class FloatNetworks:
         Constant channels are folded in both; what the network computes is the same.
         """
         if equalized not in self._made:
+            graph = self.graph(equalized=equalized)
+            self._made[equalized] = (graph, self._statistics(graph, equalized))
+        return self._made[equalized]
+
+    def graph(self, *, equalized: bool) -> Graph:
+        """Return the network of `get`, before it is calibrated."""
+        if equalized not in self._graphs:
             from slimai.quantizer.constant_channels import fold_constant_channels
 
             graph, _ = fold_constant_channels(self._job.graph)
-            graph = self._equalized(graph) if equalized else graph
-            self._made[equalized] = (graph, self._statistics(graph))
-        return self._made[equalized]
+            self._graphs[equalized] = self._equalized(graph) if equalized else graph
+        return self._graphs[equalized]
 
     def _equalized(self, graph: Graph) -> Graph:
         from slimai.calibration.collect import channel_magnitudes
@@ -150,7 +160,7 @@ class Quantizer:
         )
 
 
-def quantizer_for(job: Job, statistics: Callable[[Graph], Statistics], threads: int) -> Quantizer:
+def quantizer_for(job: Job, statistics: Calibration, threads: int) -> Quantizer:
     """Return what builds the candidates of a job; `statistics` calibrates a float network, when that is needed."""
     if job.stored is None:
         return Quantizer(job, FloatNetworks(job, statistics), threads)
