@@ -179,11 +179,14 @@ def test_ray_that_is_absent_is_refused_by_name(slimai, tmp_path):
 def test_a_launcher_runs_the_jobs_of_a_multirun(slimai, tmp_path, cache_dir, name):
     distribution, words = LAUNCHERS[name]
     need(distribution, name)
-    common = (*BASE, f"path.tmp_dir={cache_dir}", "quantization.range=100", "quantization.accuracy_level=0,3")
-    plain = slimai("-m", *common, f"path.output_dir={tmp_path / 'plain'}")
+    common = (*BASE, "quantization.range=100", "quantization.accuracy_level=0,3")
+    plain = slimai("-m", *common, f"path.tmp_dir={cache_dir}", f"path.output_dir={tmp_path / 'plain'}")
     assert plain.returncode == 0, plain.stderr
-    done = slimai("-m", *common, *words, f"path.output_dir={tmp_path / 'out'}", cwd=tmp_path)
+    fresh = (f"path.tmp_dir={tmp_path / 'cache'}", f"path.output_dir={tmp_path / 'out'}")
+    done = slimai("-m", *common, *words, *fresh, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    logs = [(tmp_path / "out" / job / "slimai.log").read_text() for job in ("job0", "job1")]
+    assert sum("found in the cache" in log for log in logs) == 1, "one of the jobs makes the pass"
     jobs = json.loads((tmp_path / "out" / "multirun.json").read_text())["jobs"]
     assert [job["status"] for job in jobs] == ["done", "done"]
     for job in ("job0", "job1"):
