@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,26 +132,26 @@ class _CalibrationPass:
     reporter: Reporter
 
     def run(self, crew: Crew | None, network: str, *, equalized: bool) -> Statistics:
-        from slimai.app.work import CalibrationWork
+        from slimai.app.work import CalibrationWork, OpenWork
         from slimai.calibration.collect import collect
 
         count, batch = len(self.job.calibration), batch_size(self.graph)
         pace = None if crew is None else crew.pace(count, batch)
+        work = partial(CalibrationWork, equalized, network, self.bins, batch)
         with self.reporter.stage("calibrate", count) as stage:
 
             def feeds() -> Iterator[Mapping[str, NDArray[Any]]]:
                 for samples, arrays in _batches(self.job, self.job.calibration, batch):
                     yield arrays
                     stage.advance(len(samples))
-                    if pace is not None and pace.handover():
+                    if pace is not None and pace.handover(OpenWork(work(0, 0))):
                         return
 
             names = _names(self.job)
             stats = collect(self.graph, feeds(), bins=self.bins, per_channel=True, threads=self.threads, names=names)
             if crew is None or pace is None or stats.images == count:
                 return stats
-            work = (CalibrationWork(equalized, network, self.bins, batch, *images) for images in pace.parts())
-            for part in crew.run(work):
+            for part in crew.run(work(start, stop) for start, stop in pace.parts()):
                 stats = stats.merged(part)
                 stage.advance(part.images)
             return stats
@@ -206,7 +207,7 @@ def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int, crew:
 
     The workers of `crew` may compute part of it.
     """
-    from slimai.app.work import ReferenceWork
+    from slimai.app.work import OpenWork, ReferenceWork
 
     run = float_runner(job, threads=threads)
     count = len(job.validation)
@@ -224,7 +225,7 @@ def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int, crew:
 
         for samples, arrays in _batches(job, job.validation, batch):
             keep(samples, arrays, run(arrays))
-            if pace is not None and pace.handover():
+            if pace is not None and pace.handover(OpenWork(ReferenceWork(0, 0))):
                 break
         if crew is not None and len(placed) < count:
             rest = slices(count, batch, start=len(placed))

@@ -51,6 +51,7 @@ class Actors:
         kind = ray.remote(num_cpus=1)(Actor)
         shared = ray.put(spec)
         self._actors = [kind.remote(shared) for _ in range(count)]
+        self._opening: list[Any] = []
 
     def _check_room(self, count: int) -> None:
         cpus = int(self._ray.cluster_resources().get("CPU", 0))
@@ -80,6 +81,20 @@ class Actors:
                 free.extend(busy.pop(reference) for reference in done)
             while waiting and waiting[0] not in busy:
                 yield self._result(waiting.popleft())
+
+    def open(self, work: Work) -> None:
+        """Let every actor do this and return at once."""
+        self._opening = [actor.do.remote(work) for actor in self._actors]
+
+    def ready(self) -> bool:
+        """Return whether that is done; raise what went wrong there."""
+        if self._opening:
+            done, _ = self._ray.wait(self._opening, num_returns=len(self._opening), timeout=0)
+            if len(done) < len(self._opening):
+                return False
+        for reference in self._opening:
+            self._result(reference)
+        return True
 
     def same_machine(self) -> bool:
         """Return whether all nodes have this machine's processor and ONNX Runtime: float bits depend on both."""

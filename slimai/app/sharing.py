@@ -1,8 +1,9 @@
 """The float passes of a job shared out over its workers: when that is worth it, and in which parts.
 
-A pass begins in the main process. After two batches the time of one is known, and the workers take the rest if that
-saves more than it costs. Parts are whole batches, cut where one process cuts them, so that ONNX Runtime sees the same
-arrays; which process runs a part then changes no bit.
+A pass begins in the main process. After two batches the time of one is known. If the workers would save more than they
+cost they are started, the main process goes on until they are ready, and then they take the rest. Parts are whole
+batches, cut where one process cuts them, so that ONNX Runtime sees the same arrays; which process runs a part then
+changes no bit.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from slimai.search.units import Measured, Unit
 
 PROBE = 2  # batches; the first also loads kernels, so the second is timed
 LEAST_SAVING = 1.0  # seconds; below it, opening the network in every worker costs what is saved
-START_SECONDS = 2.0  # until a new worker has imported its libraries, opened the job and loaded the kernels
+START_SECONDS = 2.0  # of a processor, until a new worker has imported its libraries and opened the job
 PART_SECONDS = 2.0  # of one part: the statistics that come back are some megabytes, and the progress moves
 
 
@@ -58,26 +59,34 @@ class Crew:
         self._reporter = reporter
         self._due = due
         self._pool: Pool | None = None
+        self._same: bool | None = None
         self._closed = False
 
     def run(self, work: Iterable[Work]) -> Iterator[Any]:
         """Yield the results in the order of the work, which is taken from the iterable when there is room for it."""
         return self._started().run(work)
 
-    def worth(self, seconds: float) -> bool:
-        """Return whether the workers should take float work that one process needs so many seconds for."""
-        if self._closed:
-            return False
+    def takes(self, seconds: float, opening: Work) -> bool:
+        """Return whether the workers take, now, float work that one process needs so many seconds for.
+
+        Workers that would be worth it are started when they are not yet there, with `opening` as their first work.
+        """
         start = 0.0 if self._due or self._pool is not None else START_SECONDS
-        if saving(seconds, self._settings.workers) <= LEAST_SAVING + start:
+        if self._closed or saving(seconds, self._settings.workers) <= LEAST_SAVING + start:
             return False
-        same = self._started().same_machine()
-        if not same:
-            self._reporter.line(
-                "the float pass stays in this process: a worker's processor or ONNX Runtime is another one, "
-                "which may change the last bits"
-            )
-        return same
+        if self._pool is None:
+            self._started().open(opening)
+        return self._started().ready() and self._same_machine()
+
+    def _same_machine(self) -> bool:
+        if self._same is None:
+            self._same = self._started().same_machine()
+            if not self._same:
+                self._reporter.line(
+                    "float passes stay in this process: a worker's processor or ONNX Runtime is another one, "
+                    "which may change their last bits"
+                )
+        return self._same
 
     def pace(self, images: int, batch: int) -> Pace:
         """Return what decides how a pass over `images` images is shared."""
@@ -99,27 +108,26 @@ class Crew:
 
 
 class Pace:
-    """Times the first batches of a pass and says whether the workers take the rest."""
+    """Times the first batches of a pass and says when the workers take the rest."""
 
     def __init__(self, crew: Crew, workers: int, images: int, batch: int) -> None:
         self._crew, self._workers, self._images, self._batch = crew, workers, images, batch
-        self._times: list[float] = []
-        self._seconds = 0.0
+        self._done = 0  # batches
+        self._seconds = self._last = 0.0
 
-    def handover(self) -> bool:
+    def handover(self, opening: Work) -> bool:
         """Return whether this process stops here; to be called after each batch."""
-        if len(self._times) >= PROBE:
-            return False
-        self._times.append(time.monotonic())
-        if len(self._times) < PROBE:
-            return False
-        self._seconds = self._times[-1] - self._times[-2]
-        rest = self._images - PROBE * self._batch
-        return rest > self._batch and self._crew.worth(self._seconds * math.ceil(rest / self._batch))
+        now = time.monotonic()
+        self._done += 1
+        if self._done == PROBE:
+            self._seconds = now - self._last
+        self._last = now
+        rest = math.ceil(self._images / self._batch) - self._done
+        return self._done >= PROBE and rest > 1 and self._crew.takes(self._seconds * rest, opening)
 
     def parts(self) -> list[tuple[int, int]]:
         """Return (start, stop) of the parts of the rest."""
-        return parts(PROBE * self._batch, self._images, self._batch, self._seconds, self._workers)
+        return parts(self._done * self._batch, self._images, self._batch, self._seconds, self._workers)
 
 
 class CrewExecutor:

@@ -172,14 +172,19 @@ class CalibrationWork:
     def run(self, worker: Worker) -> Statistics:
         """Return the statistics of these images."""
         from slimai.app.float_pass import collect_part
+
+        graph, session = self.opened(worker)
+        images = slice(self.start, self.stop)
+        return collect_part(worker.job, graph, images, bins=self.bins, batch=self.batch, runner=session)
+
+    def opened(self, worker: Worker) -> Any:
+        """Return the network and its session, opened now or with an earlier part."""
         from slimai.calibration.collect import activations_runner
 
         if self.network not in worker.float_passes:
             graph = self._graph(worker)
             worker.float_passes = {self.network: (graph, activations_runner(graph))}
-        graph, session = worker.float_passes[self.network]
-        images = slice(self.start, self.stop)
-        return collect_part(worker.job, graph, images, bins=self.bins, batch=self.batch, runner=session)
+        return worker.float_passes[self.network]
 
     def _graph(self, worker: Worker) -> Any:
         from slimai.app.float_pass import graph_hash
@@ -202,14 +207,30 @@ class ReferenceWork:
 
     def run(self, worker: Worker) -> tuple[Sequence[Sample], Arrays, Arrays]:
         """Return the samples with their geometry, inputs and reference outputs."""
-        from slimai.app.float_pass import float_runner
         from slimai.data.loader import iter_batches
+
+        part = worker.job.validation[self.start : self.stop]
+        samples, arrays = next(iter_batches(part, worker.job.preprocess, len(part), threads=1))
+        return samples, arrays, dict(self.opened(worker)(arrays))
+
+    def opened(self, worker: Worker) -> Any:
+        """Return what computes the reference, opened now or with an earlier part."""
+        from slimai.app.float_pass import float_runner
 
         if "reference" not in worker.float_passes:
             worker.float_passes = {"reference": float_runner(worker.job, threads=1)}
-        part = worker.job.validation[self.start : self.stop]
-        samples, arrays = next(iter_batches(part, worker.job.preprocess, len(part), threads=1))
-        return samples, arrays, dict(worker.float_passes["reference"](arrays))
+        return worker.float_passes["reference"]
+
+
+@dataclass(frozen=True)
+class OpenWork:
+    """Nothing but the opening that some work of a float pass needs, so that the work itself begins at once."""
+
+    work: CalibrationWork | ReferenceWork
+
+    def run(self, worker: Worker) -> None:
+        """Open the job, and the session of the pass."""
+        self.work.opened(worker)
 
 
 def machine() -> str:

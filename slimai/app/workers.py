@@ -24,6 +24,14 @@ class Pool(Protocol):
         """Yield the results in the order of the work, which is taken from the iterable when there is room for it."""
         ...
 
+    def open(self, work: Work) -> None:
+        """Let every worker do this, the opening of what follows, and return at once."""
+        ...
+
+    def ready(self) -> bool:
+        """Return whether the workers have opened what they were told; raise what went wrong there."""
+        ...
+
     def same_machine(self) -> bool:
         """Return whether a float pass gives the same bits on every worker as in this process."""
         ...
@@ -67,6 +75,7 @@ class Processes:
         self._count = count
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(spec,))
+        self._opening: list[Future[Any]] = []
 
     def run(self, work: Iterable[Work]) -> Iterator[Any]:
         """Yield the results in the order of the work; one item waits beside those that run."""
@@ -78,6 +87,18 @@ class Processes:
             if not running:
                 return
             yield _result(running.popleft())
+
+    def open(self, work: Work) -> None:
+        """Start the processes, each with this work."""
+        self._opening = [self._pool.submit(_work, work) for _ in range(self._count)]
+
+    def ready(self) -> bool:
+        """Return whether that is done; raise what went wrong there."""
+        if not all(future.done() for future in self._opening):
+            return False
+        for future in self._opening:
+            _result(future)
+        return True
 
     def same_machine(self) -> bool:
         """Return True: it is this machine."""

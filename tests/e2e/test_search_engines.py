@@ -67,7 +67,7 @@ RACE = (
 )
 # a run whose workers take even the smallest float pass, and that tells what they are handed
 SHARING = """
-import sys
+import sys, time
 import slimai.app.float_pass, slimai.app.sharing
 from slimai.app.cli import main
 from slimai.app.ray_executor import Actors
@@ -83,7 +83,12 @@ def run(self, work):
             yield item
     return plain(self, told())
 
-Actors.run = run
+def ready(self):
+    while not plain_ready(self):
+        time.sleep(0.02)
+    return True
+
+plain_ready, Actors.ready, Actors.run = Actors.ready, ready, run
 sys.exit(main(sys.argv[1:]))
 """
 

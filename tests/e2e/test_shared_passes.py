@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -50,7 +51,7 @@ class Steps(Silent):
 
 @pytest.fixture
 def handed(monkeypatch):
-    """Share even the smallest pass; return the kinds of work that the workers are handed."""
+    """Share even the smallest pass, at once; return the kinds of work that the workers are handed."""
     kinds = []
     plain = slimai.app.workers.Processes.run
 
@@ -62,7 +63,14 @@ def handed(monkeypatch):
 
         return plain(self, told())
 
+    def ready(self):
+        while not plain_ready(self):
+            time.sleep(0.02)
+        return True
+
+    plain_ready = slimai.app.workers.Processes.ready
     monkeypatch.setattr(slimai.app.workers.Processes, "run", run)
+    monkeypatch.setattr(slimai.app.workers.Processes, "ready", ready)
     monkeypatch.setattr(slimai.app.float_pass, "MOST_IMAGES", 5)
     monkeypatch.setattr(slimai.app.sharing, "LEAST_SAVING", -1.0)
     monkeypatch.setattr(slimai.app.sharing, "START_SECONDS", 0.0)
@@ -114,6 +122,21 @@ def test_what_is_in_the_cache_starts_no_worker(handed, tmp_path):
     run(tmp_path / "out", *words)
     assert handed == []
     assert workers_alive() == []
+
+
+def test_this_process_goes_on_while_the_workers_start(handed, monkeypatch, tmp_path):
+    asked = []
+    plain = slimai.app.workers.Processes.ready
+    monkeypatch.setattr(
+        slimai.app.workers.Processes, "ready", lambda self: asked.append(1) or (len(asked) > 3 and plain(self))
+    )
+    words = ("dataset.calibration_count=37", "stages=[gen_quant_profile]")
+    run(tmp_path / "one", *words)
+    run(tmp_path / "two", *words, "smart_search.workers=2")
+    assert handed == ["CalibrationWork"] * 3, "of 8 batches 2 are timed and 3 done before the workers are ready"
+    one, two = (next((tmp_path / name / "tmp").glob(f"*{STATISTICS}")) for name in ("one", "two"))
+    assert one.name == two.name
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_small_pass_stays_in_this_process(handed, monkeypatch, tmp_path):

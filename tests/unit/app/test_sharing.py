@@ -11,10 +11,20 @@ from slimai.app.sharing import PART_SECONDS, Crew, parts
 from slimai.schema.smart_search import SmartSearchSection
 from slimai.search.events import Silent
 
+OPENING = "the first work"
+
 
 class Pool:
     def __init__(self, *, same=True):
         self.same = same
+        self.opened = []
+        self.open_jobs = True
+
+    def open(self, work):
+        self.opened.append(work)
+
+    def ready(self):
+        return self.open_jobs
 
     def same_machine(self):
         return self.same
@@ -63,36 +73,40 @@ def test_parts_are_about_as_many_for_each_worker():
 def test_small_work_starts_nothing(crew):
     make, pools = crew
     idle = make(due=False)
-    assert not idle.worth(2 * (sharing.LEAST_SAVING + sharing.START_SECONDS) - 0.01)
+    assert not idle.takes(2 * (sharing.LEAST_SAVING + sharing.START_SECONDS) - 0.01, OPENING)
     assert pools == []
-    assert idle.worth(2 * (sharing.LEAST_SAVING + sharing.START_SECONDS) + 0.01)
-    assert len(pools) == 1
-    assert idle.worth(2 * sharing.LEAST_SAVING + 0.01), "they run already"
+    assert idle.takes(2 * (sharing.LEAST_SAVING + sharing.START_SECONDS) + 0.01, OPENING)
+    assert [pool.opened for pool in pools] == [[OPENING]]
+    pools[0].open_jobs = False
+    assert not idle.takes(1e6, OPENING), "they are not ready yet"
+    pools[0].open_jobs = True
+    assert idle.takes(2 * sharing.LEAST_SAVING + 0.01, OPENING), "they run already"
+    assert [pool.opened for pool in pools] == [[OPENING]]
 
 
 def test_workers_that_the_search_needs_anyhow_cost_no_start(crew):
     make, pools = crew
     due = make(due=True)
-    assert not due.worth(2 * sharing.LEAST_SAVING - 0.01)
+    assert not due.takes(2 * sharing.LEAST_SAVING - 0.01, OPENING)
     assert pools == []
-    assert due.worth(2 * sharing.LEAST_SAVING + 0.01)
+    assert due.takes(2 * sharing.LEAST_SAVING + 0.01, OPENING)
 
 
 def test_one_worker_never_takes_a_pass(crew):
     make, pools = crew
-    assert not make(due=True, workers=1).worth(1e6)
+    assert not make(due=True, workers=1).takes(1e6, OPENING)
     assert pools == []
 
 
 def test_other_processors_take_no_float_pass(crew):
     make, _ = crew
-    assert not make(due=True, same=False).worth(1e6)
+    assert not make(due=True, same=False).takes(1e6, OPENING)
 
 
 def test_nothing_is_handed_to_workers_that_were_stopped(crew):
     make, pools = crew
     stopped = make(due=True)
-    assert stopped.worth(1e6)
+    assert stopped.takes(1e6, OPENING)
     stopped.close()
-    assert not stopped.worth(1e6)
+    assert not stopped.takes(1e6, OPENING)
     assert len(pools) == 1
