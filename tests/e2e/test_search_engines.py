@@ -11,6 +11,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -99,42 +100,50 @@ def share(tmp_path, *words):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     """Start a Ray cluster of one node with two CPUs, closed to others by a token; return what joins it.
 
-    That is environment variables. The cluster is stopped afterwards.
+    That is environment variables. The cluster is stopped afterwards. It has a folder of its own, where other starts of
+    Ray do not look for a running cluster; the name is short because Ray's sockets lie in it.
     """
     need("ray", "ray")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    ray = Path(sys.executable).with_name("ray")
-    words = ("start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2")
-    log = tmp_path_factory.mktemp("ray") / "log"
-    with log.open("w") as file:
-        head = subprocess.Popen(
-            [ray, *words, "--include-dashboard=false", "--disable-usage-stats"],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **token},
-        )
-    try:
-        for _ in range(240):
-            if "Ray runtime started" in log.read_text() or head.poll() is not None:
-                break
-            time.sleep(0.5)
-        assert head.poll() is None, log.read_text()
-        yield {**token, "RAY_ADDRESS": address}
-        assert head.poll() is None, "a run that joined the cluster has stopped it"
-    finally:
-        family = [head, *psutil.Process(head.pid).children(recursive=True)] if head.poll() is None else [head]
-        head.terminate()
-        head.wait(timeout=60)
-        for process in family[1:]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        words = (f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--temp-dir={folder}")
+        log = Path(folder) / "head.log"
+        with log.open("w") as file:
+            head = subprocess.Popen(
+                [
+                    *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+                    *(*words, "--include-dashboard=false", "--disable-usage-stats"),
+                ],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **token},
+            )
+        try:
+            end = time.monotonic() + 120
+            while "Ray runtime started" not in log.read_text():
+                assert head.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.5)
+            yield {**token, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+            assert head.poll() is None, "a run that joined the cluster has stopped it"
+        finally:
+            stop(head)
+
+
+def stop(head):
+    """End a cluster's head and what it started."""
+    family = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
+    head.terminate()
+    head.wait(timeout=60)
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def join(cluster, monkeypatch):
