@@ -110,7 +110,7 @@ def scored(name: str, folder: Path, work: Path, images: int) -> tuple[Any, list[
 
     config = config_of(name, work, images)
     job = prepare(config)
-    networks = FloatNetworks(job, lambda graph: calibrate(job, graph, Cache(folder / "cache"), Silent(), threads=1))
+    networks = FloatNetworks(job, lambda graph, _: calibrate(job, graph, Cache(folder / "cache"), Silent(), threads=1))
     quantizer = Quantizer(job, networks, 1)
     validation = None
     count = len(job.validation)

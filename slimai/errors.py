@@ -15,7 +15,16 @@ EXIT_INVALID = 2
 EXIT_INTERRUPTED = 130
 
 Severity = Literal["error", "warning"]
-_NO_VALUE: Any = object()
+
+
+class _NoValue:
+    """Stands for a value that was not given; there is one, in other processes too."""
+
+    def __reduce__(self) -> str:
+        return "_NO_VALUE"
+
+
+_NO_VALUE: Any = _NoValue()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,12 @@ from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState, search
 from slimai.search.units import Executor, Inline
 
 if TYPE_CHECKING:
+    from slimai.app.sharing import Crew
+    from slimai.app.work import WorkerSpec
+    from slimai.calibration.statistics import Statistics
+    from slimai.graph.ir import Graph
     from slimai.metrics.base import Result
+    from slimai.quantizer.aids import Rewrites
     from slimai.search.evaluate import Validation
 
 T = TypeVar("T")
@@ -105,15 +110,22 @@ class _Run:
         self.cache = Cache(job.config.path.tmp_dir or self.output / ".cache")
         self.threads = 1
         self.seconds: dict[str, float] = {}
-        self.plain = quantizer_for(
-            job, lambda graph: calibrate(job, graph, self.cache, reporter, threads=self.threads), self.threads
-        )
+        self.crew = self._crew()
+        self.plain = quantizer_for(job, self._calibrate, self.threads)
         self.networks = self.plain.networks
         self.quantizer = self.plain
         self.delivery = Delivery(job, self.quantizer, self.seconds)
         self.inspection = Inspection(job, self.delivery, self.quantizer, reporter)
 
     def execute(self) -> RunResult:
+        """Run the stages; workers do not outlive them."""
+        try:
+            return self._stages()
+        finally:
+            if self.crew is not None:
+                self.crew.close()
+
+    def _stages(self) -> RunResult:
         stages = self.job.config.stages
         self._timed(
             "calibration",
@@ -154,7 +166,19 @@ class _Run:
         return value
 
     def _reference(self) -> Validation:
-        return reference(self.job, self.state_dir / "spill", self.reporter, threads=self.threads)
+        spill = self.state_dir / "spill"
+        return reference(self.job, spill, self.reporter, threads=self.threads, crew=self.crew)
+
+    def _calibrate(self, graph: Graph, rewrites: Rewrites) -> Statistics:
+        return calibrate(
+            self.job,
+            graph,
+            self.cache,
+            self.reporter,
+            threads=self.threads,
+            rewrites=rewrites,
+            crew=self.crew,
+        )
 
     def _float_metric(self, validation: Validation) -> Result:
         from slimai.search.evaluate import batches, measure_batch
@@ -203,25 +227,37 @@ class _Run:
         )
 
     def _executor(self, validation: Validation, planned: Planned) -> Executor:
+        if self.crew is None:
+            limit = self.job.config.search.memory_limit or default_memory_limit()
+            return Inline(Programs(planned.take, limit).runner, validation, self.job.metric)
+        from slimai.app.sharing import CrewExecutor
+
+        return CrewExecutor(self.crew, validation, self.quantizer.edits)
+
+    def _crew(self) -> Crew | None:
+        """Return the workers that the settings ask for, not yet started, or None for this process alone."""
+        settings = self.job.config.search
+        if settings.workers == 1 and settings.executor == "processes":
+            return None
+        from slimai.app.sharing import Crew
+
+        return Crew(self._worker_spec, settings, self.reporter, due="use_quant_profile" in self.job.config.stages)
+
+    def _worker_spec(self) -> WorkerSpec:
+        from slimai.app.work import WorkerSpec
+
         settings = self.job.config.search
         limit = settings.memory_limit or default_memory_limit()
-        if settings.workers == 1 and settings.executor == "processes":
-            programs = Programs(planned.take, limit)
-            return Inline(programs.runner, validation, self.job.metric)
-        from slimai.app.workers import WorkerSpec, workers
-
-        spec = WorkerSpec(
+        return WorkerSpec(
             config=self.job.config.model_dump_json(by_alias=True),
+            output=self.output,
+            holder=(self.output / RUN).read_text(encoding="utf-8"),
             cache=self.cache.folder,
             spill=self.state_dir / "spill",
             calibration=self.job.calibration,
-            samples=validation.samples,
-            input_names=validation.inputs.names,
-            output_names=validation.reference.names,
-            batch=validation.batch,
+            validation=self.job.validation,
             memory_limit=limit // settings.workers,
         )
-        return workers(spec, settings)
 
     def _journal(self, keys: ContentKeys, *, resume: bool) -> Journal:
         """Return the journal; say why earlier results do not count when something has changed."""

@@ -37,17 +37,17 @@ class StoredNetworks(FloatNetworks):
     def __init__(self, job: Job) -> None:
         super().__init__(job, no_statistics)
 
-    def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
+    def graph(self, rewrites: Rewrites) -> Graph:
         """Return the network as it is: nothing can be balanced or moved in stored integers."""
         del rewrites
-        return self._job.graph, no_statistics(self._job.graph)
+        return self._job.graph
 
 
-def no_statistics(graph: Graph) -> Statistics:
+def no_statistics(graph: Graph, rewrites: Rewrites | None = None) -> Statistics:
     """Return statistics of no tensor."""
     from slimai.calibration.statistics import Statistics
 
-    del graph
+    del graph, rewrites
     return Statistics({}, 0, 0)
 
 

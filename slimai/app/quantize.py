@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from slimai.simulator.program import Program
 
 
+# what calibrates a float network; the second argument: which aids have made it
+Calibration = Callable[["Graph", "Rewrites"], "Statistics"]
+
 STORED = "stored"  # in the place of a calibration method: the parameters come with the network
 EMPIRICAL = "empirical"  # in the variant of the winner whose biases were corrected from its own integer outputs
 EMPIRICAL_IMAGES = 32
@@ -53,11 +56,11 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
 class FloatNetworks:
     """The distinct float networks that candidates start from, each with its statistics, made on first use."""
 
-    def __init__(self, job: Job, statistics: Callable[[Graph], Statistics]) -> None:
+    def __init__(self, job: Job, statistics: Calibration) -> None:
         self._job = job
         self._statistics = statistics
+        self._graphs: dict[Rewrites, tuple[Graph, tuple[Decision, ...]]] = {}
         self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
-        self._decisions: dict[Rewrites, tuple[Decision, ...]] = {}
 
     def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
         """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
@@ -66,6 +69,20 @@ class FloatNetworks:
         calibration images.
         """
         if rewrites not in self._made:
+            graph = self.graph(rewrites)
+            self._made[rewrites] = (graph, self._statistics(graph, rewrites))
+        return self._made[rewrites]
+
+    def graph(self, rewrites: Rewrites) -> Graph:
+        """Return the network of `get`, before it is calibrated."""
+        return self._rewritten(rewrites)[0]
+
+    def decisions(self, rewrites: Rewrites) -> tuple[Decision, ...]:
+        """Return what was folded, equalized and absorbed on the way to that network, what was left alone, and why."""
+        return self._rewritten(rewrites)[1]
+
+    def _rewritten(self, rewrites: Rewrites) -> tuple[Graph, tuple[Decision, ...]]:
+        if rewrites not in self._graphs:
             from slimai.quantizer.constant_channels import fold_constant_channels
 
             graph, decisions = fold_constant_channels(self._job.graph)
@@ -75,14 +92,8 @@ class FloatNetworks:
             if rewrites.bias_absorption:
                 absorbed = self._absorbed(graph)
                 graph, decisions = absorbed.graph, (*decisions, *absorbed.decisions)
-            self._made[rewrites] = (graph, self._statistics(graph))
-            self._decisions[rewrites] = decisions
-        return self._made[rewrites]
-
-    def decisions(self, rewrites: Rewrites) -> tuple[Decision, ...]:
-        """Return what was folded, equalized and absorbed on the way to that network, what was left alone, and why."""
-        self.get(rewrites)
-        return self._decisions[rewrites]
+            self._graphs[rewrites] = graph, decisions
+        return self._graphs[rewrites]
 
     def _equalized(self, graph: Graph, *, clamps: bool) -> Equalized:
         from slimai.calibration.collect import channel_magnitudes
@@ -192,7 +203,7 @@ class Quantizer:
         )
 
 
-def quantizer_for(job: Job, statistics: Callable[[Graph], Statistics], threads: int) -> Quantizer:
+def quantizer_for(job: Job, statistics: Calibration, threads: int) -> Quantizer:
     """Return what builds the candidates of a job; `statistics` calibrates a float network, when that is needed."""
     if job.stored is None:
         return Quantizer(job, FloatNetworks(job, statistics), threads)

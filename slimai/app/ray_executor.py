@@ -1,4 +1,4 @@
-"""The unit of work on Ray actors: on a cluster through RAY_ADDRESS, else in a Ray that this process starts."""
+"""The workers of a run as Ray actors: on a cluster through RAY_ADDRESS, else in a Ray that this process starts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from slimai.app.workers import Sent, Worker, WorkerSpec, sent
+from slimai.app.work import Opener, Work, WorkerSpec, machine
 from slimai.errors import Diagnostic, SlimaiError
-from slimai.search.evaluate import OnBatch
-from slimai.search.units import Measured, Unit
 
 ADDRESS = "RAY_ADDRESS"
+STARTS = 3
+SLOW = "timed out during startup"  # of Ray's message
 
 
 def ray_problem() -> Diagnostic | None:
@@ -29,30 +29,16 @@ def ray_problem() -> Diagnostic | None:
     )
 
 
-class Opened:
-    """The class of the actors: a `Worker` that is opened with the first unit, so that its errors reach the caller."""
+class Actor(Opener):
+    """The class of the actors."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
-        self._spec = spec
-        self._worker: Worker | None = None
-
-    def measure(self, item: Sent) -> Measured:
-        """Return the records of a unit."""
-        if self._worker is None:
-            self._check_shared()
-            self._worker = Worker(self._spec)
-        return self._worker(item.received())
-
-    def _check_shared(self) -> None:
-        if not (self._spec.spill / "inputs" / "0.npy").is_file():
-            raise SlimaiError(
-                f"path.output_dir: a Ray node does not see {self._spec.spill}; "
-                "put path.output_dir and path.tmp_dir on a disk that all nodes share"
-            )
+    def machine(self) -> str:
+        """Return what decides the last bits of a float pass on this node."""
+        return machine()
 
 
 class Actors:
-    """Runs units on `count` Ray actors of one CPU each; the records are those that one process would give."""
+    """Runs work on `count` Ray actors of one CPU each."""
 
     def __init__(self, spec: WorkerSpec, count: int) -> None:
         import ray
@@ -62,9 +48,10 @@ class Actors:
         if self._own:
             _connect(ray, count)
         self._check_room(count)
-        kind = ray.remote(num_cpus=1)(Opened)
+        kind = ray.remote(num_cpus=1)(Actor)
         shared = ray.put(spec)
         self._actors = [kind.remote(shared) for _ in range(count)]
+        self._opening: list[Any] = []
 
     def _check_room(self, count: int) -> None:
         cpus = int(self._ray.cluster_resources().get("CPU", 0))
@@ -75,16 +62,16 @@ class Actors:
                 f"lower smart_search.workers to {max(cpus, 1)}"
             )
 
-    def stream(self, units: Iterable[Unit], on_batch: OnBatch) -> Iterator[Measured]:
-        """Yield the results in the order of the units; every actor has one unit, the next one goes to a free actor."""
-        source = iter(units)
+    def run(self, work: Iterable[Work]) -> Iterator[Any]:
+        """Yield the results in the order of the work; every actor has one item, the next one goes to a free actor."""
+        source = iter(work)
         free = deque(self._actors)
         busy: dict[Any, Any] = {}
         waiting: deque[Any] = deque()
         while True:
-            while free and (unit := next(source, None)) is not None:
+            while free and (item := next(source, None)) is not None:
                 actor = free.popleft()
-                reference = actor.measure.remote(sent(unit))
+                reference = actor.do.remote(item)
                 busy[reference] = actor
                 waiting.append(reference)
             if not waiting:
@@ -93,21 +80,37 @@ class Actors:
                 done, _ = self._ray.wait(list(busy), num_returns=1)
                 free.extend(busy.pop(reference) for reference in done)
             while waiting and waiting[0] not in busy:
-                found = self._result(waiting.popleft())
-                on_batch(len(found.records))
-                yield found
+                yield self._result(waiting.popleft())
 
-    def _result(self, reference: Any) -> Measured:
+    def open(self, work: Work) -> None:
+        """Let every actor do this and return at once."""
+        self._opening = [actor.do.remote(work) for actor in self._actors]
+
+    def ready(self) -> bool:
+        """Return whether that is done; raise what went wrong there."""
+        if self._opening:
+            done, _ = self._ray.wait(self._opening, num_returns=len(self._opening), timeout=0)
+            if len(done) < len(self._opening):
+                return False
+        for reference in self._opening:
+            self._result(reference)
+        return True
+
+    def same_machine(self) -> bool:
+        """Return whether all nodes have this machine's processor and ONNX Runtime: float bits depend on both."""
+        here = machine()
+        return all(self._result(actor.machine.remote()) == here for actor in self._actors)
+
+    def _result(self, reference: Any) -> Any:
         errors = self._ray.exceptions
         try:
-            found: Measured = self._ray.get(reference)
+            return self._ray.get(reference)
         except errors.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, SlimaiError) else error) from None
         except errors.RayActorError as error:
             raise SlimaiError(
                 "smart_search.executor: a Ray actor died (out of memory, or its node is gone?); run again, it continues"
             ) from error
-        return found
 
     def close(self) -> None:
         """Stop the actors, and the Ray that this object started."""
@@ -126,7 +129,21 @@ def _connect(ray: Any, count: int) -> None:
         if address:
             ray.init(address=address, **quiet)
         else:
-            ray.init(address="local", num_cpus=count, include_dashboard=False, **quiet)
+            _start(ray, {"address": "local", "num_cpus": count, "include_dashboard": False, **quiet})
     except Exception as error:  # Ray raises plain Exception, for example when its start takes too long
         what = f"the Ray cluster of {ADDRESS}={address} cannot be joined" if address else "Ray cannot be started"
         raise SlimaiError(f"smart_search.executor: {what}: {error}") from error
+
+
+def _start(ray: Any, settings: dict[str, Any]) -> None:
+    """Start Ray; its wait of 30 s for its own node is fixed, so a machine that is too busy for it is asked again."""
+    for _ in range(STARTS - 1):
+        try:
+            ray.init(**settings)
+        except Exception as error:
+            if SLOW not in str(error):
+                raise
+            ray.shutdown()
+        else:
+            return
+    ray.init(**settings)

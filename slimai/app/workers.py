@@ -1,4 +1,4 @@
-"""The unit of work in other processes of this machine: each opens the job once, then takes units."""
+"""The workers of a run as processes of this machine; on Ray they are actors (`ray_executor`)."""
 
 from __future__ import annotations
 
@@ -6,99 +6,48 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
 from multiprocessing import connection
-from pathlib import Path
+from typing import Any, Protocol
 
-from slimai.data.sample import Sample
+from slimai.app.work import Opener, Work, WorkerSpec
 from slimai.errors import SlimaiError
 from slimai.schema.smart_search import SmartSearchSection
-from slimai.search.evaluate import OnBatch, Validation
-from slimai.search.units import Executor, Measured, Unit, measure
 
 
-@dataclass(frozen=True)
-class WorkerSpec:
-    """All that a process needs to open the job: plain values, no live objects.
+class Pool(Protocol):
+    """Workers that each open the job once."""
 
-    config: JSON of the validated configuration. cache: folder with the calibration statistics. spill: folder with
-    the preprocessed images and float outputs.
-    """
+    def run(self, work: Iterable[Work]) -> Iterator[Any]:
+        """Yield the results in the order of the work, which is taken from the iterable when there is room for it."""
+        ...
 
-    config: str
-    cache: Path
-    spill: Path
-    calibration: tuple[Sample, ...]
-    samples: tuple[Sample, ...]
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
-    batch: int
-    memory_limit: int
+    def open(self, work: Work) -> None:
+        """Let every worker do this, the opening of what follows, and return at once."""
+        ...
 
+    def ready(self) -> bool:
+        """Return whether the workers have opened what they were told; raise what went wrong there."""
+        ...
 
-class Worker:
-    """An opened job that measures units; one a process (or Ray actor)."""
+    def same_machine(self) -> bool:
+        """Return whether a float pass gives the same bits on every worker as in this process."""
+        ...
 
-    def __init__(self, spec: WorkerSpec) -> None:
-        from slimai.app.float_pass import calibrate
-        from slimai.app.prepare import reopen
-        from slimai.app.programs import Programs
-        from slimai.app.quantize import quantizer_for
-        from slimai.artifacts.cache import Cache
-        from slimai.artifacts.spill import Spill
-        from slimai.search.events import Silent
-
-        job = reopen(spec.config, spec.calibration, spec.samples)
-        count = len(spec.samples)
-        quantizer = quantizer_for(
-            job, lambda graph: calibrate(job, graph, Cache(spec.cache), Silent(), threads=1), threads=1
-        )
-        self._programs = Programs(quantizer, spec.memory_limit)
-        self._metric = job.metric
-        self._validation = Validation(
-            spec.samples,
-            Spill.opened(spec.spill / "inputs", count, spec.input_names),
-            Spill.opened(spec.spill / "reference", count, spec.output_names),
-            job.outputs,
-            spec.batch,
-        )
-
-    def __call__(self, unit: Unit) -> Measured:
-        """Return the records of a unit."""
-        return measure(unit, self._programs.runner(unit.candidate), self._validation, self._metric)
+    def close(self) -> None:
+        """Stop the workers; work that has not begun is forgotten."""
+        ...
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A unit on its way to a worker; `at` is the wall-clock time, which processes and machines share."""
-
-    unit: Unit
-    at: float
-
-    def received(self) -> Unit:
-        """Return the unit with the time that is left of its seconds: those it has waited count."""
-        if self.unit.seconds is None:
-            return self.unit
-        waited = max(0.0, time.time() - self.at)
-        return replace(self.unit, seconds=max(0.0, self.unit.seconds - waited))
+_opener: list[Opener] = []  # the job of this process, set by its initializer
 
 
-def sent(unit: Unit) -> Sent:
-    """Return the unit, marked with the time of this moment."""
-    return Sent(unit, time.time())
-
-
-_worker: list[Worker] = []  # the job of this process, opened by its initializer
-
-
-def _open(spec: WorkerSpec) -> None:
+def _begin(spec: WorkerSpec) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     _end_with_parent()
-    _worker.append(Worker(spec))
+    _opener.append(Opener(spec))
 
 
 def _end_with_parent() -> None:
@@ -115,38 +64,53 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(item: Sent) -> Measured:
-    return _worker[0](item.received())
+def _work(work: Work) -> Any:
+    return _opener[0].do(work)
 
 
 class Processes:
-    """Runs units in `count` processes; the records are those that one process would give."""
+    """Runs work in `count` processes; they start with the first of it."""
 
     def __init__(self, spec: WorkerSpec, count: int) -> None:
         self._count = count
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(spec,))
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(spec,))
+        self._opening: list[Future[Any]] = []
 
-    def stream(self, units: Iterable[Unit], on_batch: OnBatch) -> Iterator[Measured]:
-        """Yield the results in the order of the units; one unit waits beside those that run."""
-        source = iter(units)
-        running: deque[Future[Measured]] = deque()
+    def run(self, work: Iterable[Work]) -> Iterator[Any]:
+        """Yield the results in the order of the work; one item waits beside those that run."""
+        source = iter(work)
+        running: deque[Future[Any]] = deque()
         while True:
-            while len(running) <= self._count and (unit := next(source, None)) is not None:
-                running.append(self._pool.submit(_work, sent(unit)))
+            while len(running) <= self._count and (item := next(source, None)) is not None:
+                running.append(self._pool.submit(_work, item))
             if not running:
                 return
-            found = _result(running.popleft())
-            on_batch(len(found.records))
-            yield found
+            yield _result(running.popleft())
+
+    def open(self, work: Work) -> None:
+        """Start the processes, each with this work."""
+        self._opening = [self._pool.submit(_work, work) for _ in range(self._count)]
+
+    def ready(self) -> bool:
+        """Return whether that is done; raise what went wrong there."""
+        if not all(future.done() for future in self._opening):
+            return False
+        for future in self._opening:
+            _result(future)
+        return True
+
+    def same_machine(self) -> bool:
+        """Return True: it is this machine."""
+        return True
 
     def close(self) -> None:
-        """Stop the processes; units that have not begun are forgotten."""
+        """Stop the processes; work that has not begun is forgotten."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def workers(spec: WorkerSpec, settings: SmartSearchSection) -> Executor:
-    """Return the executor that the settings ask for."""
+def start_pool(spec: WorkerSpec, settings: SmartSearchSection) -> Pool:
+    """Return the workers that the settings ask for."""
     if settings.executor == "ray":
         from slimai.app.ray_executor import Actors
 
@@ -154,7 +118,7 @@ def workers(spec: WorkerSpec, settings: SmartSearchSection) -> Executor:
     return Processes(spec, settings.workers)
 
 
-def _result(future: Future[Measured]) -> Measured:
+def _result(future: Future[Any]) -> Any:
     from concurrent.futures.process import BrokenProcessPool
 
     try:

@@ -73,7 +73,7 @@ def _reserve(path: Path) -> None:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def slices(count: int, batch: int) -> Iterator[tuple[int, int]]:
+def slices(count: int, batch: int, *, start: int = 0) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of consecutive batches, stop excluded, until `count`."""
-    for start in range(0, count, batch):
-        yield start, min(start + batch, count)
+    for first in range(start, count, batch):
+        yield first, min(first + batch, count)

@@ -40,6 +40,7 @@ def collect(
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
     names: Sequence[str] = (),
+    first: int = 0,
     runner: FloatRunner | None = None,
 ) -> Statistics:
     """Return the statistics of `tensors` (default: every float activation) over all batches.
@@ -48,14 +49,14 @@ def collect(
     bins across a tensor's range. per_channel: whether channel means are gathered too, or for which tensors.
     threads: tensors are shared out over so many threads; the result has the same bits for any number, batch
     size and order of the images. progress is called with the number of images done. names: image names in
-    order, for messages. runner: default ONNX Runtime on `graph`.
+    order, for messages. first: place of the first image in `names` and in messages. runner: default ONNX
+    Runtime on `graph`, as `activations_runner` gives it.
 
     Raises:
         InputError: an activation is not finite (names tensor and image), or there is no image.
     """
     wanted = tuple(tensors) if tensors is not None else float_activations(graph)
-    inner = [name for name in wanted if name not in graph.inputs]
-    session = runner if runner is not None else _session(graph, inner, threads)
+    session = runner if runner is not None else activations_runner(graph, wanted, threads=threads)
     means = wanted if per_channel is True else per_channel or ()
     collectors = {name: TensorCollector(bins, per_channel=name in means) for name in wanted}
     images = 0
@@ -64,13 +65,20 @@ def collect(
         for feeds in batches:
             values = {**feeds, **session.run(feeds)}
             count = len(next(iter(feeds.values())))
-            _add(share, collectors, values, names[images : images + count], images)
+            start = first + images
+            _add(share, collectors, values, names[start : start + count], start)
             images += count
             if progress is not None:
                 progress(images)
     if images == 0:
         raise InputError("calibration: no image was given; name at least one in dataset.calibration_set")
     return Statistics({name: collectors[name].result() for name in wanted}, images, bins)
+
+
+def activations_runner(graph: Graph, tensors: Sequence[str] | None = None, *, threads: int = 1) -> FloatRunner:
+    """Return what computes `tensors` (default: every float activation) of a float network, inputs left out."""
+    wanted = tuple(tensors) if tensors is not None else float_activations(graph)
+    return _session(graph, [name for name in wanted if name not in graph.inputs], threads)
 
 
 def channel_magnitudes(

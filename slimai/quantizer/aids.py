@@ -18,6 +18,9 @@ class Rewrites:
     bias_absorption: bool = False
 
 
+AS_IT_IS = Rewrites()
+
+
 @dataclass(frozen=True)
 class Aids:
     """What is switched on.

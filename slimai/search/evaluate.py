@@ -33,7 +33,7 @@ class Validation:
     outputs: names of the network's outputs in the metric's order. batch: images a run.
     """
 
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     inputs: Spill
     reference: Spill
     outputs: tuple[str, ...]

@@ -39,7 +39,7 @@ def network(shared_data, tmp_path_factory, cache_dir):
 
     plain = job_of()
     cache = Cache(cache_dir)
-    networks = FloatNetworks(plain, lambda graph: calibrate(plain, graph, cache, Silent(), threads=1))
+    networks = FloatNetworks(plain, lambda graph, _: calibrate(plain, graph, cache, Silent(), threads=1))
 
     def quantizer(rules=None):
         if rules is None:

@@ -6,8 +6,18 @@ Each needs an optional extra and is skipped, by name, without it. docs/search.md
 from __future__ import annotations
 
 import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+import psutil
 import pytest
 
 BASE = ("+model=mobilenet_digits", "dataset.validation_count=32", "smart_search.seed=0")
@@ -15,7 +25,7 @@ pytestmark = pytest.mark.slow
 LAUNCHERS = {
     "joblib": ("hydra-joblib-launcher", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")),
     "submitit": ("hydra-submitit-launcher", ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10")),
-    "ray_launcher": ("hydra-ray-launcher", ("hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2")),
+    "ray-launcher": ("hydra-ray-launcher", ("hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2")),
 }
 
 
@@ -49,6 +59,124 @@ def test_ray_actors_give_the_bytes_of_one_process(slimai, tmp_path, cache_dir, s
     assert results(tmp_path / "one") == results(tmp_path / "ray")
 
 
+RACE = (
+    *BASE,
+    "quantization.accuracy_level=[0,3]",
+    "quantization.range=92:100:8",
+    "dataset.calibration_count=37",
+    "smart_search.strategy=racing",
+)
+# a run whose workers take even the smallest float pass, and that tells what they are handed
+SHARING = """
+import sys, time
+import slimai.app.float_pass, slimai.app.sharing
+from slimai.app.cli import main
+from slimai.app.ray_executor import Actors
+
+slimai.app.float_pass.MOST_IMAGES = 5
+slimai.app.sharing.LEAST_SAVING, slimai.app.sharing.START_SECONDS, slimai.app.sharing.PART_SECONDS = -1.0, 0.0, 0.0
+plain = Actors.run
+
+def run(self, work):
+    def told():
+        for item in work:
+            print("handed", type(item).__name__, flush=True)
+            yield item
+    return plain(self, told())
+
+def ready(self):
+    while not plain_ready(self):
+        time.sleep(0.02)
+    return True
+
+plain_ready, Actors.ready, Actors.run = Actors.ready, ready, run
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def share(tmp_path, *words):
+    command = [sys.executable, "-c", SHARING, *map(str, words)]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Start a Ray cluster of one node with two CPUs, closed to others by a token; return what joins it.
+
+    That is environment variables. The cluster is stopped afterwards. It has a folder of its own, where other starts of
+    Ray do not look for a running cluster; the name is short because Ray's sockets lie in it.
+    """
+    need("ray", "ray")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        words = (f"--port={port}", "--node-ip-address=127.0.0.1", "--num-cpus=2", f"--temp-dir={folder}")
+        log = Path(folder) / "head.log"
+        with log.open("w") as file:
+            head = subprocess.Popen(
+                [
+                    *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+                    *(*words, "--include-dashboard=false", "--disable-usage-stats"),
+                ],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **token},
+            )
+        try:
+            end = time.monotonic() + 120
+            while "Ray runtime started" not in log.read_text():
+                assert head.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                time.sleep(0.5)
+            yield {**token, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+            assert head.poll() is None, "a run that joined the cluster has stopped it"
+        finally:
+            stop(head)
+
+
+def stop(head):
+    """End a cluster's head and what it started."""
+    family = psutil.Process(head.pid).children(recursive=True) if head.poll() is None else []
+    head.terminate()
+    head.wait(timeout=60)
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def join(cluster, monkeypatch):
+    for name, value in cluster.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_cluster_is_joined_through_its_address(cluster, slimai, tmp_path, monkeypatch):
+    """Calibration, float reference and search on actors of a cluster that was there before and stays."""
+    words = (*RACE, "smart_search.workers=1", f"path.output_dir={tmp_path / 'one'}")
+    one = slimai(*words, f"path.tmp_dir={tmp_path / 'cache1'}")
+    assert one.returncode == 0, one.stderr
+    join(cluster, monkeypatch)
+    words = (*RACE, "smart_search.executor=ray", "smart_search.workers=2", f"path.output_dir={tmp_path / 'ray'}")
+    ray = share(tmp_path, *words, f"path.tmp_dir={tmp_path / 'cache2'}")
+    assert ray.returncode == 0, ray.stderr
+    handed = ray.stdout.splitlines()
+    assert [handed.count(f"handed {kind}") for kind in ("CalibrationWork", "ReferenceWork")] == [6, 5]
+    assert "handed UnitWork" in handed
+    assert results(tmp_path / "one") == results(tmp_path / "ray")
+    caches = [list((tmp_path / name).glob("*.stats.npz")) for name in ("cache1", "cache2")]
+    assert [path.name for path in caches[0]] == [path.name for path in caches[1]]
+    assert caches[0][0].read_bytes() == caches[1][0].read_bytes()
+
+
+def test_more_actors_than_the_cluster_has_processors_are_refused(cluster, slimai, tmp_path, monkeypatch):
+    join(cluster, monkeypatch)
+    words = (f"path.output_dir={tmp_path / 'out'}", "smart_search.executor=ray", "smart_search.workers=64")
+    done = slimai(*BASE, *words)
+    assert done.returncode == 1
+    assert "smart_search.workers: the Ray cluster has 2 CPUs" in done.stderr
+
+
 def test_ray_that_is_absent_is_refused_by_name(slimai, tmp_path):
     try:
         version("ray")
@@ -65,11 +193,14 @@ def test_ray_that_is_absent_is_refused_by_name(slimai, tmp_path):
 def test_a_launcher_runs_the_jobs_of_a_multirun(slimai, tmp_path, cache_dir, name):
     distribution, words = LAUNCHERS[name]
     need(distribution, name)
-    common = (*BASE, f"path.tmp_dir={cache_dir}", "quantization.range=100", "quantization.accuracy_level=0,3")
-    plain = slimai("-m", *common, f"path.output_dir={tmp_path / 'plain'}")
+    common = (*BASE, "quantization.range=100", "quantization.accuracy_level=0,3")
+    plain = slimai("-m", *common, f"path.tmp_dir={cache_dir}", f"path.output_dir={tmp_path / 'plain'}")
     assert plain.returncode == 0, plain.stderr
-    done = slimai("-m", *common, *words, f"path.output_dir={tmp_path / 'out'}", cwd=tmp_path)
+    fresh = (f"path.tmp_dir={tmp_path / 'cache'}", f"path.output_dir={tmp_path / 'out'}")
+    done = slimai("-m", *common, *words, *fresh, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    logs = [(tmp_path / "out" / job / "slimai.log").read_text() for job in ("job0", "job1")]
+    assert sum("found in the cache" in log for log in logs) == 1, "one of the jobs makes the pass"
     jobs = json.loads((tmp_path / "out" / "multirun.json").read_text())["jobs"]
     assert [job["status"] for job in jobs] == ["done", "done"]
     for job in ("job0", "job1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 from slimai.config.sweep_axes import read_axes
@@ -25,6 +26,17 @@ def test_coordinate_descent_over_overrides(slimai, tmp_path, cache_dir):
     assert found["score"] == max(scores)
     assert found["best"] == found["jobs"][scores.index(max(scores))]["overrides"]
     assert done.stdout.count("done") == 4
+    jobs = json.loads((tmp_path / "multirun.json").read_text())["jobs"]
+    with (tmp_path / "multirun.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(job["job"], job["status"], job["score"]) for job in jobs] == [
+        (number, "done", score) for number, score in enumerate(scores)
+    ]
+    for job, tried in zip(jobs, found["jobs"], strict=True):
+        words = [word.lstrip("+") for word in tried["overrides"]]
+        assert job["overrides"].split() == [word for word in words if not word.startswith("path.")]
+    assert rows == [{key: "" if value is None else str(value) for key, value in job.items()} for job in jobs]
+    assert f"summary: {tmp_path / 'multirun.csv'}" in done.stdout
 
 
 def test_axes_of_a_command_line():

@@ -78,6 +78,14 @@ def test_a_value_that_is_not_finite_names_tensor_and_image(bad):
     )
 
 
+def test_a_part_of_the_images_names_its_image_by_the_place_among_all():
+    images = IMAGES.copy()
+    images[7, 1, 2] = np.nan
+    names = [f"{i}.png" for i in range(12)]
+    with pytest.raises(InputError, match=r"for image 8 \(7\.png\)"):
+        collect(GRAPH, [{"x": images[6:]}], bins=32, runner=Doubler(), names=names, first=6)
+
+
 def test_no_image():
     with pytest.raises(InputError, match="calibration: no image was given"):
         collect(GRAPH, [], runner=Doubler())

@@ -231,5 +231,7 @@ def test_the_switch_is_off_by_default():
     """docs/accuracy.md has the table that decided it."""
     for level in DEFAULTS:
         assert not aids_for(level, "auto", "auto", "auto", "auto").bias_absorption
-        assert aids_for(level, "auto", True, "auto", "auto").rewrites == Rewrites(True, clamps=level == 0, bias_absorption=True)
+        assert aids_for(level, "auto", True, "auto", "auto").rewrites == Rewrites(
+            True, clamps=level == 0, bias_absorption=True
+        )
         assert aids_for(level, False, False, "auto", "auto").rewrites == Rewrites()
