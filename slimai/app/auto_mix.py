@@ -7,7 +7,6 @@ images) per extra cycle on the target. Only the length of that order is searched
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import escape
@@ -89,8 +88,7 @@ class AutoMix:
         if not self.bounds.by_score and not trials.keeps(base):
             self.reporter.line(f"mix: {self.bounds} is not reached: all in 8 bit takes {base.latency_ms or 0:.3f} ms")
             return
-        deadline = self.setup.deadline
-        if deadline is not None and time.monotonic() >= deadline:
+        if self.setup.watch.late():
             trials.state.cut_short = "time limit before any node was raised to 16 bit"
             return
         order, costs = Ranking(self.quantizer, base.candidate, self.reporter).order()

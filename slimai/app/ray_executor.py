@@ -94,7 +94,7 @@ class Actors:
                 free.extend(busy.pop(reference) for reference in done)
             while waiting and waiting[0] not in busy:
                 found = self._result(waiting.popleft())
-                on_batch(len(found.records))
+                on_batch(len(found.records), found.records)
                 yield found
 
     def _result(self, reference: Any) -> Measured:

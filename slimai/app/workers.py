@@ -8,10 +8,12 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from slimai.data.sample import Sample
@@ -67,9 +69,9 @@ class Worker:
             spec.batch,
         )
 
-    def __call__(self, unit: Unit) -> Measured:
-        """Return the records of a unit."""
-        return measure(unit, self._programs.runner(unit.candidate), self._validation, self._metric)
+    def __call__(self, unit: Unit, stopped: Callable[[], bool] = lambda: False) -> Measured:
+        """Return the records of a unit; it ends before its next batch when `stopped` says so."""
+        return measure(unit, self._programs.runner, self._validation, self._metric, stopped=stopped)
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,12 @@ def sent(unit: Unit) -> Sent:
     return Sent(unit, time.time())
 
 
-_worker: list[Worker] = []  # the job of this process, opened by its initializer
+_worker: list[tuple[Worker, Event]] = []  # the job of this process, opened by its initializer; when to stop
 
 
-def _open(spec: WorkerSpec) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+def _open(spec: WorkerSpec, stop: Event) -> None:
     _end_with_parent()
-    _worker.append(Worker(spec))
+    _worker.append((Worker(spec), stop))
 
 
 def _end_with_parent() -> None:
@@ -116,7 +117,8 @@ def _end_with_parent() -> None:
 
 
 def _work(item: Sent) -> Measured:
-    return _worker[0](item.received())
+    worker, stop = _worker[0]
+    return worker(item.received(), stop.is_set)
 
 
 class Processes:
@@ -125,7 +127,8 @@ class Processes:
     def __init__(self, spec: WorkerSpec, count: int) -> None:
         self._count = count
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(spec,))
+        self._stop = context.Event()
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(spec, self._stop))
 
     def stream(self, units: Iterable[Unit], on_batch: OnBatch) -> Iterator[Measured]:
         """Yield the results in the order of the units; one unit waits beside those that run."""
@@ -133,16 +136,35 @@ class Processes:
         running: deque[Future[Measured]] = deque()
         while True:
             while len(running) <= self._count and (unit := next(source, None)) is not None:
-                running.append(self._pool.submit(_work, sent(unit)))
+                running.append(self._submit(unit))
             if not running:
                 return
             found = _result(running.popleft())
-            on_batch(len(found.records))
+            on_batch(len(found.records), found.records)
             yield found
 
+    def _submit(self, unit: Unit) -> Future[Measured]:
+        with _uninterrupted():  # the process that may be started here inherits it
+            return self._pool.submit(_work, sent(unit))
+
     def close(self) -> None:
-        """Stop the processes; units that have not begun are forgotten."""
+        """Stop the processes after their batch; units that have not begun are forgotten."""
+        self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold an interruption from the keyboard back; the parent alone decides what it means.
+
+    The mask is that of the thread, and of processes that it starts meanwhile for as long as they live: a terminal
+    sends the signal to all of them, and one that is still importing could not ignore it yet.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def workers(spec: WorkerSpec, settings: SmartSearchSection) -> Executor:
