@@ -17,7 +17,7 @@ from slimai.app.content import changed_parts, content_keys
 from slimai.app.deliver import Delivery
 from slimai.app.float_pass import calibrate, float_warnings, reference, reference_note
 from slimai.app.prepare import Job, prepare
-from slimai.app.programs import Programs, default_memory_limit
+from slimai.app.programs import Programs, default_memory_limit, worker_share
 from slimai.app.quantize import candidates, quantizer_for
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
@@ -215,10 +215,12 @@ class _Run:
         settings = self.job.config.search
         limit = settings.memory_limit or default_memory_limit()
         if settings.workers == 1 and settings.executor == "processes":
-            programs = Programs(self.quantizer, limit)
-            return Inline(programs.runner, validation, self.job.metric)
+            programs = Programs(self.quantizer, limit, warn=self.reporter.warn)
+            return Inline(programs.runner, validation, self.job.metric, release=programs.clear)
         from slimai.app.workers import WorkerSpec, workers
 
+        own = settings.executor == "processes"  # Ray's actors may have machines of their own
+        share = worker_share(limit, settings.workers, self.reporter.warn) if own else limit // settings.workers
         spec = WorkerSpec(
             config=self.job.config.model_dump_json(by_alias=True),
             cache=self.cache.folder,
@@ -228,7 +230,7 @@ class _Run:
             input_names=validation.inputs.names,
             output_names=validation.reference.names,
             batch=validation.batch,
-            memory_limit=limit // settings.workers,
+            memory_limit=share,
         )
         return workers(spec, settings)
 

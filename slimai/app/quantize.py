@@ -13,6 +13,7 @@ from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Runner
 from slimai.search.space import has_wider_space, space
+from slimai.simulator.pool import BufferPool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,12 +79,16 @@ class FloatNetworks:
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Builds the integer network of any candidate; `edits` are final limits by tensor."""
+    """Builds the integer network of any candidate; `edits` are final limits by tensor.
+
+    pool: memory of intermediate values, which the candidates' programs share.
+    """
 
     job: Job
     networks: FloatNetworks
     threads: int
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
     _offsets: dict[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
@@ -206,7 +211,8 @@ class QuantizedCandidate:
 
             target = self._quantizer.job.config.target
             arithmetic = self._quantizer.arithmetic(self.plan)
-            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=self._quantizer.threads)
+            threads, pool = self._quantizer.threads, self._quantizer.pool
+            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=threads, pool=pool)
         return self._program
 
     def runner(self) -> Runner:

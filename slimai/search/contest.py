@@ -226,6 +226,7 @@ class Contest:
         """
         waiting = sorted(entrants, key=lambda item: self._promise(item, len(order)), reverse=True)
         for entrant in waiting:
+            entrant.records = entrant.records or load_records(self._records_path(entrant))
             complete = len(entrant.records) == len(order)
             if not complete:
                 units = [self.unit(entrant, order, None)]
@@ -239,7 +240,10 @@ class Contest:
 
     def _promise(self, entrant: Entrant, images: int) -> tuple[bool, float]:
         """Return a key of how near to a good full score an entrant is; one that is whole stays the first choice."""
-        score = self.setup.metric.combine(entrant.records).score if entrant.records else None
+        if entrant.outcome is not None:
+            score = entrant.outcome.score
+        else:
+            score = self.setup.metric.combine(entrant.records).score if entrant.records else None
         return len(entrant.records) == images, -1.0 if score is None else score
 
     def keep_records(self, entrant: Entrant) -> None:
@@ -280,6 +284,7 @@ class Contest:
                 self._journal(outcome)
             if setup.strategy == "exhaustive":
                 self._records_path(entrant).unlink(missing_ok=True)
+        entrant.records = []  # memory: those of a race are on disk, and needed again only if all finalists fail
 
     def publish(self) -> None:
         """Refresh the state from the entrants, in candidate order, and tell the listener once there is a best."""

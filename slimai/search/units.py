@@ -48,7 +48,7 @@ class Executor(Protocol):
 
 
 class Inline:
-    """Runs units one after another in this process. clock: of the search's stopwatch."""
+    """Runs units one after another in this process. clock: of the search's stopwatch. release: called at the end."""
 
     def __init__(
         self,
@@ -56,8 +56,10 @@ class Inline:
         validation: Validation,
         metric: Metric,
         clock: Callable[[], float] = time.monotonic,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self._runner = runner
+        self._release = release
         self._validation = validation
         self._metric = metric
         self._clock = clock
@@ -68,7 +70,8 @@ class Inline:
             yield measure(unit, self._runner, self._validation, self._metric, on_batch, clock=self._clock)
 
     def close(self) -> None:
-        """Nothing runs between two units."""
+        """Give compiled candidates back; nothing runs between two units."""
+        self._release()
 
 
 def measure(

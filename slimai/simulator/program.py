@@ -248,7 +248,9 @@ def _last_uses(graph: Graph, steps: tuple[Step, ...]) -> tuple[tuple[str, ...], 
     return tuple(tuple(names) for names in found)
 
 
-def compile_plan(plan: QuantPlan, target: Target, *, arithmetic: str = NATIVE, threads: int = 1) -> Program:
+def compile_plan(
+    plan: QuantPlan, target: Target, *, arithmetic: str = NATIVE, threads: int = 1, pool: BufferPool | None = None
+) -> Program:
     """Return the program of a plan.
 
     Args:
@@ -256,13 +258,14 @@ def compile_plan(plan: QuantPlan, target: Target, *, arithmetic: str = NATIVE, t
         target: the simulated chip: its own table of presets, and its accumulator.
         arithmetic: ``native`` (the target's table) or one preset for all layers.
         threads: threads over the samples of a batch.
+        pool: memory that programs which do not run at the same time may share.
 
     Raises:
         InputError: layers that the arithmetic cannot express; all of them in one error, by name.
     """
     steps: list[Step] = []
     errors: list[InputError] = []
-    pool = BufferPool()
+    pool = BufferPool() if pool is None else pool
     waiting: list[Layer] = []
     for layer in plan.layers:
         if layer.mode == "host":
