@@ -145,7 +145,9 @@ class _Run:
             raise KeyboardInterrupt
         self._timed("gen_code", lambda: self.delivery.finish(state))
         self._adjust(validation, state)
+        self.watch.mark("gen_code")
         self._timed("report", lambda: self.inspection.finish(validation, state))
+        self.watch.mark("report")
         validation.inputs.close()
         validation.reference.close()
         result = self._result(float_result, state)

@@ -55,6 +55,10 @@ class Stopwatch:
             self._kept += seconds
             self._since += seconds
 
+    def mark(self, stage: str) -> None:
+        """Journal that a stage is finished whose time does not count."""
+        self._journal.append({"time_key": self._key, "seconds": 0.0, "stage": stage})
+
     def tick(self) -> None:
         """Journal the time when enough of it has passed."""
         if self.clock() - self._since >= KEEP_EVERY_S:
