@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from slimai.artifacts.journal import Journal
 from slimai.errors import SlimaiError
-from slimai.metrics.base import Metric, Record
+from slimai.metrics.base import Metric, Record, Result
 from slimai.search.candidate import Candidate, Outcome, best, candidate_from_json, outcome_from_json
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter, Stage
@@ -226,6 +226,8 @@ class Contest:
         """
         waiting = sorted(entrants, key=lambda item: self._promise(item, len(order)), reverse=True)
         for entrant in waiting:
+            if entrant.outcome is not None and entrant.outcome.status == "failed":
+                continue
             entrant.records = entrant.records or load_records(self._records_path(entrant))
             complete = len(entrant.records) == len(order)
             if not complete:
@@ -235,15 +237,16 @@ class Contest:
             if complete:
                 self.keep_records(entrant)
                 self.settle(entrant, "full")
-                return True
+                if self.has_full():
+                    return True
         return False
 
     def _promise(self, entrant: Entrant, images: int) -> tuple[bool, float]:
         """Return a key of how near to a good full score an entrant is; one that is whole stays the first choice."""
-        if entrant.outcome is not None:
-            score = entrant.outcome.score
-        else:
-            score = self.setup.metric.combine(entrant.records).score if entrant.records else None
+        found = (
+            self.combined(entrant, entrant.records) if entrant.outcome is None and entrant.records else entrant.outcome
+        )
+        score = None if found is None else found.score
         return len(entrant.records) == images, -1.0 if score is None else score
 
     def keep_records(self, entrant: Entrant) -> None:
@@ -262,10 +265,15 @@ class Contest:
     def settle(
         self, entrant: Entrant, status: Literal["full", "partial"], note: str = "", *, images: int | None = None
     ) -> None:
-        """Turn the entrant's records (the first `images`) into its outcome; a full one is journaled first."""
+        """Turn the entrant's records (the first `images`) into its outcome; a full one is journaled first.
+
+        An entrant whose records the metric refuses is `failed`.
+        """
         setup = self.setup
         records = entrant.records[:images]
-        result = setup.metric.combine(records)
+        result = self.combined(entrant, records)
+        if result is None:
+            return
         full = status == "full"
         entrant.outcome = Outcome(
             candidate=entrant.candidates[0],
@@ -285,6 +293,14 @@ class Contest:
             if setup.strategy == "exhaustive":
                 self._records_path(entrant).unlink(missing_ok=True)
         entrant.records = []  # memory: those of a race are on disk, and needed again only if all finalists fail
+
+    def combined(self, entrant: Entrant, records: Sequence[Record]) -> Result | None:
+        """Return what the metric says of records of the entrant; None when it refuses, and the entrant has failed."""
+        try:
+            return self.setup.metric.combine(records)
+        except SlimaiError as error:
+            self._fail(entrant, error)
+            return None
 
     def publish(self) -> None:
         """Refresh the state from the entrants, in candidate order, and tell the listener once there is a best."""

@@ -32,8 +32,7 @@ def racing(contest: Contest) -> SearchState:
         _finish_late(contest, alive, order)
     for entrant in alive if in_time else ():
         contest.settle(entrant, "full")
-    if not contest.has_full():  # all finalists failed
-        contest.complete_one(contest.unfinished(), order)
+    _complete_any(contest, order)
     contest.publish()
     return contest.state
 
@@ -72,10 +71,11 @@ def _run_rung(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) 
 def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> list[Entrant]:
     """Return those that stay; the others are settled as partial and tell why."""
     setup = contest.setup
+    found = [(entrant, contest.combined(entrant, entrant.records[:seen])) for entrant in alive]
+    alive, results = [entrant for entrant, _ in found if entrant.outcome is None], [item for _, item in found if item]
     if not alive:
         return alive
     rows = [entrant.records[:seen] for entrant in alive]
-    results = [setup.metric.combine(records) for records in rows]
     scores = [float("-inf") if result.score is None else result.score for result in results]
     leader = int(np.argmax(scores))
     values = [per_image(setup.metric, records) for records in rows]
@@ -90,6 +90,16 @@ def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> 
             contest.stage.advance(images - seen)
     contest.publish()
     return [entrant for entrant, out in zip(alive, verdicts, strict=True) if not out]
+
+
+def _complete_any(contest: Contest, order: Sequence[int]) -> None:
+    """Where all finalists failed: complete one that was dropped, or one that was never begun."""
+    if contest.has_full() or contest.complete_one(contest.unfinished(), order):
+        return
+    entered = {candidate for entrant in contest.entrants.values() for candidate in entrant.candidates}
+    for candidate in contest.setup.candidates:
+        if candidate not in entered and contest.complete_one([contest.enter(candidate)], order):
+            return
 
 
 def _finish_late(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) -> None:

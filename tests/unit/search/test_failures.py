@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from slimai.artifacts.journal import Journal
 from slimai.errors import InputError, SlimaiError
 from slimai.search.evaluate import Runner
 from slimai.search.loop import search
 from slimai.search.results import results_text
-from slimai.search.units import Inline
-from tests.unit.search.fakes import Loud, key_of, setup
+from slimai.search.stopwatch import Stopwatch
+from slimai.search.units import Inline, Measured
+from tests.unit.search.fakes import Loud, MeanMetric, key_of, setup
 
 STRATEGIES = ("exhaustive", "racing")
 WHERE = ("planning", "compiling", "first batch", "last batch")
@@ -107,3 +110,42 @@ def test_other_errors_are_not_taken_for_the_candidate_s(tmp_path):
     plan, _ = broken(tmp_path, "exhaustive", "first batch", error=OSError)
     with pytest.raises(OSError, match="conv1"):
         search(plan)
+
+
+class Refusing(MeanMetric):
+    """A mean that refuses what scores above 0.8, once it sees at least `images`."""
+
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def combine(self, records):
+        result = super().combine(records)
+        if result.score > 0.8 and len(records) >= self.images:
+            raise SlimaiError("metric_plugin/mine.py:9: AssertionError")
+        return result
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("images", [1, 12, 16])
+def test_a_candidate_whose_results_the_metric_refuses_is_failed(tmp_path, strategy, images):
+    plan, _ = setup(tmp_path, TABLES, strategy=strategy, metric=Refusing(images), reporter=Loud())
+    state = search(plan)
+    assert state.outcomes[0].status == "failed"
+    assert state.outcomes[0].note == "metric_plugin/mine.py:9: AssertionError"
+    assert state.best.candidate == plan.candidates[2]
+    late, _ = setup(
+        tmp_path / "late",
+        TABLES,
+        strategy=strategy,
+        metric=Refusing(images),
+        watch=Stopwatch(Journal(tmp_path / "late.jsonl"), "t", limit=0.0),
+    )
+    assert search(late).best is not None
+
+
+def test_what_failed_in_another_process_says_the_same_here():
+    error = InputError.at("conv1", "multiplier does not fit 16 bits", 70000.0, cure="raise the output's range")
+    found = pickle.loads(pickle.dumps(Measured((), complete=False, error=error)))  # noqa: S301
+    assert type(found.error) is InputError
+    assert str(found.error) == "conv1: multiplier does not fit 16 bits (got 70000.0); raise the output's range"
