@@ -17,7 +17,7 @@ from slimai.app.content import changed_parts, content_keys
 from slimai.app.deliver import Delivery
 from slimai.app.float_pass import calibrate, float_warnings, reference, reference_note
 from slimai.app.prepare import Job, prepare
-from slimai.app.programs import Programs, default_memory_limit, worker_share
+from slimai.app.programs import Programs, default_memory_limit, passed_limit, peak_bytes, worker_share
 from slimai.app.quantize import candidates, quantizer_for
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
@@ -148,6 +148,9 @@ class _Run:
         self.watch.mark("gen_code")
         self._timed("report", lambda: self.inspection.finish(validation, state))
         self.watch.mark("report")
+        passed = passed_limit(self.job.config.search.memory_limit, peak_bytes())
+        if passed:
+            self.reporter.warn(passed)
         validation.inputs.close()
         validation.reference.close()
         result = self._result(float_result, state)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import resource
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +31,22 @@ def resident_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def passed_limit(memory_limit: int | None, peak: int) -> str:
+    """Return what to say of a limit that was given and passed, by the search or by what comes before and after it."""
+    if memory_limit is None or peak <= memory_limit:
+        return ""
+    return (
+        f"smart_search.memory_limit: this process has held up to {-(-peak // MIB)} MiB, more than "
+        f"{memory_limit // MIB} MiB: calibration and report need what they need; give at least that much"
+    )
 
 
 def return_freed() -> None:

@@ -8,7 +8,9 @@ import re
 import pytest
 from rich.console import Console
 
-from slimai.app.reporter import ConsoleReporter
+from slimai.app.api import load_config
+from slimai.app.pipeline import run_job
+from slimai.app.reporter import ConsoleReporter, PlainStage
 
 WORDS = (
     "+model=mobilenet_digits",
@@ -42,8 +44,32 @@ def test_a_terminal_gets_a_bar_with_count_note_and_time_left():
     reporter._console = Console(file=screen, force_terminal=True, width=100, color_system=None)
     with reporter.stage("score candidates", 4) as stage:
         stage.advance(2)
-        stage.note("best net_98 L3 0.9800")
+        stage.note("net_96 L1 0.9512; best net_98 L3 0.9800")
     shown = screen.getvalue()
     assert "score candidates" in shown
     assert re.search(r"2/4 +(--:--|\d\d:\d\d)", shown)
-    assert "best net_98 L3 0.9800" in shown
+    assert "net_96 L1 0.9512; best net_98 L3 0.9800" in shown
+
+
+def test_a_plain_line_every_ten_seconds_names_candidate_best_and_time_left():
+    lines, now = [], [0.0]
+    stage = PlainStage("score candidates", 40, lines.append, lambda: now[0])
+    stage.note("net_96 L1 0.9512; best net_98 L3 0.9800")
+    for seconds in (6.0, 12.0, 20.0, 25.0, 4000.0):
+        now[0] = seconds
+        stage.advance(4)
+    assert lines == [
+        "score candidates: 8/40, 0:48 left; net_96 L1 0.9512; best net_98 L3 0.9800",
+        "score candidates: 16/40, 0:38 left; net_96 L1 0.9512; best net_98 L3 0.9800",
+        "score candidates: 20/40, 1:06:40 left; net_96 L1 0.9512; best net_98 L3 0.9800",
+    ]
+
+
+def test_a_search_shows_the_candidate_that_runs_on_its_bar(tmp_path):
+    reporter = ConsoleReporter(live=True)
+    screen = io.StringIO()
+    reporter._console = Console(file=screen, force_terminal=True, width=140, color_system=None)
+    run_job(load_config(*WORDS[:3], "quantization.range=90:99:9", f"path.output_dir={tmp_path}"), reporter=reporter)
+    assert re.search(
+        r"8/16 .*mobilenet_digits_99 L1(?: [01]\.\d{4})?; best mobilenet_digits_90 L1 [01]\.\d{4}", screen.getvalue()
+    )

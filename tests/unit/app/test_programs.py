@@ -8,7 +8,7 @@ from weakref import WeakSet
 import pytest
 
 from slimai.app import programs
-from slimai.app.programs import MIB, Programs, resident_bytes, worker_share
+from slimai.app.programs import MIB, Programs, passed_limit, peak_bytes, resident_bytes, worker_share
 from slimai.search.candidate import Candidate
 
 BASE, COMPILED, BUFFERS = 100 * MIB, 10 * MIB, 15 * MIB
@@ -103,6 +103,16 @@ def test_workers_share_what_this_process_leaves(monkeypatch):
         "will hold about as much; the search goes on, give at least 900 MiB or lower smart_search.workers"
     )
     assert len(said) == 2
+
+
+def test_a_limit_that_was_passed_outside_of_the_search_is_told():
+    assert passed_limit(None, 500 * MIB) == ""
+    assert passed_limit(500 * MIB, 500 * MIB) == ""
+    assert passed_limit(400 * MIB, 500 * MIB + 1) == (
+        "smart_search.memory_limit: this process has held up to 501 MiB, more than 400 MiB: calibration and report "
+        "need what they need; give at least that much"
+    )
+    assert resident_bytes() <= peak_bytes() + MIB
 
 
 def test_the_reading_is_that_of_the_system():
