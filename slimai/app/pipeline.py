@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -244,6 +245,7 @@ class _Run:
         journal = Journal(self.state_dir / "journal.jsonl")
         if not self.job.config.search.resume:
             journal.path.unlink(missing_ok=True)
+            shutil.rmtree(self.state_dir / "records", ignore_errors=True)
         return journal
 
     def _tell_changes(self) -> None:

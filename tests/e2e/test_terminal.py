@@ -8,8 +8,6 @@ import re
 import pytest
 from rich.console import Console
 
-from slimai.app.api import load_config
-from slimai.app.pipeline import run_job
 from slimai.app.reporter import ConsoleReporter, PlainStage
 
 WORDS = (
@@ -63,13 +61,3 @@ def test_a_plain_line_every_ten_seconds_names_candidate_best_and_time_left():
         "score candidates: 16/40, 0:38 left; net_96 L1 0.9512; best net_98 L3 0.9800",
         "score candidates: 20/40, 1:06:40 left; net_96 L1 0.9512; best net_98 L3 0.9800",
     ]
-
-
-def test_a_search_shows_the_candidate_that_runs_on_its_bar(tmp_path):
-    reporter = ConsoleReporter(live=True)
-    screen = io.StringIO()
-    reporter._console = Console(file=screen, force_terminal=True, width=140, color_system=None)
-    run_job(load_config(*WORDS[:3], "quantization.range=90:99:9", f"path.output_dir={tmp_path}"), reporter=reporter)
-    assert re.search(
-        r"8/16 .*mobilenet_digits_99 L1(?: [01]\.\d{4})?; best mobilenet_digits_90 L1 [01]\.\d{4}", screen.getvalue()
-    )

@@ -201,3 +201,19 @@ def test_a_run_after_a_change_ends_as_a_fresh_one(data, part, monkeypatch):
     shutil.rmtree(data / "out")
     run_job(job_config(data, "metric.metric_cls=cosine", *words))
     assert json.loads((data / "out" / "run.json").read_text()) == again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("resume", [True, False])
+def test_without_resume_nothing_is_taken_over(data, resume):
+    words = ("metric.metric_cls=cosine", "quantization.range=90:100:10", "smart_search.strategy=racing")
+    run_job(job_config(data, *words))
+    records = sorted((data / "out" / ".slimai" / "records").iterdir())
+    before = [path.stat().st_mtime_ns for path in records]
+    run = json.loads((data / "out" / "run.json").read_text())
+    run_job(job_config(data, *words, f"smart_search.resume={str(resume).lower()}"))
+    after = [path.stat().st_mtime_ns for path in records]
+    assert len(records) == 2
+    assert all((new > old) != resume for new, old in zip(after, before, strict=True))
+    again = json.loads((data / "out" / "run.json").read_text())
+    assert again["candidates"] == run["candidates"]
