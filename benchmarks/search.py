@@ -71,14 +71,11 @@ def forward_seconds(folder: Path) -> float:
     return float(np.median(times[5:]))
 
 
-def slimai_search(folder: Path, strategy: str) -> dict[str, Any]:
-    """Run the search and return its figures."""
-    from slimai import __version__
-    from slimai.app.pipeline import run_job
+def search_config(folder: Path, output: Path, settings: dict[str, Any]) -> Any:
+    """Return the configuration of the search; `settings`: its section smart_search."""
     from slimai.schema.root import SlimaiConfig
 
-    output = folder / strategy
-    config = SlimaiConfig.model_validate(
+    return SlimaiConfig.model_validate(
         {
             "path": {"image_dir": str(folder), "output_dir": str(output)},
             "network": {
@@ -91,11 +88,19 @@ def slimai_search(folder: Path, strategy: str) -> dict[str, Any]:
             },
             "dataset": {"calibration_set": "calib.txt", "validation_set": "val.txt"},
             "quantization": {"accuracy_level": list(LEVELS), "range": f"{RANGES[0]}:{RANGES[-1]}:1"},
-            "smart_search": {"strategy": strategy},
+            "smart_search": settings,
             "metric": {"metric_cls": "cosine"},
         },
         context={"base": folder},
     )
+
+
+def slimai_search(folder: Path, strategy: str) -> dict[str, Any]:
+    """Run the search and return its figures."""
+    from slimai import __version__
+    from slimai.app.pipeline import run_job
+
+    config = search_config(folder, folder / strategy, {"strategy": strategy})
     before = time.perf_counter()
     result = run_job(config)
     seconds = time.perf_counter() - before

@@ -7,7 +7,8 @@ images) per extra cycle on the target. Only the length of that order is searched
 from __future__ import annotations
 
 import json
-import time
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import escape
@@ -17,7 +18,7 @@ from slimai.app.programs import Programs
 from slimai.app.quantize import Quantizer
 from slimai.artifacts.atomic import write_text
 from slimai.schema.root import SlimaiConfig
-from slimai.search.candidate import Outcome
+from slimai.search.candidate import Candidate, Outcome
 from slimai.search.choice import Bounds, Choice, choose
 from slimai.search.events import Reporter
 from slimai.search.knee import Costs, largest_prefix, smallest_prefix, without
@@ -89,17 +90,34 @@ class AutoMix:
         if not self.bounds.by_score and not trials.keeps(base):
             self.reporter.line(f"mix: {self.bounds} is not reached: all in 8 bit takes {base.latency_ms or 0:.3f} ms")
             return
-        deadline = self.setup.deadline
-        if deadline is not None and time.monotonic() >= deadline:
+        noise = self._journaled_noise(base.candidate)
+        if noise is None and self.setup.watch.late():
             trials.state.cut_short = "time limit before any node was raised to 16 bit"
             return
-        order, costs = Ranking(self.quantizer, base.candidate, self.reporter).order()
+        ranking = Ranking(self.quantizer, base.candidate, self.reporter)
+        order, costs = ranking.order(self._kept_noise(base.candidate, ranking.noise()) if noise is None else noise)
         if self.bounds.by_score:
             self._reach(trials, order, costs)
             return
         count = largest_prefix(len(order), lambda length: trials.within(order[:length]))
         if count:
             trials.reaches(order[:count])
+
+    def _journaled_noise(self, base: Candidate) -> Mapping[str, float] | None:
+        """Return what an earlier invocation measured, or None: where it got so far, its trials are repeated in no time.
+
+        That holds after the time limit too, so that a finished search is not cut short when it is run again.
+        """
+        key = {"plan_key": self.setup.plan_key, "noise_of": base.to_json()}
+        found = (entry for entry in self.setup.journal.entries() if key.items() <= entry.items())
+        return next((entry["noise"] for entry in found), None)
+
+    def _kept_noise(self, base: Candidate, noise: Mapping[str, float]) -> Mapping[str, float]:
+        if all(math.isfinite(value) for value in noise.values()):
+            entry = {"plan_key": self.setup.plan_key, "noise_of": base.to_json(), "noise": noise}
+            self.setup.journal.append(entry)
+        self.setup.watch.tick()
+        return noise
 
     def _reach(self, trials: _Trials, order: list[str], costs: Costs) -> None:
         """Find the shortest beginning of the order that reaches the score, then leave out what is not needed."""

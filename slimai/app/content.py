@@ -39,7 +39,7 @@ def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentK
         "preprocessing": content_key(preprocessing_key(job)),
         "validation images": hash_files(file for sample in job.validation for file in sample.files),
         "labels": content_key([sample.labels for sample in job.validation], hash_files(_label_files(job))),
-        "metric": content_key(metric),
+        "metric": content_key(metric, hash_files(path for path in getattr(job.metric, "files", ()) if path.is_file())),
         "target": content_key(config.target.model_dump(mode="json")),
         "calibration images": hash_files(file for sample in job.calibration for file in sample.files),
         "quantization": content_key(quantization, hash_files(rules)),
@@ -60,11 +60,10 @@ def _stored_key(job: Job) -> str:
 
 
 def _label_files(job: Job) -> list[Path]:
-    """Return what the score depends on beside the settings: label files, and the code of a plug-in."""
+    """Return what the score depends on beside settings and images."""
     settings = getattr(job.config.metric, "metric_input", None)
     values = dict(settings).values() if isinstance(settings, MetricSpec) else ()  # a plug-in's is text or a mapping
     named = [value for value in values if isinstance(value, Path)]
-    named += getattr(job.metric, "files", ())
     found: list[Path] = []
     for path in named:
         found += sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]

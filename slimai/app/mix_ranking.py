@@ -35,7 +35,12 @@ class Ranking:
     candidate: Candidate
     reporter: Reporter
 
-    def order(self) -> tuple[list[str], Costs]:
+    def noise(self) -> dict[str, float]:
+        """Return the noise over signal of each layer alone, by node name: the part that needs images."""
+        graph, _ = self.quantizer.networks.get(self.quantizer.aids(self.candidate).rewrites)
+        return self._noise(graph)
+
+    def order(self, noise: Mapping[str, float]) -> tuple[list[str], Costs]:
         """Return the layers, the one that is most worth 16 bit first, and what sets of them cost."""
         from slimai.quantizer.layers import layer_steps
 
@@ -43,7 +48,6 @@ class Ranking:
         steps = [step for step in layer_steps(graph) if step.integer]
         narrow, wide = (self._plan(steps, bits) for bits in ((8, 8), (16, 16)))
         costs = [self._by_node(plan) for plan in (narrow, wide)]
-        noise = self._noise(graph)
         layers = [
             Raisable(
                 step.name,

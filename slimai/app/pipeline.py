@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,11 @@ from slimai.app.adjust import adjust_path, read_edits, read_network, report_line
 from slimai.app.analysis import Inspection
 from slimai.app.auto_mix import auto_mix
 from slimai.app.bias import correct_winner
-from slimai.app.content import ContentKeys, changed_parts, content_keys
+from slimai.app.content import changed_parts, content_keys
 from slimai.app.deliver import Delivery
 from slimai.app.float_pass import calibrate, float_warnings, reference, reference_note
 from slimai.app.prepare import Job, prepare
-from slimai.app.programs import Planned, Programs, default_memory_limit
+from slimai.app.programs import Planned, Programs, default_memory_limit, passed_limit, peak_bytes, worker_share
 from slimai.app.quantize import candidates, quantizer_for
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.cache import Cache
@@ -28,9 +29,9 @@ from slimai.metrics.scores import require_score
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Outcome
 from slimai.search.choice import Choice
-from slimai.search.contest import seconds_spent
 from slimai.search.events import Reporter, Silent
 from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState, search
+from slimai.search.stopwatch import Stopwatch
 from slimai.search.units import Executor, Inline
 
 if TYPE_CHECKING:
@@ -104,13 +105,16 @@ class _Run:
     def __init__(self, job: Job, reporter: Reporter, started: float) -> None:
         self.job = job
         self.reporter = reporter
-        self.started = started
         self.output = job.config.path.output_dir
         self.state_dir = self.output / STATE_DIR
         self.cache = Cache(job.config.path.tmp_dir or self.output / ".cache")
         self.threads = 1
         self.seconds: dict[str, float] = {}
         self.crew = self._crew()
+        self.keys = content_keys(job, {})
+        self.journal = self._journal()
+        limit = job.config.search.time_limit
+        self.watch = Stopwatch(self.journal, self.keys.plan, limit=limit, started=started)
         self.plain = quantizer_for(job, self._calibrate, self.threads)
         self.networks = self.plain.networks
         self.quantizer = self.plain
@@ -127,18 +131,19 @@ class _Run:
 
     def _stages(self) -> RunResult:
         stages = self.job.config.stages
-        self._timed(
+        self._counted(
             "calibration",
             lambda: self.networks.get(self.plain.aids(candidates(self.job.config)[0]).rewrites),
         )
         for line in (*reference_note(self.job), *self.job.mix.lines):
             self.reporter.line(line)
         self._read_edits()
+        self._tell_changes()
         self.delivery.network(self.job.graph)
         self.inspection.start()
         if "flt_inference" not in stages:
             return self._profiles_only()
-        validation = self._timed("float_inference", self._reference)
+        validation = self._counted("float_inference", self._reference)
         float_result = self._timed("float_metric", lambda: self._float_metric(validation))
         self.delivery.float_result = float_result
         auto = self.job.config.quantization.mix == "auto"
@@ -148,10 +153,17 @@ class _Run:
         if "use_quant_profile" not in stages:
             self.delivery.results(SearchState())
             return self._result(float_result, SearchState())
-        state = self._timed("search", lambda: self._search(validation))
+        state = self._counted("search", lambda: self._search(validation))
+        if state.cut_short == INTERRUPTED and state.best is None:
+            raise KeyboardInterrupt
         self._timed("gen_code", lambda: self.delivery.finish(state))
         self._adjust(validation, state)
+        self.watch.mark("gen_code")
         self._timed("report", lambda: self.inspection.finish(validation, state))
+        self.watch.mark("report")
+        passed = passed_limit(self.job.config.search.memory_limit, peak_bytes())
+        if passed:
+            self.reporter.warn(passed)
         validation.inputs.close()
         validation.reference.close()
         result = self._result(float_result, state)
@@ -163,6 +175,12 @@ class _Run:
         before = time.monotonic()
         value = step()
         self.seconds[name] = round(time.monotonic() - before, 3)
+        return value
+
+    def _counted(self, name: str, step: Callable[[], T]) -> T:
+        """Do a step whose time counts against `time_limit`; delivery and report come on top."""
+        value = self._timed(name, step)
+        self.watch.keep(name)
         return value
 
     def _reference(self) -> Validation:
@@ -191,20 +209,19 @@ class _Run:
 
     def _search(self, validation: Validation) -> SearchState:
         setup = self._setup(validation)
-        state = search(setup)
         limit = self.job.config.search.memory_limit or default_memory_limit()
-        if self.job.config.quantization.mix == "auto":
-            float_result = self.delivery.float_result
-            score = None if float_result is None else float_result.score
-            state = auto_mix(self.quantizer, setup, state, score, limit)
-        return correct_winner(self.quantizer, setup, state, self.delivery.choice(state).delivered, limit)
+        state = search(setup)
+        try:
+            if self.job.config.quantization.mix == "auto":
+                float_result = self.delivery.float_result
+                score = None if float_result is None else float_result.score
+                state = auto_mix(self.quantizer, setup, state, score, limit)
+            return correct_winner(self.quantizer, setup, state, self.delivery.choice(state).delivered, limit)
+        except KeyboardInterrupt:
+            return SearchState(state.outcomes, INTERRUPTED)
 
     def _setup(self, validation: Validation) -> SearchSetup:
         settings = self.job.config.search
-        keys = content_keys(self.job, self.quantizer.edits)
-        journal = self._journal(keys, resume=settings.resume)
-        spent = seconds_spent(journal, keys.score)
-        limit = settings.time_limit
         planned = Planned(self.quantizer)
         return SearchSetup(
             candidates=candidates(self.job.config),
@@ -212,24 +229,24 @@ class _Run:
             executor=self._executor(validation, planned),
             validation=validation,
             metric=self.job.metric,
-            score_key=keys.score,
-            plan_key=keys.plan,
-            journal=journal,
+            score_key=self.keys.score,
+            plan_key=self.keys.plan,
+            journal=self.journal,
             records_dir=self.state_dir / "records",
             reporter=self.reporter,
             network=self.job.config.network.name,
+            watch=self.watch,
             strategy=settings.strategy,
             tolerance=settings.tolerance,
             seed=settings.seed,
-            started=self.started,
-            deadline=None if limit is None else self.started + limit - spent,
             on_outcome=self.delivery.results,
         )
 
     def _executor(self, validation: Validation, planned: Planned) -> Executor:
         if self.crew is None:
             limit = self.job.config.search.memory_limit or default_memory_limit()
-            return Inline(Programs(planned.take, limit).runner, validation, self.job.metric)
+            programs = Programs(planned.take, limit, warn=self.reporter.warn)
+            return Inline(programs.runner, validation, self.job.metric, release=programs.clear)
         from slimai.app.sharing import CrewExecutor
 
         return CrewExecutor(self.crew, validation, self.quantizer.edits)
@@ -248,6 +265,8 @@ class _Run:
 
         settings = self.job.config.search
         limit = settings.memory_limit or default_memory_limit()
+        own = settings.executor == "processes"  # Ray's actors may have machines of their own
+        share = worker_share(limit, settings.workers, self.reporter.warn) if own else limit // settings.workers
         return WorkerSpec(
             config=self.job.config.model_dump_json(by_alias=True),
             output=self.output,
@@ -256,19 +275,23 @@ class _Run:
             spill=self.state_dir / "spill",
             calibration=self.job.calibration,
             validation=self.job.validation,
-            memory_limit=limit // settings.workers,
+            memory_limit=share,
         )
 
-    def _journal(self, keys: ContentKeys, *, resume: bool) -> Journal:
-        """Return the journal; say why earlier results do not count when something has changed."""
+    def _journal(self) -> Journal:
+        """Return the journal, without what earlier runs have left when they are not to be continued."""
         journal = Journal(self.state_dir / "journal.jsonl")
-        if not resume:
+        if not self.job.config.search.resume:
             journal.path.unlink(missing_ok=True)
-        changed = changed_parts(journal, keys)
+            shutil.rmtree(self.state_dir / "records", ignore_errors=True)
+        return journal
+
+    def _tell_changes(self) -> None:
+        """Say why earlier results do not count when something has changed, and note what this run depends on."""
+        changed = changed_parts(self.journal, self.keys)
         if changed:
             self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed")
-        journal.append({"parts": keys.parts})
-        return journal
+        self.journal.append({"parts": self.keys.parts})
 
     def _read_edits(self) -> None:
         """Take the limits that a person has edited, where the job has one candidate."""
@@ -279,6 +302,7 @@ class _Run:
         edits = read_edits(self.plain, single[0], path)
         if edits:
             self.quantizer = replace(self.plain, edits=edits)
+            self.keys = content_keys(self.job, edits)
             self.delivery = Delivery(self.job, self.quantizer, self.seconds)
             self.inspection = Inspection(self.job, self.delivery, self.quantizer, self.reporter)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import resource
+import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
 
 from slimai.app.quantize import QuantizedCandidate
 from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Runner
 
-SHARE = 0.8  # of the memory limit, from which programs are given back
+SHARE = 0.9  # of the memory limit, from which programs are given back: what a batch takes beside is not seen before
+MIB = 1 << 20
 
 
 def default_memory_limit() -> int:
@@ -24,6 +31,46 @@ def resident_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def passed_limit(memory_limit: int | None, peak: int) -> str:
+    """Return what to say of a limit that was given and passed, by the search or by what comes before and after it."""
+    if memory_limit is None or peak <= memory_limit:
+        return ""
+    return (
+        f"smart_search.memory_limit: this process has held up to {-(-peak // MIB)} MiB, more than "
+        f"{memory_limit // MIB} MiB: calibration and report need what they need; give at least that much"
+    )
+
+
+def return_freed() -> None:
+    """Give freed memory back to the system, where the C library keeps it for later (glibc does)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def worker_share(memory_limit: int, workers: int, warn: Callable[[str], None]) -> int:
+    """Return the bytes that each of some workers of this machine may hold beside this process.
+
+    A worker imports what this process has, opens the same network and reads the same statistics; `warn` is told when
+    that alone is more than its share.
+    """
+    held = resident_bytes()
+    share = max(1, (memory_limit - held) // workers)
+    if share < held:
+        warn(
+            f"smart_search.memory_limit: {memory_limit // MIB} MiB are too little for {workers} workers: this process "
+            f"holds {held // MIB} MiB and each worker will hold about as much; the search goes on, "
+            f"give at least {(workers + 1) * held // MIB} MiB or lower smart_search.workers"
+        )
+    return share
 
 
 class Planned:
@@ -48,23 +95,74 @@ class Planned:
 
 
 class Programs:
-    """Runs any candidate; keeps compiled ones for the next rung of a race."""
+    """Runs any candidate; keeps compiled ones for the next rung of a race.
 
-    def __init__(self, build: Callable[[Candidate], QuantizedCandidate], memory_limit: int, most: int = 64) -> None:
+    memory_limit: bytes of this process. warn: is told once when one candidate alone does not fit. resident: bytes that
+    are held now.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Candidate], QuantizedCandidate],
+        memory_limit: int,
+        *,
+        most: int = 64,
+        warn: Callable[[str], None] = lambda _: None,
+        resident: Callable[[], int] = resident_bytes,
+    ) -> None:
         self._build = build
-        self._limit = int(memory_limit * SHARE)
+        self._memory_limit = memory_limit
         self._most = most
+        self._warn, self._warned = warn, False
+        self._resident = resident
         self._kept: OrderedDict[Candidate, QuantizedCandidate] = OrderedDict()
+        self._largest = 0  # bytes by which compiling and first running a candidate has grown the process
 
     def runner(self, candidate: Candidate) -> Runner:
         """Return what runs `candidate`, compiled now or earlier."""
-        if candidate in self._kept:
-            self._kept.move_to_end(candidate)
-        else:
-            while self._kept and (len(self._kept) >= self._most or resident_bytes() > self._limit):
-                self._kept.popitem(last=False)
-            self._kept[candidate] = self._build(candidate)
-        return self._kept[candidate].runner()
+        item = self._kept.pop(candidate, None)
+        self._make_room(0 if item is not None else self._largest)
+        before = self._resident()
+        fresh = item is None
+        item = self._build(candidate) if item is None else item
+        self._kept[candidate] = item
+        run = item.runner()
+
+        def measured(feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+            outputs = run(feeds)
+            nonlocal fresh
+            if fresh:
+                fresh = False
+                held = self._resident()
+                self._largest = max(self._largest, held - before)
+                self._check(held)
+            return outputs
+
+        return measured
+
+    def _make_room(self, growth: int) -> None:
+        """Give programs back until `growth` more bytes fit, or none is left."""
+        while self._kept and (len(self._kept) >= self._most or self._too_much(growth)):
+            self._kept.popitem(last=False)
+            return_freed()
+
+    def _too_much(self, growth: int) -> bool:
+        return self._resident() + growth > SHARE * self._memory_limit
+
+    def _check(self, held: int) -> None:
+        """Say once that the limit is too small: nothing more can be given back."""
+        if held <= self._memory_limit or len(self._kept) > 1 or self._warned:
+            return
+        self._warned = True
+        self._warn(
+            f"smart_search.memory_limit: {self._memory_limit // MIB} MiB are too little for this network: the process "
+            f"holds {-(-held // MIB)} MiB with one candidate; the search goes on, give at least that"
+        )
+
+    def clear(self) -> None:
+        """Give all programs back."""
+        self._kept.clear()
+        return_freed()
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -119,7 +119,8 @@ class FloatNetworks:
 class Quantizer:
     """Builds the integer network of any candidate; `edits` are final limits by tensor.
 
-    store, pool: what the candidates share, integer weights and memory. Candidates run one at a time.
+    store, pool: what the candidates share, integer weights and memory of intermediate values. Candidates run one at a
+    time.
     """
 
     job: Job
@@ -259,13 +260,8 @@ class QuantizedCandidate:
 
             target = self._quantizer.job.config.target
             arithmetic = self._quantizer.arithmetic(self.plan)
-            self._program = compile_plan(
-                self.plan,
-                target,
-                arithmetic=arithmetic,
-                threads=self._quantizer.threads,
-                pool=self._quantizer.pool,
-            )
+            threads, pool = self._quantizer.threads, self._quantizer.pool
+            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=threads, pool=pool)
         return self._program
 
     def runner(self) -> Runner:

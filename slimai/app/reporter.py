@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +27,36 @@ class _BarStage:
         self._progress.update(self._task, note=text)
 
 
-class _PlainStage:
-    """Says how far the work is every PLAIN_INTERVAL_S seconds."""
+class PlainStage:
+    """Says every PLAIN_INTERVAL_S seconds how far the work is, and how long it will take at this pace."""
 
-    def __init__(self, title: str, total: int, say: Any) -> None:
-        self._title, self._total, self._say = title, total, say
-        self._done, self._note, self._last = 0, "", time.monotonic()
+    def __init__(
+        self, title: str, total: int, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._title, self._total, self._say, self._clock = title, total, say, clock
+        self._done, self._note = 0, ""
+        self._begun = self._last = clock()
 
     def advance(self, steps: int = 1) -> None:
+        """Count finished steps; say a line when it is time."""
+        now = self._clock()
         self._done += steps
-        if time.monotonic() - self._last >= PLAIN_INTERVAL_S:
-            self._last = time.monotonic()
-            self._say(f"{self._title}: {self._done}/{self._total} {self._note}".rstrip())
+        if now - self._last >= PLAIN_INTERVAL_S:
+            self._last = now
+            left = (self._total - self._done) * (now - self._begun) / max(self._done, 1)
+            told = f"{self._title}: {self._done}/{self._total}, {_duration(left)} left"
+            self._say(f"{told}; {self._note}" if self._note else told)
 
     def note(self, text: str) -> None:
+        """Keep what the next line ends with."""
         self._note = text
+
+
+def _duration(seconds: float) -> str:
+    """Return ``1:05`` or ``2:00:07``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 class ConsoleReporter:
@@ -59,7 +74,7 @@ class ConsoleReporter:
         """Yield a stage shown as a bar with time left, or as plain lines."""
         if self._quiet or not self._live:
             started = time.monotonic()
-            yield _PlainStage(title, total, self.line)
+            yield PlainStage(title, total, self.line)
             self.line(f"{title}: done in {time.monotonic() - started:.1f} s")
             return
         with _bar(self._console) as progress:

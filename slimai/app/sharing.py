@@ -145,7 +145,7 @@ class CrewExecutor:
         """Yield the results in the order of the units."""
         found: Measured
         for found in self._crew.run(UnitWork.sent(unit, self._validation, self._edits) for unit in units):
-            on_batch(len(found.records))
+            on_batch(len(found.records), found.records)
             yield found
 
     def close(self) -> None:

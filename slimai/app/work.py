@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -54,17 +54,21 @@ class Work(Protocol):
 
 
 class Opener:
-    """A worker that opens the job with its first work, so that what is wrong reaches the caller; one a process."""
+    """A worker that opens the job with its first work, so that what is wrong reaches the caller; one a process.
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    stopped: says when nobody waits for its work any more.
+    """
+
+    def __init__(self, spec: WorkerSpec, stopped: Callable[[], bool] = lambda: False) -> None:
         self._spec = spec
+        self._stopped = stopped
         self._worker: Worker | None = None
 
     def do(self, work: Work) -> Any:
         """Return the result of the work."""
         if self._worker is None:
             self._check_shared()
-            self._worker = Worker(self._spec)
+            self._worker = Worker(self._spec, self._stopped)
         return work.run(self._worker)
 
     def _check_shared(self) -> None:
@@ -82,7 +86,7 @@ class Opener:
 class Worker:
     """An opened job: measures units of the search, and takes parts of the float passes."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, spec: WorkerSpec, stopped: Callable[[], bool] = lambda: False) -> None:
         from slimai.app.float_pass import calibrate
         from slimai.app.prepare import reopen
         from slimai.app.quantize import quantizer_for
@@ -90,6 +94,7 @@ class Worker:
         from slimai.search.events import Silent
 
         self._spec = spec
+        self._stopped = stopped
         self.job = reopen(spec.config, spec.calibration, spec.validation)
         self.quantizer = quantizer_for(
             self.job, lambda graph, _: calibrate(self.job, graph, Cache(spec.cache), Silent(), threads=1), threads=1
@@ -107,7 +112,7 @@ class Worker:
             self._search = self._opened(item)
         programs, validation = self._search
         unit = item.received()
-        return measure(unit, programs.runner(unit.candidate), validation, self.job.metric)
+        return measure(unit, programs.runner, validation, self.job.metric, stopped=self._stopped)
 
     def _opened(self, item: UnitWork) -> tuple[Programs, Validation]:
         """Return what the search needs; names and edits are the same in all its units."""

@@ -9,7 +9,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import connection
+from multiprocessing.synchronize import Event
 from typing import Any, Protocol
 
 from slimai.app.work import Opener, Work, WorkerSpec
@@ -44,10 +46,9 @@ class Pool(Protocol):
 _opener: list[Opener] = []  # the job of this process, set by its initializer
 
 
-def _begin(spec: WorkerSpec) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+def _begin(spec: WorkerSpec, stop: Event) -> None:
     _end_with_parent()
-    _opener.append(Opener(spec))
+    _opener.append(Opener(spec, stop.is_set))
 
 
 def _end_with_parent() -> None:
@@ -74,7 +75,8 @@ class Processes:
     def __init__(self, spec: WorkerSpec, count: int) -> None:
         self._count = count
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(spec,))
+        self._stop = context.Event()
+        self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(spec, self._stop))
         self._opening: list[Future[Any]] = []
 
     def run(self, work: Iterable[Work]) -> Iterator[Any]:
@@ -83,14 +85,14 @@ class Processes:
         running: deque[Future[Any]] = deque()
         while True:
             while len(running) <= self._count and (item := next(source, None)) is not None:
-                running.append(self._pool.submit(_work, item))
+                running.append(self._submit(item))
             if not running:
                 return
             yield _result(running.popleft())
 
     def open(self, work: Work) -> None:
         """Start the processes, each with this work."""
-        self._opening = [self._pool.submit(_work, work) for _ in range(self._count)]
+        self._opening = [self._submit(work) for _ in range(self._count)]
 
     def ready(self) -> bool:
         """Return whether that is done; raise what went wrong there."""
@@ -104,9 +106,28 @@ class Processes:
         """Return True: it is this machine."""
         return True
 
+    def _submit(self, work: Work) -> Future[Any]:
+        with _uninterrupted():  # the process that may be started here inherits it
+            return self._pool.submit(_work, work)
+
     def close(self) -> None:
-        """Stop the processes; work that has not begun is forgotten."""
+        """Stop the processes after their batch; work that has not begun is forgotten."""
+        self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold an interruption from the keyboard back; the parent alone decides what it means.
+
+    The mask is that of the thread, and of processes that it starts meanwhile for as long as they live: a terminal
+    sends the signal to all of them, and one that is still importing could not ignore it yet.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def start_pool(spec: WorkerSpec, settings: SmartSearchSection) -> Pool:

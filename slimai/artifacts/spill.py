@@ -1,17 +1,65 @@
-"""Arrays of a whole image set, on disk: written once in order, read by slices, memory stays flat."""
+"""Arrays of a whole image set, on disk: written once in order, read by slices, memory stays flat.
+
+Files are read and written, not mapped: pages of a mapped file count as memory of the process, and a full disk would
+end it by a signal.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _File:
+    """An open ``.npy`` file of `[images, *shape]` whose values begin at `offset`."""
+
+    path: Path
+    handle: int
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def row(self) -> int:
+        """Bytes of an image."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def write(self, start: int, array: Array) -> None:
+        data = np.ascontiguousarray(array, self.dtype).data.cast("B") if array.size else memoryview(b"")
+        place = self.offset + start * self.row
+        while data:
+            written = os.pwrite(self.handle, data, place)
+            data, place = data[written:], place + written
+
+    def read(self, indices: Sequence[int]) -> Array:
+        """Return the images with these indices; neighbours on disk are read together."""
+        values = np.empty((len(indices), *self.shape), self.dtype)
+        data = values.data.cast("B") if values.size else memoryview(b"")
+        first = 0
+        while first < len(indices) and data:
+            last = first + 1
+            while last < len(indices) and indices[last] == indices[last - 1] + 1:
+                last += 1
+            self._fill(data[first * self.row : last * self.row], self.offset + indices[first] * self.row)
+            first = last
+        return values
+
+    def _fill(self, data: memoryview, place: int) -> None:
+        while data:
+            count = os.preadv(self.handle, [data], place)
+            if count == 0:
+                raise ValueError(f"{self.path}: the file is too short")
+            data, place = data[count:], place + count
 
 
 class Spill:
@@ -20,7 +68,7 @@ class Spill:
     def __init__(self, folder: Path, images: int) -> None:
         self.folder = folder
         self.images = images
-        self._files: dict[str, np.memmap[Any, Any]] = {}
+        self._files: dict[str, _File] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
@@ -28,7 +76,7 @@ class Spill:
         """Return what another process has filled, for reading; `names` in the order of their first `put`."""
         spill = cls(folder, images)
         for index, name in enumerate(names):
-            spill._files[name] = open_memmap(folder / f"{index}.npy", mode="r")
+            spill._files[name] = _opened(folder / f"{index}.npy")
         return spill
 
     @property
@@ -41,36 +89,52 @@ class Spill:
         for name, array in arrays.items():
             if name not in self._files:
                 path = self.folder / f"{len(self._files)}.npy"
-                shape = (self.images, *array.shape[1:])
-                self._files[name] = open_memmap(path, mode="w+", dtype=array.dtype, shape=shape)
-                _reserve(path)
-            self._files[name][start : start + array.shape[0]] = array
+                self._files[name] = _created(path, (self.images, *array.shape[1:]), array.dtype)
+            self._files[name].write(start, array)
 
     def get(self, start: int, stop: int, names: Sequence[str] | None = None) -> dict[str, Array]:
-        """Return copies of the images start (included) to stop (excluded), by name."""
-        return {name: np.array(self._files[name][start:stop]) for name in (names or self._files)}
+        """Return the images start (included) to stop (excluded), by name."""
+        return self.pick(range(start, min(stop, self.images)), names)
 
     def pick(self, indices: Sequence[int], names: Sequence[str] | None = None) -> dict[str, Array]:
-        """Return copies of the images with these indices, in this order, by name."""
-        chosen = list(indices)
-        return {name: np.array(self._files[name][chosen]) for name in (names or self._files)}
+        """Return the images with these indices, in this order, by name."""
+        return {name: self._files[name].read(indices) for name in (names or self._files)}
 
     def bytes(self) -> int:
-        """Return the size on disk."""
-        return sum(file.nbytes for file in self._files.values())
+        """Return the size of the values on disk."""
+        return sum(self.images * file.row for file in self._files.values())
 
     def close(self) -> None:
         """Delete the files."""
-        for index, file in enumerate(self._files.values()):
-            file.flush()
-            (self.folder / f"{index}.npy").unlink(missing_ok=True)
+        for file in self._files.values():
+            os.close(file.handle)
+            file.path.unlink(missing_ok=True)
         self._files.clear()
 
 
-def _reserve(path: Path) -> None:
-    """Take the file's room now: a page of a mapped file that finds the disk full ends the process by a signal."""
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+def _created(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _File:
+    """Return a new file whose room on the disk is taken: that it is full is known before the first batch."""
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        npy.write_array_header_1_0(file, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
+        offset = file.tell()
+    made = _File(path, os.open(path, os.O_RDWR | os.O_CLOEXEC), offset, shape[1:], dtype)
+    size = offset + shape[0] * made.row
+    try:
+        os.posix_fallocate(made.handle, 0, size)
+    except OSError as error:
+        os.close(made.handle)
+        path.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    return made
+
+
+def _opened(path: Path) -> _File:
+    with path.open("rb") as file:
+        npy.read_magic(file)
+        shape, _, dtype = npy.read_array_header_1_0(file)
+        offset = file.tell()
+    return _File(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), offset, shape[1:], dtype)
 
 
 def slices(count: int, batch: int, *, start: int = 0) -> Iterator[tuple[int, int]]:

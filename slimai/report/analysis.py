@@ -28,7 +28,7 @@ from slimai.simulator.program import IntegerStep, Program
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
-BATCH_BYTES = 1 << 27  # float values of all tensors that are held at once
+BATCH_BYTES = 1 << 25  # float values of all tensors that are held at once
 MOST_IMAGES = 16
 
 
@@ -77,7 +77,7 @@ class _Grid:
 
 
 def batch_for(graph: Graph) -> int:
-    """Return how many images the analysis takes at once: as many as keep all tensors in float near 128 MB."""
+    """Return how many images the analysis takes at once: as many as keep all tensors in float near 32 MB."""
     if not graph.batchable:
         return 1
     held = sum(4 * math.prod(graph.shape(name)) for name in graph.activations())

@@ -35,6 +35,28 @@ class Candidate:
         """Return the profile's name without suffix, ``<network>_<label>``."""
         return f"{network}_{self.label}"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the mapping that the journal and run.json hold for it."""
+        return {
+            "accuracy_level": self.level,
+            "range": None if self.percent is None else float(self.percent),
+            "calibration": self.method,
+            "variant": self.variant,
+            "raised": list(self.raised),
+        }
+
+
+def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
+    """Return the candidate that `Candidate.to_json` wrote."""
+    percent = data["range"]
+    return Candidate(
+        data["accuracy_level"],
+        None if percent is None else Decimal(str(percent)),
+        data["calibration"],
+        data["variant"],
+        tuple(data.get("raised", ())),
+    )
+
 
 def format_percent(percent: Decimal) -> str:
     """Return the shortest plain decimal: ``96`` for 96.0, ``99.99`` for 99.990."""
@@ -46,7 +68,8 @@ class Outcome:
     """What became of a candidate.
 
     value and score are None unless measured; `images` counts those that were scored; a `partial`
-    outcome was dropped by racing or by the time limit and never ranks against full ones.
+    outcome was dropped by racing or by the time limit and never ranks against full ones. A `failed` one could not be
+    planned, compiled or run on every image: `note` says why.
     """
 
     candidate: Candidate
@@ -62,14 +85,9 @@ class Outcome:
 
     def to_json(self, network: str) -> dict[str, Any]:
         """Return the mapping that run.json holds for a candidate."""
-        percent = self.candidate.percent
         return {
             "profile": f"{self.candidate.profile(network)}.yaml",
-            "accuracy_level": self.candidate.level,
-            "range": None if percent is None else float(percent),
-            "calibration": self.candidate.method,
-            "variant": self.candidate.variant,
-            "raised": list(self.candidate.raised),
+            **self.candidate.to_json(),
             "value": self.value,
             "score": self.score,
             "latency_ms": self.latency_ms,
@@ -84,16 +102,9 @@ class Outcome:
 
 def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
     """Return the outcome that `Outcome.to_json` wrote."""
-    percent = data["range"]
     low_high = data["interval"]
     return Outcome(
-        candidate=Candidate(
-            data["accuracy_level"],
-            None if percent is None else Decimal(str(percent)),
-            data["calibration"],
-            data["variant"],
-            tuple(data.get("raised", ())),
-        ),
+        candidate=candidate_from_json(data),
         status=data["status"],
         value=data["value"],
         score=data["score"],

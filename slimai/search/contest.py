@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from slimai.artifacts.journal import Journal
-from slimai.metrics.base import Metric, Record
-from slimai.search.candidate import Candidate, Outcome, best, outcome_from_json
+from slimai.errors import SlimaiError
+from slimai.metrics.base import Metric, Record, Result
+from slimai.search.candidate import Candidate, Outcome, best, candidate_from_json, outcome_from_json
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter, Stage
+from slimai.search.headline import Headline
 from slimai.search.race import interval
 from slimai.search.records import load_records, save_records
-from slimai.search.units import Executor, Unit
+from slimai.search.stopwatch import Stopwatch
+from slimai.search.units import Executor, Measured, Unit
 
 
 class Prepared(Protocol):
@@ -38,8 +41,9 @@ class SearchSetup:
 
     score_key: hash of everything besides the integer parameters that decides a score (images, metric,
     arithmetic, version). plan_key: hash of everything besides the candidate that decides its integers. A journal
-    entry counts only under the same keys. started, deadline: monotonic seconds. on_outcome is called after every
-    finished candidate with the state so far.
+    entry counts only under the same keys. watch: the time that is counted and limited. on_outcome is called after
+    every finished candidate with the state so far, once there is a best one. failures: what has failed in this
+    invocation, which is not tried again.
     """
 
     candidates: tuple[Candidate, ...]
@@ -53,12 +57,12 @@ class SearchSetup:
     records_dir: Path
     reporter: Reporter
     network: str
+    watch: Stopwatch
     strategy: Literal["exhaustive", "racing"] = "exhaustive"
     tolerance: float = 0.005
     seed: int = 0
-    started: float = field(default_factory=time.monotonic)
-    deadline: float | None = None
     on_outcome: Callable[[SearchState], None] = lambda _: None
+    failures: dict[Candidate, SlimaiError] = field(default_factory=dict)
 
 
 @dataclass
@@ -100,8 +104,11 @@ class Contest:
         self.stage = stage
         self.state = SearchState()
         self.entrants: dict[str, Entrant] = {}
+        self._running: deque[Entrant] = deque()
+        self._ran = [0.0, 0]  # seconds and images of this invocation
+        self._headline = Headline(stage, setup.metric, setup.network, setup.watch.clock)
         self._by_key, self._by_candidate = _journaled(setup)
-        self._marked = setup.started
+        self._planned = _planned(setup)
 
     def settled(self, candidate: Candidate) -> bool:
         """Take over the candidate's outcome from the journal, without quantizing it; False when it has none."""
@@ -111,21 +118,44 @@ class Contest:
         self._join(outcome.key, candidate, outcome.latency_ms, outcome)
         return True
 
+    def planned(self, candidate: Candidate) -> bool:
+        """Return whether the candidate can be entered without quantizing it."""
+        return candidate in self._planned or candidate in self.setup.failures
+
     def enter(self, candidate: Candidate) -> Entrant:
         """Quantize the candidate and return its entrant: a new one, or the one with the same integers.
 
         A race does not take outcomes from the journal but replays its records, which it keeps for that: who is
-        dropped depends on all who run.
+        dropped depends on all who run. A candidate that cannot be quantized gets an entrant of its own, `failed`.
         """
-        prepared = self.setup.prepare(candidate)
-        known = None if self.setup.strategy == "racing" else self._by_key.get(prepared.key)
-        entrant = self._join(prepared.key, candidate, prepared.latency_ms, known)
+        try:
+            key, latency = self._plan(candidate)
+        except SlimaiError as error:
+            entrant = self._join(f"failed {candidate!r}", candidate, None, None)
+            self._fail(entrant, error)
+            return entrant
+        known = None if self.setup.strategy == "racing" else self._by_key.get(key)
+        entrant = self._join(key, candidate, latency, known)
         if not entrant.records and entrant.outcome is None:
             entrant.records = load_records(self._records_path(entrant))
             self.stage.advance(len(entrant.records))
         elif entrant.outcome is not None and entrant.outcome.status == "full":
-            self._journal(replace(entrant.outcome, candidate=candidate, latency_ms=prepared.latency_ms))
+            self._journal(replace(entrant.outcome, candidate=candidate, latency_ms=latency))
         return entrant
+
+    def _plan(self, candidate: Candidate) -> tuple[str, float | None]:
+        """Return key and estimated time of a candidate: planned now, or as journaled by an earlier invocation."""
+        failure = self.setup.failures.get(candidate)
+        if failure is not None:
+            raise failure
+        if candidate not in self._planned:
+            self._headline.begin(candidate)
+            prepared = self.setup.prepare(candidate)
+            self._planned[candidate] = found = (prepared.key, prepared.latency_ms)
+            entry = {"plan_key": self.setup.plan_key, "planned": candidate.to_json()}
+            self.setup.journal.append({**entry, "key": found[0], "latency_ms": found[1]})
+            self.setup.watch.tick()
+        return self._planned[candidate]
 
     def _join(self, key: str, candidate: Candidate, latency: float | None, known: Outcome | None) -> Entrant:
         entrant = self.entrants.get(key)
@@ -135,27 +165,115 @@ class Contest:
         entrant.latencies.append(latency)
         return entrant
 
-    def unit(self, entrant: Entrant, order: Sequence[int], *, limited: bool = True) -> Unit:
-        """Return the work that extends the entrant's records to the images `order`."""
-        deadline = self.setup.deadline if limited else None
-        seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
+    def unit(self, entrant: Entrant, order: Sequence[int], seconds: float | None) -> Unit:
+        """Return the work that extends the entrant's records to the images `order`; units are taken in as given out."""
+        self._running.append(entrant)
+        if len(self._running) == 1:
+            self._headline.begin(entrant.candidates[0])
         return Unit(entrant.candidates[0], tuple(order[len(entrant.records) :]), seconds)
 
+    def on_batch(self, images: int, records: Sequence[Record]) -> None:
+        """Count images of the unit that was given out first; `records`: all of the unit so far."""
+        self.stage.advance(images)
+        self.setup.watch.tick()
+        if self._running:
+            entrant = self._running[0]
+            self._headline.scored(entrant.candidates[0], entrant.records, records)
+
+    def take_in(self, measured: Measured) -> tuple[Entrant, bool]:
+        """Add what was measured of the unit that was given out first; return its entrant and whether it is whole.
+
+        An entrant whose unit failed is settled as `failed`.
+        """
+        entrant = self._running.popleft()
+        if measured.error is not None:
+            self._fail(entrant, measured.error)
+        else:
+            entrant.records.extend(measured.records)
+            self._ran[0] += measured.seconds
+            self._ran[1] += len(measured.records)
+        return entrant, measured.complete
+
     def late(self) -> bool:
-        """Return whether the deadline has passed."""
-        return self.setup.deadline is not None and time.monotonic() >= self.setup.deadline
+        """Return whether the time limit is reached."""
+        return self.setup.watch.late()
+
+    def spare(self, images: int) -> float | None:
+        """Return the seconds that the limit leaves beside those to complete one candidate of `images` images."""
+        left = self.setup.watch.left()
+        if left is None or self.has_full():
+            return left
+        seen = max((len(item.records) for item in self.unfinished()), default=0)
+        seconds, ran = self._ran
+        return max(0.0, left - (images - seen) * seconds / max(ran, 1))
+
+    def begun(self) -> bool:
+        """Return whether there is an entrant that has not failed."""
+        return any(item.outcome is None or item.outcome.status != "failed" for item in self.entrants.values())
+
+    def unfinished(self) -> list[Entrant]:
+        """Return the entrants that are neither scored on all images nor failed."""
+        return [item for item in self.entrants.values() if item.outcome is None or item.outcome.status == "partial"]
+
+    def has_full(self) -> bool:
+        """Return whether an entrant is scored on all images."""
+        return any(item.outcome is not None and item.outcome.status == "full" for item in self.entrants.values())
+
+    def complete_one(self, entrants: Sequence[Entrant], order: Sequence[int]) -> bool:
+        """Score the best entrant so far on the images `order` whatever the time, the next best if it fails.
+
+        Return False when all fail.
+        """
+        waiting = sorted(entrants, key=lambda item: self._promise(item, len(order)), reverse=True)
+        for entrant in waiting:
+            if entrant.outcome is not None and entrant.outcome.status == "failed":
+                continue
+            entrant.records = entrant.records or load_records(self._records_path(entrant))
+            complete = len(entrant.records) == len(order)
+            if not complete:
+                units = [self.unit(entrant, order, None)]
+                for measured in self.setup.executor.stream(units, self.on_batch):
+                    _, complete = self.take_in(measured)
+            if complete:
+                self.keep_records(entrant)
+                self.settle(entrant, "full")
+                if self.has_full():
+                    return True
+        return False
+
+    def _promise(self, entrant: Entrant, images: int) -> tuple[bool, float]:
+        """Return a key of how near to a good full score an entrant is; one that is whole stays the first choice."""
+        found = (
+            self.combined(entrant, entrant.records) if entrant.outcome is None and entrant.records else entrant.outcome
+        )
+        score = None if found is None else found.score
+        return len(entrant.records) == images, -1.0 if score is None else score
 
     def keep_records(self, entrant: Entrant) -> None:
         """Store the records of an entrant that is not finished."""
         save_records(self._records_path(entrant), entrant.records)
 
+    def _fail(self, entrant: Entrant, error: SlimaiError) -> None:
+        """Settle an entrant that cannot be planned, compiled or run: it is listed, and the search goes on."""
+        setup, first = self.setup, entrant.candidates[0]
+        if first not in setup.failures:
+            setup.reporter.warn(f"{first.profile(setup.network)} level {first.level} failed: {error}")
+        setup.failures.update(dict.fromkeys(entrant.candidates, error))
+        key = "" if entrant.key.startswith("failed") else entrant.key
+        entrant.outcome = Outcome(first, "failed", latency_ms=entrant.latencies[0], key=key, note=str(error))
+
     def settle(
         self, entrant: Entrant, status: Literal["full", "partial"], note: str = "", *, images: int | None = None
     ) -> None:
-        """Turn the entrant's records (the first `images`) into its outcome; a full one is journaled first."""
+        """Turn the entrant's records (the first `images`) into its outcome; a full one is journaled first.
+
+        An entrant whose records the metric refuses is `failed`.
+        """
         setup = self.setup
         records = entrant.records[:images]
-        result = setup.metric.combine(records)
+        result = self.combined(entrant, records)
+        if result is None:
+            return
         full = status == "full"
         entrant.outcome = Outcome(
             candidate=entrant.candidates[0],
@@ -174,29 +292,30 @@ class Contest:
                 self._journal(outcome)
             if setup.strategy == "exhaustive":
                 self._records_path(entrant).unlink(missing_ok=True)
+        entrant.records = []  # memory: those of a race are on disk, and needed again only if all finalists fail
+
+    def combined(self, entrant: Entrant, records: Sequence[Record]) -> Result | None:
+        """Return what the metric says of records of the entrant; None when it refuses, and the entrant has failed."""
+        try:
+            return self.setup.metric.combine(records)
+        except SlimaiError as error:
+            self._fail(entrant, error)
+            return None
 
     def publish(self) -> None:
-        """Refresh the state from the entrants, in candidate order, and tell the listener."""
+        """Refresh the state from the entrants, in candidate order, and tell the listener once there is a best."""
         found = {item.candidate: item for entrant in self.entrants.values() for item in entrant.outcomes()}
         self.state.outcomes = [found[item] for item in self.setup.candidates if item in found]
-        leader = self.state.best
-        if leader is not None and leader.score is not None:
-            name = leader.candidate.profile(self.setup.network)
-            self.stage.note(f"best {name} L{leader.candidate.level} {leader.score:.4f}")
-        self.setup.on_outcome(self.state)
+        self._headline.best(self.state.best)
+        if self.state.best is not None:
+            self.setup.on_outcome(self.state)
+        self.setup.watch.tick()
 
     def _journal(self, outcome: Outcome) -> None:
         if outcome.candidate in self._by_candidate:
             return
-        now = time.monotonic()
-        entry = {
-            "score_key": self.setup.score_key,
-            "plan_key": self.setup.plan_key,
-            "seconds": round(now - self._marked, 3),
-            "outcome": outcome.to_json(self.setup.network),
-        }
-        self._marked = now
-        self.setup.journal.append(entry)
+        keys = {"score_key": self.setup.score_key, "plan_key": self.setup.plan_key}
+        self.setup.journal.append({**keys, "outcome": outcome.to_json(self.setup.network)})
 
     def _records_path(self, entrant: Entrant) -> Path:
         setup = self.setup  # the order of the images depends on strategy and seed
@@ -218,7 +337,10 @@ def _journaled(setup: SearchSetup) -> tuple[dict[str, Outcome], dict[Candidate, 
     return by_key, by_candidate
 
 
-def seconds_spent(journal: Journal, score_key: str) -> float:
-    """Return the seconds that earlier invocations of the same search took, as far as they were journaled."""
-    entries: list[dict[str, Any]] = list(journal.entries())
-    return sum(float(entry.get("seconds", 0.0)) for entry in entries if entry.get("score_key") == score_key)
+def _planned(setup: SearchSetup) -> dict[Candidate, tuple[str, float | None]]:
+    """Return key and estimated time of the candidates that earlier invocations have quantized."""
+    return {
+        candidate_from_json(entry["planned"]): (entry["key"], entry["latency_ms"])
+        for entry in setup.journal.entries()
+        if entry.get("plan_key") == setup.plan_key and isinstance(entry.get("planned"), Mapping)
+    }

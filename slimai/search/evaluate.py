@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,7 +47,7 @@ class Evaluation:
     complete: bool
 
 
-OnBatch = Callable[[int], None]
+OnBatch = Callable[[int, Sequence[Record]], None]
 
 
 def evaluate(
@@ -57,22 +56,22 @@ def evaluate(
     metric: Metric,
     indices: Sequence[int],
     *,
-    deadline: float | None = None,
+    late: Callable[[], bool] = lambda: False,
     on_batch: OnBatch | None = None,
 ) -> Evaluation:
     """Return the records of the images `indices`, in that order.
 
-    Stops after the batch in which the monotonic clock passes `deadline`. `on_batch` is told the number of
-    images of each batch. Raises InputError when an output is not finite.
+    No batch begins once `late` says so. `on_batch` is told the number of images of each batch, and all records so
+    far. Raises InputError when an output is not finite.
     """
     records: list[Record] = []
     for batch in batches(indices, validation.batch):
+        if late():
+            return Evaluation(tuple(records), complete=False)
         outputs = runner(validation.inputs.pick(batch))
         records.extend(measure_batch(metric, validation, batch, outputs))
         if on_batch is not None:
-            on_batch(len(batch))
-        if deadline is not None and time.monotonic() >= deadline and len(records) < len(indices):
-            return Evaluation(tuple(records), complete=False)
+            on_batch(len(batch), records)
     return Evaluation(tuple(records), complete=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,47 +20,62 @@ def racing(contest: Contest) -> SearchState:
     setup = contest.setup
     images = len(setup.validation.samples)
     order = image_order(images, setup.seed)
-    for candidate in setup.candidates:
-        contest.enter(candidate)
-    alive = list(contest.entrants.values())
-    for seen in rungs(images):
-        if not _run_rung(contest, alive, order[:seen]):
-            _finish_late(contest, alive, order)
-            return contest.state
+    alive, in_time = _entered(contest)
+    for seen in rungs(images) if in_time else ():
+        in_time = _run_rung(contest, alive, order[:seen])
+        alive = _unsettled(alive)
+        if not in_time:
+            break
         if seen < images:
             alive = _dropped(contest, alive, seen, images)
-    for entrant in alive:
+    if not in_time:
+        _finish_late(contest, alive, order)
+    for entrant in alive if in_time else ():
         contest.settle(entrant, "full")
+    _complete_any(contest, order)
     contest.publish()
     return contest.state
 
 
+def _entered(contest: Contest) -> tuple[list[Entrant], bool]:
+    """Return the entrants of all candidates, and whether the time limit left the time to quantize them all."""
+    for candidate in contest.setup.candidates:
+        if contest.late() and contest.begun() and not contest.planned(candidate):
+            return _unsettled(contest.entrants.values()), False
+        contest.enter(candidate)
+    return _unsettled(contest.entrants.values()), True
+
+
+def _unsettled(entrants: Iterable[Entrant]) -> list[Entrant]:
+    return [entrant for entrant in entrants if entrant.outcome is None]
+
+
 def _run_rung(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) -> bool:
-    """Bring every entrant to the images `order`; False when the deadline came first."""
+    """Bring every entrant that does not fail to the images `order`; False when the time limit came first."""
     short = [entrant for entrant in alive if len(entrant.records) < len(order)]
-    finished = 0
 
     def units() -> Iterator[Unit]:
         for entrant in short:
-            if contest.late():
+            spare = contest.spare(len(contest.setup.validation.samples))
+            if spare is not None and not spare:
                 return
-            yield contest.unit(entrant, order)
+            yield contest.unit(entrant, order, spare)
 
-    results = contest.setup.executor.stream(units(), contest.stage.advance)
-    for entrant, measured in zip(short, results, strict=False):
-        entrant.records.extend(measured.records)
-        contest.keep_records(entrant)
-        finished += measured.complete
-    return finished == len(short)
+    for measured in contest.setup.executor.stream(units(), contest.on_batch):
+        entrant, _ = contest.take_in(measured)
+        if measured.records:
+            contest.keep_records(entrant)
+    return all(len(entrant.records) >= len(order) for entrant in _unsettled(short))
 
 
 def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> list[Entrant]:
     """Return those that stay; the others are settled as partial and tell why."""
     setup = contest.setup
+    found = [(entrant, contest.combined(entrant, entrant.records[:seen])) for entrant in alive]
+    alive, results = [entrant for entrant, _ in found if entrant.outcome is None], [item for _, item in found if item]
     if not alive:
         return alive
     rows = [entrant.records[:seen] for entrant in alive]
-    results = [setup.metric.combine(records) for records in rows]
     scores = [float("-inf") if result.score is None else result.score for result in results]
     leader = int(np.argmax(scores))
     values = [per_image(setup.metric, records) for records in rows]
@@ -77,27 +92,24 @@ def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> 
     return [entrant for entrant, out in zip(alive, verdicts, strict=True) if not out]
 
 
+def _complete_any(contest: Contest, order: Sequence[int]) -> None:
+    """Where all finalists failed: complete one that was dropped, or one that was never begun."""
+    if contest.has_full() or contest.complete_one(contest.unfinished(), order):
+        return
+    entered = {candidate for entrant in contest.entrants.values() for candidate in entrant.candidates}
+    for candidate in contest.setup.candidates:
+        if candidate not in entered and contest.complete_one([contest.enter(candidate)], order):
+            return
+
+
 def _finish_late(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) -> None:
-    """After the deadline: complete the leader when nothing is complete yet, mark the rest as partial."""
-    if not any(entrant.outcome and entrant.outcome.status == "full" for entrant in contest.entrants.values()):
-        leader = _leader(contest, alive)
-        for measured in contest.setup.executor.stream(
-            [contest.unit(leader, order, limited=False)], contest.stage.advance
-        ):
-            leader.records.extend(measured.records)
-        contest.settle(leader, "full")
+    """After the time limit: those that saw all images are full, at least one is completed, the rest is partial."""
+    for entrant in alive:
+        if len(entrant.records) == len(order):
+            contest.settle(entrant, "full")
+    if not contest.has_full():
+        contest.complete_one(alive, order)
     for entrant in alive:
         if entrant.outcome is None and entrant.records:
             contest.settle(entrant, "partial", "time limit")
     contest.state.cut_short = "time limit during the race"
-    contest.publish()
-
-
-def _leader(contest: Contest, alive: Sequence[Entrant]) -> Entrant:
-    """Return the entrant with the best score on the images it saw; the first one when none saw any."""
-
-    def score(entrant: Entrant) -> float:
-        found = contest.setup.metric.combine(entrant.records).score if entrant.records else None
-        return -1.0 if found is None else found
-
-    return max(alive, key=score)

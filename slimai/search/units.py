@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from slimai.errors import SlimaiError
 from slimai.metrics.base import Metric, Record
 from slimai.search.candidate import Candidate
 from slimai.search.evaluate import OnBatch, Runner, Validation, evaluate
@@ -23,10 +24,15 @@ class Unit:
 
 @dataclass(frozen=True)
 class Measured:
-    """The records of a unit, in the order of its images, and whether all of them were run."""
+    """The records of a unit, in the order of its images, and whether all of them were run.
+
+    error: why the candidate cannot be compiled or run, or None; there are no records then. seconds: what it took.
+    """
 
     records: tuple[Record, ...]
     complete: bool
+    error: SlimaiError | None = None
+    seconds: float = 0.0
 
 
 class Executor(Protocol):
@@ -42,26 +48,56 @@ class Executor(Protocol):
 
 
 class Inline:
-    """Runs units one after another in this process."""
+    """Runs units one after another in this process. clock: of the search's stopwatch. release: called at the end."""
 
-    def __init__(self, runner: Callable[[Candidate], Runner], validation: Validation, metric: Metric) -> None:
+    def __init__(
+        self,
+        runner: Callable[[Candidate], Runner],
+        validation: Validation,
+        metric: Metric,
+        clock: Callable[[], float] = time.monotonic,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
         self._runner = runner
+        self._release = release
         self._validation = validation
         self._metric = metric
+        self._clock = clock
 
     def stream(self, units: Iterable[Unit], on_batch: OnBatch) -> Iterator[Measured]:
         """Yield the result of each unit."""
         for unit in units:
-            yield measure(unit, self._runner(unit.candidate), self._validation, self._metric, on_batch)
+            yield measure(unit, self._runner, self._validation, self._metric, on_batch, clock=self._clock)
 
     def close(self) -> None:
-        """Nothing runs between two units."""
+        """Give compiled candidates back; nothing runs between two units."""
+        self._release()
 
 
 def measure(
-    unit: Unit, runner: Runner, validation: Validation, metric: Metric, on_batch: OnBatch | None = None
+    unit: Unit,
+    runner: Callable[[Candidate], Runner],
+    validation: Validation,
+    metric: Metric,
+    on_batch: OnBatch | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Measured:
-    """Return the records of one unit."""
-    deadline = None if unit.seconds is None else time.monotonic() + unit.seconds
-    found = evaluate(runner, validation, metric, unit.indices, deadline=deadline, on_batch=on_batch)
-    return Measured(found.records, found.complete)
+    """Return the records of one unit; planning and compiling the candidate counts against its seconds.
+
+    stopped: asked before every batch, so that a unit that nobody waits for ends soon.
+    """
+    begin = clock()
+    end = None if unit.seconds is None else begin + unit.seconds
+
+    def late() -> bool:
+        return stopped() or (end is not None and clock() >= end)
+
+    if late():
+        return Measured((), complete=not unit.indices)
+    try:
+        found = evaluate(runner(unit.candidate), validation, metric, unit.indices, late=late, on_batch=on_batch)
+    except SlimaiError as error:
+        return Measured((), complete=False, error=error)
+    return Measured(found.records, found.complete, seconds=clock() - begin)

@@ -113,6 +113,19 @@ def test_a_run_that_was_cut_anywhere_continues_to_the_same_bytes(found, run_mix)
     assert [name for name, data in before.items() if after[name] != data] == []
 
 
+def test_a_finished_search_is_not_cut_short_by_a_limit_that_is_used_up(found, run_mix):
+    goal, _, output, _ = found
+    before = result_files(output)
+    words = ("quantization.mix=auto", f"quantization.mix_goal.score={goal}", "+smart_search.time_limit=0.001")
+    told, _, run = run_mix(*words, output=output)
+    assert run["cut_short"] is False
+    assert "sense layers" not in told
+    kept = {name: data for name, data in result_files(output).items() if name != "run.json"}
+    assert {name: before[name] for name in kept if name != "report.html"} == {
+        name: data for name, data in kept.items() if name != "report.html"
+    }
+
+
 def test_a_latency_goal_is_kept_with_one_evaluation(whole, run_mix):
     base, wide = whole[2]["candidates"]
     limit = round((base["latency_ms"] + wide["latency_ms"]) / 2, 4)

@@ -77,3 +77,52 @@ def test_a_mistake_in_the_plugin_names_its_line(folder, slimai):
     wrong = slimai(*JOB, "metric.metric_input='scale=much'", "path.output_dir=other", cwd=folder)
     assert wrong.returncode == 1
     assert f"{file}:9: mean_top.init_params failed: ValueError: could not convert" in wrong.stderr
+
+
+REFUSING = """\
+from file_utils import blob_file_reader
+from metric import metric_register, custom_metric_base
+
+@metric_register
+class proud(custom_metric_base):
+    def init_params(self, params):
+        self.least = float(params.partition("=")[2])
+    def load_and_analysis(self, blobsfile, imglist):
+        scores = [blob_file_reader(blobs[0]) for blobs in self._prep_filelist(blobsfile, imglist)]
+        return self.accumulate_results(scores)
+    def accumulate_results(self, scores):
+        spread = sum(float(score.max() - score.min()) for score in scores) / len(scores)
+        assert spread > self.least, "the logits are too flat"
+        return min(1.0, spread / 100)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("smart_search.strategy=racing",), ("smart_search.workers=2",)])
+def test_a_candidate_that_the_plugin_refuses_is_listed_as_failed(tmp_path, slimai, more):
+    plugins = tmp_path / "slimai_custom_metric" / "metric_plugin"
+    plugins.mkdir(parents=True)
+    (plugins / "proud.py").write_text(REFUSING)
+    words = [*JOB[:1], "metric.metric_cls=proud", *JOB[2:], "path.output_dir=out", "quantization.range='20:100:80'"]
+    done = slimai(*words, "metric.metric_input='least=0'", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    flat, wide = (item["score"] for item in json.loads((tmp_path / "out" / "run.json").read_text())["candidates"])
+    assert flat < wide
+    words = [*words, f"metric.metric_input='least={50 * (flat + wide)}'", *more]
+    done = slimai(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    failed, best = run["candidates"]
+    assert (failed["status"], failed["score"]) == ("failed", None)
+    assert "proud.py:13" in failed["note"]
+    assert "the logits are too flat" in failed["note"]
+    assert run["best"] == best
+    assert run["cut_short"] is False
+    assert "warning: mobilenet_digits_20 level 1 failed: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines() if "_20 " in line] == ["failed"]
+    assert "failed" in (tmp_path / "out" / "FixedPoint_Results.txt").read_text().splitlines()[1].split("\t")
+    assert "the logits are too flat" in (tmp_path / "out" / "report.html").read_text()
+    all_bad = slimai(*words[: -1 - len(more)], f"metric.metric_input='least={100 * wide}'", *more, cwd=tmp_path)
+    assert all_bad.returncode == 1
+    assert "the logits are too flat" in all_bad.stderr

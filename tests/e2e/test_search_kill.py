@@ -1,4 +1,8 @@
-"""A search that is killed anywhere and started again ends with the files of one that was left alone."""
+"""A search that is killed anywhere and started again ends with the files of one that was left alone.
+
+A point: a fresh folder, kills until one has hit the phase it was aimed at (every other point is killed once more,
+anywhere), then one run to the end whose files are compared. SLIMAI_KILL_POINTS=200 is the nightly mode.
+"""
 
 from __future__ import annotations
 
@@ -9,114 +13,100 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-MOST_POINTS = 200
-IMAGES, CANDIDATES = 96, 8
-WORDS = (
-    "+model=mobilenet_digits",
-    f"dataset.validation_count={IMAGES}",
-    "quantization.accuracy_level=[0,3]",
-    "quantization.range=70:100:10",
-)
+from tests.e2e.killing import PHASES, Place
+
+pytestmark = pytest.mark.slow
+POINTS = max(10, int(os.environ.get("SLIMAI_KILL_POINTS", "50")))
+CANDIDATES = 8
+TRIES = 8
+MODEL = ("+model=mobilenet_digits", "metric.metric_cls=cosine", "dataset.calibration_count=16", "smart_search.seed=0")
+SEARCH = (*MODEL, "dataset.validation_count=48", "quantization.accuracy_level=[0,3]", "quantization.range=70:100:10")
+ONE = (*MODEL, "dataset.validation_count=24", "quantization.accuracy_level=1", "quantization.range=100")
+# the two strategies take the points; the others are killed once in each phase that they change
 STRATEGIES = ("exhaustive", "racing")
-# what may differ between equal runs (SPEC 11.5), and the state that is not a result
-OTHER = {"timings.json", "slimai.log", ".slimai.lock"}
+KINDS = {
+    "exhaustive": (*SEARCH, "smart_search.strategy=exhaustive"),
+    "racing": (*SEARCH, "smart_search.strategy=racing"),
+    "workers": (*SEARCH, "smart_search.strategy=racing", "smart_search.workers=2"),
+    "mix_auto": (*ONE, "quantization.mix=auto", "quantization.mix_goal.score=1", "quantization.bias_correction=false"),
+    "empirical": (*ONE, "quantization.bias_correction=empirical"),
+    "adjust": (*ONE, "metric.adjust=true"),
+}
+CHUNKS = -(-POINTS // len(STRATEGIES) // len(PHASES))
+FILES = {"run.json", "BestProfile.txt", "mobilenet_digits_quant.onnx", "mobilenet_digits_quant.npz", "report.html"}
 
 
-def points() -> int:
-    """Return how many kills are tried a strategy: SLIMAI_KILL_POINTS in all, at most 200."""
-    return max(1, min(MOST_POINTS, int(os.environ.get("SLIMAI_KILL_POINTS", "8"))) // len(STRATEGIES))
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache_dir):
+    """Return a function from a kind of search to (its files, seconds of each phase of a run with warm caches)."""
+
+    @cache
+    def run(kind):
+        for name in ("first", "whole"):
+            place = Place(tmp_path_factory.mktemp(kind) / name, cache_dir, KINDS[kind])
+            place.finish()
+        found = place.files()
+        assert set(found) >= FILES
+        seconds = json.loads((place.output / "timings.json").read_text())["seconds"]
+        return found, {"calibration": 0.5, **{name: max(0.02, seconds[name]) for name in PHASES[1:]}}
+
+    return run
 
 
-def files(output: Path) -> dict[str, bytes]:
-    """Return the result files by their path in the output folder."""
-    found = (path for path in output.rglob("*") if path.is_file())
-    names = {path.relative_to(output).as_posix(): path for path in found}
-    return {name: path.read_bytes() for name, path in names.items() if name not in OTHER and ".slimai/" not in name}
+def try_points(kind, phases, rng, expected, seconds, folder: Path, cache_dir: Path) -> None:
+    """Kill a run in each of the phases, in a folder of its own, and compare what the next run ends with."""
+    for number, phase in enumerate(phases):
+        # calibration is done once a cache: only a fresh one can be killed in it
+        cache = folder / f"cache{number}" if phase == "calibration" else cache_dir
+        place = Place(folder / f"{phase}{number}", cache, KINDS[kind])
+        hits = [place.kill_in(phase, rng.random(), seconds)]
+        while hits[-1] != phase and len(hits) < TRIES:
+            # what an earlier kill has left finished makes the phase shorter: nearer to its beginning each time
+            hits.append(place.kill_in(phase, rng.random() * 0.5 ** len(hits), seconds))
+        assert hits[-1] == phase, f"{TRIES} kills have missed {phase}: {hits}"
+        if number % 2:
+            place.kill_in(rng.choice(PHASES), rng.random(), seconds)
+        place.finish()
+        found = place.files()
+        assert set(found) == set(expected), f"{phase}: {hits}"
+        assert [name for name in found if found[name] != expected[name]] == [], f"{phase}: {hits}"
 
 
-def command(output: Path, cache: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "slimai", *WORDS, f"path.output_dir={output}", f"path.tmp_dir={cache}", *words]
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_killed_runs_end_with_the_same_bytes(undisturbed, tmp_path, cache_dir, strategy, chunk):
+    expected, seconds = undisturbed(strategy)
+    assert len(json.loads(expected["run.json"])["candidates"]) == CANDIDATES
+    rng = random.Random(1000 * chunk + STRATEGIES.index(strategy))
+    try_points(strategy, PHASES, rng, expected, seconds, tmp_path, cache_dir)
 
 
-def start(output: Path, cache: Path, *words: str) -> subprocess.Popen:
-    """Start the search in a session of its own, so that nothing of it can survive unseen."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command(output, cache, *words),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.mark.parametrize(
+    ("kind", "phases"),
+    [
+        ("workers", ("search", "search", "gen_code")),
+        ("mix_auto", ("search", "search", "gen_code")),
+        ("empirical", ("search", "search", "gen_code")),
+        ("adjust", ("search", "gen_code", "report")),
+    ],
+)
+def test_other_kinds_of_search_too(undisturbed, tmp_path, cache_dir, kind, phases):
+    expected, seconds = undisturbed(kind)
+    if kind == "workers":
+        assert expected == undisturbed("racing")[0]
+    try_points(kind, phases, random.Random(kind), expected, seconds, tmp_path, cache_dir)
 
 
-def run(output: Path, cache: Path, *words: str) -> None:
-    process = start(output, cache, *words)
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
-
-
-def kill_after(process: subprocess.Popen, output: Path, seconds: float, *, from_start: bool) -> bool:
-    """Kill the process that long after it began (or after it began to write); False when it had ended before."""
-    while not from_start and not (output / ".slimai" / "journal.jsonl").exists() and process.poll() is None:
-        time.sleep(0.002)
-    time.sleep(seconds)
-    alive = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    return alive
-
-
-@pytest.fixture(scope="module", params=STRATEGIES)
-def undisturbed(request, tmp_path_factory, cache_dir):
-    """Return (strategy, its files, seconds from the first journal line to the end)."""
-    strategy = request.param
-    output = tmp_path_factory.mktemp("whole")
-    process = start(output, cache_dir, f"smart_search.strategy={strategy}")
-    while not (output / ".slimai" / "journal.jsonl").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
-    before = time.monotonic()
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
-    found = files(output)
-    assert {"run.json", "BestProfile.txt", "mobilenet_digits_quant.onnx", "mobilenet_digits_quant.npz"} <= set(found)
-    assert len(json.loads(found["run.json"])["candidates"]) == CANDIDATES
-    return strategy, found, time.monotonic() - before
-
-
-@pytest.mark.slow
-def test_killed_runs_end_with_the_same_bytes(undisturbed, tmp_path, cache_dir):
-    """Every point: a fresh folder, one or two kills at seeded moments, then one run to the end."""
-    strategy, expected, seconds = undisturbed
-    rng = random.Random(7)
-    kills = 0
-    for point in range(points()):
-        output = tmp_path / f"{strategy}{point}"
-        for _ in range(1 + point % 2):
-            process = start(output, cache_dir, f"smart_search.strategy={strategy}")
-            early = point % 6 == 5
-            kills += kill_after(process, output, rng.uniform(0, 2.0 if early else seconds), from_start=early)
-        run(output, cache_dir, f"smart_search.strategy={strategy}")
-        found = files(output)
-        assert set(found) == set(expected), f"point {point}"
-        assert [name for name in found if found[name] != expected[name]] == [], f"point {point}"
-    assert kills >= points() * 0.6, "too few kills hit a running search: the moments are badly chosen"
-
-
-@pytest.mark.slow
-def test_workers_give_the_same_bytes_and_do_not_outlive_a_killed_search(tmp_path, cache_dir):
+def test_workers_do_not_outlive_a_killed_search(tmp_path, cache_dir):
     import psutil
 
-    words = ("dataset.validation_count=32", "quantization.range=92:100:8", "smart_search.seed=0")
-    run(tmp_path / "one", cache_dir, *words)
-    output = tmp_path / "two"
-    process = start(output, cache_dir, *words, "smart_search.workers=2")
+    words = (*KINDS["workers"], f"path.output_dir={tmp_path / 'out'}", f"path.tmp_dir={cache_dir}")
+    process = subprocess.Popen([sys.executable, "-m", "slimai", *words], stderr=subprocess.PIPE, text=True)
     workers = []
     while len(workers) < 2 and process.poll() is None:
         children = psutil.Process(process.pid).children()
@@ -124,8 +114,6 @@ def test_workers_give_the_same_bytes_and_do_not_outlive_a_killed_search(tmp_path
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
+    assert len(workers) == 2
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert alive == []
-    run(output, cache_dir, *words, "smart_search.workers=2")
-    one, two = files(tmp_path / "one"), files(output)
-    assert one == two

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from slimai.app.reporter import ConsoleReporter
+from slimai.app.reporter import ConsoleReporter, PlainStage
 
 WORDS = (
     "+model=mobilenet_digits",
@@ -42,8 +42,22 @@ def test_a_terminal_gets_a_bar_with_count_note_and_time_left():
     reporter._console = Console(file=screen, force_terminal=True, width=100, color_system=None)
     with reporter.stage("score candidates", 4) as stage:
         stage.advance(2)
-        stage.note("best net_98 L3 0.9800")
+        stage.note("net_96 L1 0.9512; best net_98 L3 0.9800")
     shown = screen.getvalue()
     assert "score candidates" in shown
     assert re.search(r"2/4 +(--:--|\d\d:\d\d)", shown)
-    assert "best net_98 L3 0.9800" in shown
+    assert "net_96 L1 0.9512; best net_98 L3 0.9800" in shown
+
+
+def test_a_plain_line_every_ten_seconds_names_candidate_best_and_time_left():
+    lines, now = [], [0.0]
+    stage = PlainStage("score candidates", 40, lines.append, lambda: now[0])
+    stage.note("net_96 L1 0.9512; best net_98 L3 0.9800")
+    for seconds in (6.0, 12.0, 20.0, 25.0, 4000.0):
+        now[0] = seconds
+        stage.advance(4)
+    assert lines == [
+        "score candidates: 8/40, 0:48 left; net_96 L1 0.9512; best net_98 L3 0.9800",
+        "score candidates: 16/40, 0:38 left; net_96 L1 0.9512; best net_98 L3 0.9800",
+        "score candidates: 20/40, 1:06:40 left; net_96 L1 0.9512; best net_98 L3 0.9800",
+    ]

@@ -1,5 +1,6 @@
 """A network whose outputs are looked up, so that a search can be tested without one."""
 
+from contextlib import contextmanager
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,31 @@ from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Validation
 from slimai.search.events import Silent
 from slimai.search.loop import SearchSetup
+from slimai.search.stopwatch import Stopwatch
 from slimai.search.units import Inline
+
+
+class Loud:
+    """A reporter that keeps the warnings and the notes."""
+
+    def __init__(self):
+        self.warnings, self.notes = [], []
+
+    @contextmanager
+    def stage(self, title, total):  # noqa: ARG002
+        yield self
+
+    def advance(self, steps=1):
+        pass
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def line(self, text):
+        pass
+
+    def warn(self, text):
+        self.warnings.append(text)
 
 
 class MeanMetric:
@@ -66,7 +91,19 @@ def validation(tmp_path: Path, images: int, batch: int = 4) -> Validation:
     return Validation(samples, inputs, reference, ("y",), batch)
 
 
-def setup(tmp_path, tables, *, images=None, keys=None, log=None, metric=None, on_run=lambda: None, **settings):
+def setup(
+    tmp_path,
+    tables,
+    *,
+    images=None,
+    keys=None,
+    log=None,
+    metric=None,
+    on_run=lambda: None,
+    watch=None,
+    reporter=None,
+    **settings,
+):
     """Return (setup, log) of one candidate a table of per-image scores."""
     images = images or len(tables[0])
     log = [] if log is None else log
@@ -77,18 +114,21 @@ def setup(tmp_path, tables, *, images=None, keys=None, log=None, metric=None, on
         for candidate, key, table in zip(candidates, keys, tables, strict=True)
     }
     images_set, scored_by = validation(tmp_path, images), metric or MeanMetric()
+    journal = Journal(tmp_path / "journal.jsonl")
+    watch = watch or Stopwatch(journal, "t")
     return (
         SearchSetup(
             candidates=candidates,
             prepare=made.__getitem__,
-            executor=Inline(lambda candidate: made[candidate].runner(), images_set, scored_by),
+            executor=Inline(lambda candidate: made[candidate].runner(), images_set, scored_by, watch.clock),
             validation=images_set,
             metric=scored_by,
             score_key="c" * 64,
             plan_key="p" * 64,
-            journal=Journal(tmp_path / "journal.jsonl"),
+            journal=journal,
+            watch=watch,
             records_dir=tmp_path / "records",
-            reporter=Silent(),
+            reporter=reporter or Silent(),
             network="net",
             **settings,
         ),
