@@ -45,7 +45,7 @@ class Aids:
         return Rewrites(self.equalization, self.equalization and self.clamps, self.bias_absorption)
 
 
-# Chosen by the outputs' signal-to-noise ratio over six real networks; docs/accuracy.md has the table and its limits.
+# Chosen by the outputs' signal-to-noise ratio over eleven real networks; docs/accuracy.md has the table and its limits.
 DEFAULTS: dict[int, Aids] = {
     # with a scale a channel there is nothing to win behind a clamp: measured, it loses 1 to 2 dB at levels 1 to 3
     0: Aids(equalization=True, clamps=True, bias_correction=True),
