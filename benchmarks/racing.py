@@ -79,8 +79,9 @@ class Stored:
 
         for unit in units:
             self.images += len(unit.indices)
-            on_batch(len(unit.indices))
-            yield Measured(tuple(self._rows[unit.candidate][index] for index in unit.indices), complete=True)
+            records = tuple(self._rows[unit.candidate][index] for index in unit.indices)
+            on_batch(len(records), records)
+            yield Measured(records, complete=True)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -122,8 +123,9 @@ def scored(name: str, folder: Path, work: Path, images: int) -> tuple[Any, list[
         records = tuple(load_records(path))
         if len(records) != count:
             before = time.perf_counter()
+            run = item.runner()
             validation = validation or reference(job, work / "spill" / name, Silent(), threads=1)
-            records = measure(Unit(candidate, everything), item.runner(), validation, job.metric).records
+            records = measure(Unit(candidate, everything), {candidate: run}.__getitem__, validation, job.metric).records
             save_records(path, records)
             score = job.metric.combine(records).score
             print(
@@ -141,12 +143,14 @@ def race(metric: Any, table: Sequence[Scored], seed: int) -> Race:
     from slimai.search.evaluate import Validation
     from slimai.search.events import Silent
     from slimai.search.loop import SearchSetup, search
+    from slimai.search.stopwatch import Stopwatch
 
     stored = Stored(table)
     prepared = {item.candidate: Prepared(item.key, item.latency_ms) for item in table}
     samples: Any = table[0].records  # only their number matters here
     nothing: Any = None
     with tempfile.TemporaryDirectory() as name:
+        journal = Journal(Path(name) / "journal.jsonl")
         setup = SearchSetup(
             candidates=tuple(item.candidate for item in table),
             prepare=prepared.__getitem__,
@@ -155,7 +159,8 @@ def race(metric: Any, table: Sequence[Scored], seed: int) -> Race:
             metric=metric,
             score_key="s" * 64,
             plan_key="p" * 64,
-            journal=Journal(Path(name) / "journal.jsonl"),
+            journal=journal,
+            watch=Stopwatch(journal, "t"),
             records_dir=Path(name) / "records",
             reporter=Silent(),
             network="net",

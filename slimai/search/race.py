@@ -22,6 +22,7 @@ FIRST_RUNG = 8
 GROWTH = 1.5
 CONFIDENCE = 2.5  # standard errors of a one-sided decision; many pairs are decided, so more than the usual two
 RESAMPLES = 48
+SET_IMAGES = 80  # before so many a score over a set, as mAP is, says too little of the rest (docs/search.md)
 SCORE_RANGE = 1.0
 PRIOR_IMAGES = 1.0  # one imaginary image on which the pair differs by half of the score range
 

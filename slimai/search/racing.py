@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from slimai.search.contest import Contest, Entrant, SearchState
-from slimai.search.race import behind, bootstrap_differences, image_order, paired_differences, per_image, rungs
+from slimai.search.race import (
+    SET_IMAGES,
+    behind,
+    bootstrap_differences,
+    image_order,
+    paired_differences,
+    per_image,
+    rungs,
+)
 from slimai.search.units import Unit
 
 
@@ -81,6 +89,8 @@ def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> 
     values = [per_image(setup.metric, records) for records in rows]
     if all(item is not None for item in values):
         differences = paired_differences(np.array(values), leader)
+    elif seen < SET_IMAGES:
+        return alive
     else:
         differences = bootstrap_differences(setup.metric, rows, scores, leader, setup.seed)
     verdicts = behind(scores, differences, seen=seen, images=images, tolerance=setup.tolerance)

@@ -121,8 +121,9 @@ def test_rungs_grow_to_all_images():
     assert rungs(5) == [5]
 
 
-@pytest.mark.parametrize("set_only", [False, True])
-def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, set_only):
+@pytest.mark.parametrize(("set_only", "seen"), [(False, 8), (True, 90)])
+def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, set_only, seen):
+    """Early is later for a score over a set: the first rung of 80 images or more."""
     rng = np.random.default_rng(1)
     tables = [np.clip(rng.normal(mean, 0.05, 256), 0, 1) for mean in (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)]
     plan, log = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=set_only))
@@ -130,8 +131,14 @@ def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, se
     assert state.best.candidate == plan.candidates[5]
     assert state.best.images == 256
     assert [item.status for item in state.outcomes] == ["partial"] * 5 + ["full"]
-    assert all("behind after 8 images" in item.note for item in state.outcomes[:5])
-    assert len(log) == 5 * 8 + 256
+    assert all(f"behind after {seen} images" in item.note for item in state.outcomes[:5])
+    assert len(log) == 5 * seen + 256
+
+
+def test_a_score_over_a_small_set_drops_nobody(tmp_path):
+    tables = [np.full(64, 0.1), np.full(64, 0.9)]
+    plan, _ = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=True))
+    assert [item.status for item in search(plan).outcomes] == ["full", "full"]
 
 
 def test_nobody_is_dropped_while_all_agree_on_all_images(tmp_path):
