@@ -57,10 +57,10 @@ class Peaks:
 
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Peaks]:  # noqa: ARG002
-        """Yield this object while `title` is being done."""
-        before, self._title = self._title, title
+        """Yield this object while `title` is being done; what follows is counted apart."""
+        self._title = title
         yield self
-        self._title = before if before != "start" else f"after {title}"
+        self._title = f"after {title}"
 
     def advance(self, steps: int = 1) -> None:
         """Count nothing."""

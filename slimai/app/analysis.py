@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.dumps import FIXED, LAYER_FOLDER, LAYERS, OUTPUTS, Dumps, dumped_layers
+from slimai.app.programs import return_freed
 from slimai.report import document
 from slimai.search.evaluate import batches
 from slimai.search.events import Reporter
@@ -143,6 +144,9 @@ class Inspection:
                 if trials is None and not late and self.job.stored is None:
                     trials = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
                 stage.advance(len(indices))
+                del truth
+        analyser.finish()
+        return_freed()
         if trials is not None:
             from slimai.report.probes import probes as probe
 

@@ -91,7 +91,9 @@ class Analyser:
         """`graph`: the float network that the program's plan was made from."""
         self.graph, self.program, self.plan = graph, program, program.plan
         self.written = tuple(_written(graph, self.plan))
-        self._session = FloatSession(graph, outputs=_exposed(graph, self.plan, self.written), threads=threads)
+        self._session: FloatSession | None = FloatSession(
+            graph, outputs=_exposed(graph, self.plan, self.written), threads=threads
+        )
         self._entire = {name: Likeness() for _, name in self.written}
         self._single = {name: Likeness() for _, name in self.written}
         self._grids: dict[str, _Grid] = {}
@@ -105,6 +107,8 @@ class Analyser:
 
         single: whether the layers are run alone too. sink: is given the integers of all layers, of this batch.
         """
+        if self._session is None:
+            raise RuntimeError("nothing can be added to a finished analysis")
         truth = {**feeds, **self._session.run(feeds)}
         names = [name for _, name in self.written]
         found = self.program.run(feeds, capture=names)
@@ -116,6 +120,10 @@ class Analyser:
             self._layers_alone(truth)
         self.images += len(next(iter(feeds.values())))
         return truth, found
+
+    def finish(self) -> None:
+        """Give the float session back, which holds a batch of all activations; nothing can be added any more."""
+        self._session = None
 
     def source(self, tensor: str) -> str:
         """Return the float tensor whose values `tensor` holds."""
