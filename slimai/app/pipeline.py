@@ -245,11 +245,21 @@ class _Run:
     def _executor(self, validation: Validation, planned: Planned) -> Executor:
         if self.crew is None:
             limit = self.job.config.search.memory_limit or default_memory_limit()
-            programs = Programs(planned.take, limit, warn=self.reporter.warn)
+            programs = Programs(planned.take, limit, warn=self.reporter.warn, spare=self._spare(planned))
             return Inline(programs.runner, validation, self.job.metric, release=programs.clear)
         from slimai.app.sharing import CrewExecutor
 
         return CrewExecutor(self.crew, validation, self.quantizer.edits)
+
+    def _spare(self, planned: Planned) -> Callable[[], None]:
+        """Return what forgets plans that wait and weights that no program holds."""
+
+        def spare() -> None:
+            planned.clear()
+            self.quantizer.store.clear()
+            self.quantizer.pool.clear()
+
+        return spare
 
     def _crew(self) -> Crew | None:
         """Return the workers that the settings ask for, not yet started, or None for this process alone."""

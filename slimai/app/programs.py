@@ -93,12 +93,16 @@ class Planned:
         found = self._waiting.pop(candidate, None)
         return self._build(candidate) if found is None else found
 
+    def clear(self) -> None:
+        """Forget all plans that wait."""
+        self._waiting.clear()
+
 
 class Programs:
     """Runs any candidate; keeps compiled ones for the next rung of a race.
 
-    memory_limit: bytes of this process. warn: is told once when one candidate alone does not fit. resident: bytes that
-    are held now.
+    memory_limit: bytes of this process. warn: is told once when one candidate alone does not fit. spare: gives back
+    what can be made again, when no program is left to give back. resident: bytes that are held now.
     """
 
     def __init__(
@@ -108,9 +112,11 @@ class Programs:
         *,
         most: int = 64,
         warn: Callable[[str], None] = lambda _: None,
+        spare: Callable[[], None] = lambda: None,
         resident: Callable[[], int] = resident_bytes,
     ) -> None:
         self._build = build
+        self._spare = spare
         self._memory_limit = memory_limit
         self._most = most
         self._warn, self._warned = warn, False
@@ -144,6 +150,9 @@ class Programs:
         """Give programs back until `growth` more bytes fit, or none is left."""
         while self._kept and (len(self._kept) >= self._most or self._too_much(growth)):
             self._kept.popitem(last=False)
+            return_freed()
+        if self._too_much(growth):
+            self._spare()
             return_freed()
 
     def _too_much(self, growth: int) -> bool:

@@ -35,6 +35,10 @@ class WeightStore:
         """Return the weights at `scale`, [O] or [1]: rounded half to even in float64, within -high..high."""
         return self._tensor(weights, layout).quantized(dtype, scale)
 
+    def clear(self) -> None:
+        """Forget everything; weights that plans hold live on with them."""
+        self._tensors.clear()
+
     def _tensor(self, weights: Array, layout: WeightLayout) -> _Tensor:
         found = self._tensors.get(id(weights))
         if found is None:

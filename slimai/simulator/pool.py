@@ -39,6 +39,11 @@ class BufferPool:
             block = (memory, memory.ctypes.data)
         return np.asarray(_Lease(block, blocks, shape, kind))
 
+    def clear(self) -> None:
+        """Give the memory back that nobody uses now."""
+        for blocks in self._free.values():
+            blocks.clear()
+
 
 class _Lease:
     """The owner behind an array; gives its block back on deletion."""

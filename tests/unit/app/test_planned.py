@@ -34,3 +34,11 @@ def test_only_so_many_plans_wait():
     assert planned.take(THIRD) is third
     assert planned.take(FIRST) is not first
     assert build.built == [FIRST, SECOND, THIRD, FIRST]
+
+
+def test_waiting_plans_can_be_forgotten():
+    build = Builder()
+    planned = Planned(build)
+    first = planned.prepare(FIRST)
+    planned.clear()
+    assert planned.take(FIRST) is not first

@@ -122,3 +122,11 @@ def test_the_reading_is_that_of_the_system():
     block = np.ones(64 * MIB, np.uint8)
     assert 60 * MIB <= resident_bytes() - before <= 80 * MIB
     del block
+
+
+@pytest.mark.parametrize(("limit", "asked"), [(1000 * MIB, False), (120 * MIB, True)])
+def test_what_can_be_made_again_is_given_back_only_when_no_program_is_left(limit, asked):
+    calls = []
+    _, kept, _ = race(limit, spare=lambda: calls.append(1))
+    assert bool(calls) is asked
+    assert len(kept) == (1 if asked else 8)

@@ -57,3 +57,12 @@ def test_forms_stay_with_their_weight_and_a_changed_weight_has_none():
     np.testing.assert_array_equal(weights.sums, made.values.astype(int).sum(axis=(1, 2, 3)))
     changed = replace(made, values=np.ones_like(made.values))
     np.testing.assert_array_equal(ConvWeights.of(changed, 1).sums, np.full(4, 27))
+
+
+def test_a_cleared_store_makes_the_same_integers_anew():
+    store, scale = WeightStore(), np.array([0.01])
+    made = store.quantized(WEIGHTS, LAYOUT, S8, scale)
+    store.clear()
+    again = store.quantized(WEIGHTS, LAYOUT, S8, scale)
+    assert again is not made
+    np.testing.assert_array_equal(again.values, made.values)
