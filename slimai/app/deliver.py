@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import platform
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph
     from slimai.metrics.base import Result
 
+RESULTS_EVERY_S = 1.0
 ALL_PROFILES = 2  # output_debug from which every candidate's profile is kept
 
 
@@ -42,6 +45,7 @@ class Delivery:
         self.host_layers: tuple[str, ...] = ()
         self._seconds = seconds
         self._best: Outcome | None = None
+        self._written_at = -math.inf
         self._written = Journal(self.output / ".slimai" / "profiles.jsonl")
         self._profiles = _earlier_profiles(self.output) | _journaled_profiles(self._written, self.output)
 
@@ -57,6 +61,13 @@ class Delivery:
         several = len(self.job.config.quantization.accuracy_level) > 1
         return self.output / f"acc{candidate.level}" if several else self.output
 
+    def progress(self, state: SearchState) -> None:
+        """Write the result files when the best has changed, or a second has passed: tables grow with the search."""
+        delivered = self.choice(state).delivered
+        before, now = (None if item is None else item.candidate for item in (self._best, delivered))
+        if now != before or state.cut_short or time.monotonic() - self._written_at >= RESULTS_EVERY_S:
+            self.results(state)
+
     def results(self, state: SearchState) -> None:
         """Write the result files; when the best has changed, its profile and model first."""
         choice = self.choice(state)
@@ -68,6 +79,7 @@ class Delivery:
         write_results(
             self.output, self.name, state.outcomes, choice, facts=self._facts(state), cut_short=state.cut_short
         )
+        self._written_at = time.monotonic()
 
     def choice(self, state: SearchState) -> Choice:
         """Return the winner and what is delivered under the user's bounds."""

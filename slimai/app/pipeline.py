@@ -239,7 +239,7 @@ class _Run:
             strategy=settings.strategy,
             tolerance=settings.tolerance,
             seed=settings.seed,
-            on_outcome=self.delivery.results,
+            on_outcome=self.delivery.progress,
         )
 
     def _executor(self, validation: Validation, planned: Planned) -> Executor:
