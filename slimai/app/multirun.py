@@ -132,30 +132,33 @@ def _row(number: int, folder: Path, overrides: tuple[str, ...]) -> Row:
     return Row(number, folder, overrides, status, run)
 
 
-def varying(rows: Sequence[Row]) -> list[str]:
-    """Return, for each row, the overrides that not all rows share, by the last part of their keys."""
-    shared = set.intersection(*(set(row.overrides) for row in rows)) if len(rows) > 1 else set[str]()
-    return [" ".join(_short(word) for word in row.overrides if word not in shared) for row in rows]
+def varying(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Return the keys that were swept, and for each row its values of them.
+
+    Keys are told by their last part where that is plain; a key that a row was not given has ``-``.
+    """
+    given = [dict(_split(word) for word in row.overrides) for row in rows]
+    keys = list(dict.fromkeys(key for values in given for key in values))
+    swept = [key for key in keys if len(rows) < 2 or len({values.get(key) for values in given}) > 1]
+    short = [key.rpartition(".")[2] for key in swept]
+    names = [last if short.count(last) == 1 else key for key, last in zip(swept, short, strict=True)]
+    return names, [[values.get(key, "-") for key in swept] for values in given]
 
 
-def _short(override: str) -> str:
-    key, equals, value = override.lstrip("+").partition("=")
-    return key.rpartition(".")[2] + equals + value
+def _split(override: str) -> tuple[str, str]:
+    key, _, value = override.lstrip("+").partition("=")
+    return key, value
 
 
 def summary_text(rows: Sequence[Row]) -> str:
     """Return the table of all jobs in the order of their numbers, failures below it."""
-    header = ("overrides", "job", "float", "score", "profile", "est. ms", "status")
+    keys, values = varying(rows)
+    header = ("profile", "job", *keys, "float", "score", "est. ms", "status")
     lines = []
-    for row, words in zip(rows, varying(rows), strict=True):
+    for row, swept in zip(rows, values, strict=True):
         cells = row.cells()
-        texts = (
-            _number(cells["float"], 4),
-            _number(cells["score"], 4),
-            cells["profile"] or "-",
-            _number(cells["ms"], 3),
-        )
-        lines.append((words or "-", str(row.number), *texts, cells["status"]))
+        found = (_number(cells["float"], 4), _number(cells["score"], 4), _number(cells["ms"], 3), cells["status"])
+        lines.append((cells["profile"] or "-", str(row.number), *swept, *found))
     failures = [
         f"job{row.number}: {row.cells()['message'].splitlines()[0] if row.cells()['message'] else 'failed'}"
         for row in rows

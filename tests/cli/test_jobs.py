@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ import slimai.app.summary
 from slimai.app.cli import main
 from slimai.app.job import set_aside
 from slimai.app.job_log import Status, read_status, write_status
+from slimai.app.multirun import Row, varying
 from slimai.artifacts.lock import MULTIRUN, run_lock
 from slimai.errors import InputError, SlimaiError
 
@@ -112,10 +114,9 @@ def test_a_multirun_ends_with_one_table_over_all_jobs(pipeline, tmp_path, capsys
     seen = pipeline(lambda level: 0.5 + level / 10)
     assert multirun(tmp_path) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0].split() == ["overrides", "job", "float", "score", "profile", "est.", "ms", "status"]
+    assert out[0].split() == ["profile", "job", "accuracy_level", "float", "score", "est.", "ms", "status"]
     assert [line.split() for line in out[2:6]] == [
-        [f"accuracy_level={level}", str(level), "0.9000", f"0.{5 + level}000", "p", "1.500", "done"]
-        for level in range(4)
+        ["p", str(level), str(level), "0.9000", f"0.{5 + level}000", "1.500", "done"] for level in range(4)
     ]
     assert out[6] == f"summary: {tmp_path}/out/multirun.csv"
     assert [config.path.output_dir for config in seen] == [tmp_path / "out" / f"job{number}" for number in range(4)]
@@ -216,3 +217,14 @@ def test_an_interrupted_multirun_is_130_and_has_its_table(pipeline, tmp_path, ca
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["done", "interrupted", "failed", "failed"]
     assert rows[3]["message"] == "the job left no status"
+
+
+def test_the_table_of_a_sweep_has_a_column_for_each_key_that_varies():
+    def row(number, *overrides):
+        return Row(number, Path(f"job{number}"), overrides, None, {})
+
+    keys, values = varying([row(0, "+model=yolo", "a.x=1", "b.x=3", "r=90"), row(1, "+model=yolo", "a.x=2", "b.x=3")])
+    assert (keys, values) == (["x", "r"], [["1", "90"], ["2", "-"]])
+    keys, _ = varying([row(0, "a.x=1", "b.x=3"), row(1, "a.x=2", "b.x=4")])
+    assert keys == ["a.x", "b.x"]
+    assert varying([row(0, "a.x=1")]) == (["x"], [["1"]])
