@@ -54,8 +54,8 @@ class Result:
 class Metric(Protocol):
     """A metric. `uses_float` tells whether `measure` needs the float network's outputs.
 
-    Two members are optional: `files`, the files that its result depends on beside its settings (label images,
-    a plug-in's code), and `quick_score`, see `slimai.metrics.scores`.
+    Three members are optional: `files`, the files that its result depends on beside its settings (label images,
+    a plug-in's code), `quick_score` and `resampled_scores`, see `slimai.metrics.scores`.
     """
 
     name: str

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Metric, Record, Result
 
-__all__ = ["quick_score", "require_score"]
+__all__ = ["quick_score", "require_score", "resampled_scores"]
 
 
 def require_score(metric: Metric, result: Result, candidates: int) -> None:
@@ -38,3 +41,17 @@ def quick_score(metric: Metric, records: Sequence[Record]) -> float | None:
         score: float | None = own(records)
         return score
     return metric.combine(records).score
+
+
+def resampled_scores(metric: Metric, records: Sequence[Record], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return [R] the scores of resampled sets, NaN where there is none; draws: [R, n] indices into `records`.
+
+    By the metric's own `resampled_scores(records, counts [R, len(records)])` where it has one.
+    """
+    own = getattr(metric, "resampled_scores", None)
+    if own is not None:
+        counts = np.stack([np.bincount(draw, minlength=len(records)) for draw in draws])
+        scores: NDArray[np.float64] = own(records, counts)
+        return scores
+    found = (quick_score(metric, [records[at] for at in draw]) for draw in draws)
+    return np.array([math.nan if score is None else score for score in found])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.metrics.base import Metric, Record
-from slimai.metrics.scores import quick_score
+from slimai.metrics.scores import resampled_scores
 
 FIRST_RUNG = 8
 # GROWTH, CONFIDENCE and PRIOR_IMAGES were compared with 35 other settings on replayed records of three labelled
@@ -92,7 +92,7 @@ def bootstrap_differences(
     """
     count = len(records[0])
     draws = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    table = np.array([[_score(metric, [rows[i] for i in draw]) for draw in draws] for rows in records])
+    table = np.array([resampled_scores(metric, rows, draws) for rows in records])
     errors = (table - table[leader]).std(axis=1, ddof=1)
     floor = 0.5 / count
     return [
@@ -114,13 +114,8 @@ def interval(metric: Metric, records: Sequence[Record], seed: int) -> tuple[floa
     if values is not None:
         table = np.sort(values[draws].mean(axis=1))
     else:
-        table = np.sort(np.array([_score(metric, [records[i] for i in draw]) for draw in draws[:RESAMPLES]]))
+        table = np.sort(resampled_scores(metric, records, draws[:RESAMPLES]))
     if np.isnan(table).any():
         return None
     low, high = np.quantile(table, [0.025, 0.975])
     return float(low), float(high)
-
-
-def _score(metric: Metric, records: Sequence[Record]) -> float:
-    score = quick_score(metric, records)
-    return math.nan if score is None else score

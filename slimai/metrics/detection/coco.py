@@ -19,6 +19,7 @@ from pycocotools.cocoeval import COCOeval
 from slimai.data.sample import Sample
 from slimai.errors import InputError
 from slimai.metrics.base import Array, Record, Result
+from slimai.metrics.detection.coco_resampled import resampled_ap
 from slimai.metrics.detection.detections import ClassTable, Detections
 from slimai.metrics.detection.masks import instance_masks
 from slimai.metrics.detection.options import DetectionOptions
@@ -123,6 +124,11 @@ class CocoAP:
         precision = judge.eval["precision"]
         known = precision[precision > -1]
         return float(known.mean()) if known.size else None
+
+    def resampled_scores(self, records: Sequence[Record], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return [R] the score of sets in which record i is counts[r, i] times, NaN where there is none."""
+        order = sorted(range(len(records)), key=lambda at: int(records[at]["image"][0]))
+        return resampled_ap(self._kinds[0], [records[at] for at in order], counts[:, order])
 
 
 def _evaluate(kind: str, truth: list[dict[str, Any]], answer: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
