@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 BLOCK = 4096
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 _SIGN = np.int32(31)
-_TOP_UNIT, _LIMB = 2.0**96, 2.0**-32  # of the ninth limb, and from one limb to the next
+_TOP_UNIT, _LIMB = 2.0**96, 2.0**32  # the ninth limb's, and how much finer the next one is
 
 
 @njit(nogil=True, cache=True)
@@ -40,8 +40,7 @@ def count_blocks(
     block looked at, so that the caller can widen the table and go on from the returned element.
     """
     bits = values.view(np.int32)
-    bins = np.empty(BLOCK, np.uint32)
-    scale = np.float64(inverse_width)
+    bins, keys = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.int32)
     offset = np.int32(first)
     # equal neighbours (zeros behind a Relu) would wait for each other in one table; four are worth their zeroing
     # and adding up for large arrays only
@@ -50,18 +49,15 @@ def count_blocks(
     stop = start
     while stop < values.size:
         end = min(stop + BLOCK, values.size)
-        low = high = _ordered(bits[stop])
-        for bit in bits[stop:end]:
-            key = _ordered(bit)
-            low = key if key < low else low  # noqa: FURB136 - the builtin is not vectorized
-            high = key if key > high else high  # noqa: FURB136
+        low, high = _span(bits[stop:end], keys)
         extremes[0] = min(extremes[0], low)
         extremes[1] = max(extremes[1], high)
         if low < window[0] or high > window[1]:
             break
-        block = values[stop:end]
-        for i in range(end - stop):
-            bins[i] = np.uint32(np.int32(np.floor(np.float64(block[i]) * scale)) - offset)
+        if inverse_width >= 1.0:  # a power of two: the product is exact in float32, and nothing falls below it
+            _bins(values[stop:end], np.float32(inverse_width), offset, bins)
+        else:
+            _bins(values[stop:end], np.float64(inverse_width), offset, bins)
         if wide:
             _count_in_lanes(bins[: end - stop], lanes)
         else:
@@ -72,6 +68,31 @@ def count_blocks(
         for i in range(table.size):
             table[i] += np.int64(lanes[0, i]) + np.int64(lanes[1, i]) + np.int64(lanes[2, i]) + np.int64(lanes[3, i])
     return stop
+
+
+@njit(nogil=True, cache=True)
+def _span(bits: NDArray[np.int32], keys: NDArray[np.int32]) -> Any:
+    """Return the lowest and the highest ordered integer of a block; `keys` is memory for all of them.
+
+    Two loops: one that does both is not vectorized and takes six times as long.
+    """
+    for i in range(bits.size):
+        keys[i] = _ordered(bits[i])
+    low = high = keys[0]
+    for i in range(bits.size):
+        key = keys[i]
+        if key < low:  # noqa: PLR1730 - the builtin is not vectorized
+            low = key
+        if key > high:  # noqa: PLR1730
+            high = key
+    return low, high
+
+
+@njit(nogil=True, cache=True)
+def _bins(block: NDArray[np.float32], scale: Any, offset: Any, bins: NDArray[np.uint32]) -> None:
+    """Write the bin of every value of a block."""
+    for i in range(block.size):
+        bins[i] = np.uint32(np.int32(np.floor(block[i] * scale)) - offset)
 
 
 @njit(nogil=True, cache=True)
@@ -97,6 +118,7 @@ def add_channel_means(values: NDArray[np.float32], limbs: NDArray[np.int64]) -> 
     """
     size = values.shape[2]
     whole = size // 8 * 8
+    lanes = np.empty(8)
     for n in range(values.shape[0]):
         for c in range(values.shape[1]):
             row = values[n, c]
@@ -110,17 +132,20 @@ def add_channel_means(values: NDArray[np.float32], limbs: NDArray[np.int64]) -> 
                 g += row[i + 5]
                 h += row[i + 6]
                 p += row[i + 7]
-            lanes = (a, b, d, e, f, g, h, p)
-            tail = np.zeros(8)
-            for j in range(8):
-                tail[j] = lanes[j]
+            lanes[0], lanes[1], lanes[2], lanes[3], lanes[4], lanes[5], lanes[6], lanes[7] = a, b, d, e, f, g, h, p
             for i in range(whole, size):
-                tail[i - whole] += row[i]
-            total = ((tail[0] + tail[1]) + (tail[2] + tail[3])) + ((tail[4] + tail[5]) + (tail[6] + tail[7]))
-            rest = total / max(size, 1)
-            unit = _TOP_UNIT
-            for k in range(limbs.shape[0] - 1, -1, -1):
-                piece = np.trunc(rest / unit)
-                limbs[k, c] += np.int64(piece)
-                rest -= piece * unit
-                unit *= _LIMB
+                lanes[i - whole] += row[i]
+            total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
+            _add_fixed_point(total / max(size, 1), limbs[:, c])
+
+
+@njit(nogil=True, cache=True)
+def _add_fixed_point(value: float, limbs: NDArray[np.int64]) -> None:
+    """Add a value to one column of limbs; all factors are powers of two, so nothing is rounded."""
+    scaled = value / _TOP_UNIT
+    for k in range(limbs.size - 1, -1, -1):
+        if scaled == 0.0:
+            return
+        piece = np.trunc(scaled)
+        limbs[k] += np.int64(piece)
+        scaled = (scaled - piece) * _LIMB
