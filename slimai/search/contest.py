@@ -263,15 +263,21 @@ class Contest:
         entrant.outcome = Outcome(first, "failed", latency_ms=entrant.latencies[0], key=key, note=str(error))
 
     def settle(
-        self, entrant: Entrant, status: Literal["full", "partial"], note: str = "", *, images: int | None = None
+        self,
+        entrant: Entrant,
+        status: Literal["full", "partial"],
+        note: str = "",
+        *,
+        images: int | None = None,
+        result: Result | None = None,
     ) -> None:
         """Turn the entrant's records (the first `images`) into its outcome; a full one is journaled first.
 
-        An entrant whose records the metric refuses is `failed`.
+        result: what the metric says of them, where that is known. An entrant whose records it refuses is `failed`.
         """
         setup = self.setup
         records = entrant.records[:images]
-        result = self.combined(entrant, records)
+        result = self.combined(entrant, records) if result is None else result
         if result is None:
             return
         full = status == "full"
@@ -284,7 +290,7 @@ class Contest:
             images=len(records),
             key=entrant.key,
             values=dict(result.values),
-            interval=interval(setup.metric, records, setup.seed) if full else None,
+            interval=interval(setup.metric, records, result.per_image, setup.seed) if full else None,
             note=note,
         )
         if full:

@@ -42,11 +42,6 @@ def image_order(images: int, seed: int) -> list[int]:
     return [int(index) for index in np.random.default_rng(seed).permutation(images)]
 
 
-def per_image(metric: Metric, records: Sequence[Record]) -> NDArray[np.float64] | None:
-    """Return one score an image, or None when the metric only exists over a set."""
-    return metric.combine(records).per_image
-
-
 def behind(
     scores: Sequence[float],
     differences: Sequence[tuple[float, float]],
@@ -101,12 +96,14 @@ def bootstrap_differences(
     ]
 
 
-def interval(metric: Metric, records: Sequence[Record], seed: int) -> tuple[float, float] | None:
+def interval(
+    metric: Metric, records: Sequence[Record], values: NDArray[np.float64] | None, seed: int
+) -> tuple[float, float] | None:
     """Return the 95 % percentile-bootstrap interval of the score over images, or None without a score.
 
-    It answers how far the score would move with other images of the same kind.
+    values: the score of each image, or None when the metric only exists over a set. It answers how far the score
+    would move with other images of the same kind.
     """
-    values = per_image(metric, records)
     count = len(records)
     if count < 2:
         return None

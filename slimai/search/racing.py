@@ -13,7 +13,6 @@ from slimai.search.race import (
     bootstrap_differences,
     image_order,
     paired_differences,
-    per_image,
     rungs,
 )
 from slimai.search.units import Unit
@@ -79,6 +78,8 @@ def _run_rung(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) 
 def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> list[Entrant]:
     """Return those that stay; the others are settled as partial and tell why."""
     setup = contest.setup
+    if seen < SET_IMAGES and _over_a_set(contest, alive, seen):
+        return _unsettled(alive)
     found = [(entrant, contest.combined(entrant, entrant.records[:seen])) for entrant in alive]
     alive, results = [entrant for entrant, _ in found if entrant.outcome is None], [item for _, item in found if item]
     if not alive:
@@ -86,20 +87,25 @@ def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> 
     rows = [entrant.records[:seen] for entrant in alive]
     scores = [float("-inf") if result.score is None else result.score for result in results]
     leader = int(np.argmax(scores))
-    values = [per_image(setup.metric, records) for records in rows]
+    values = [result.per_image for result in results]
     if all(item is not None for item in values):
         differences = paired_differences(np.array(values), leader)
-    elif seen < SET_IMAGES:
-        return alive
     else:
         differences = bootstrap_differences(setup.metric, rows, scores, leader, setup.seed)
     verdicts = behind(scores, differences, seen=seen, images=images, tolerance=setup.tolerance)
-    for entrant, out in zip(alive, verdicts, strict=True):
+    for entrant, result, out in zip(alive, results, verdicts, strict=True):
         if out:
-            contest.settle(entrant, "partial", f"behind after {seen} images", images=seen)
+            contest.settle(entrant, "partial", f"behind after {seen} images", images=seen, result=result)
             contest.stage.advance(images - seen)
     contest.publish()
     return [entrant for entrant, out in zip(alive, verdicts, strict=True) if not out]
+
+
+def _over_a_set(contest: Contest, alive: Sequence[Entrant], seen: int) -> bool:
+    """Return whether the metric scores a set, not image by image: asked of the first entrant that it accepts."""
+    found = (contest.combined(entrant, entrant.records[:seen]) for entrant in alive)
+    first = next((result for result in found if result is not None), None)
+    return first is not None and first.per_image is None
 
 
 def _complete_any(contest: Contest, order: Sequence[int]) -> None:

@@ -119,11 +119,9 @@ class CocoAP:
         return Result(value, None if np.isnan(value) else value, values)
 
     def quick_score(self, records: Sequence[Record]) -> float | None:
-        """Return the score alone: AP over all areas at 100 detections, a twelfth of the work of `combine`."""
-        judge = _accumulated(self._kinds[0], in_order(records), len(self._table.names), areas=1, limits=1)
-        precision = judge.eval["precision"]
-        known = precision[precision > -1]
-        return float(known.mean()) if known.size else None
+        """Return the score alone, without pycocotools: a thirtieth of the work of `combine`."""
+        score = float(self.resampled_scores(records, np.ones((1, len(records)), np.int64))[0])
+        return None if np.isnan(score) else score
 
     def resampled_scores(self, records: Sequence[Record], counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return [R] the score of sets in which record i is counts[r, i] times, NaN where there is none."""
@@ -172,14 +170,11 @@ def _summarize(kind: str, records: Sequence[Record], classes: int) -> list[float
     return [float("nan") if value < 0 else float(value) for value in judge.stats]
 
 
-def _accumulated(
-    kind: str, records: Sequence[Record], classes: int, *, areas: int | None = None, limits: int | None = None
-) -> Any:
-    """Return a COCOeval after `accumulate`; with the first `areas` and the last `limits` of its tables only."""
+def _accumulated(kind: str, records: Sequence[Record], classes: int) -> Any:
+    """Return a COCOeval after `accumulate`."""
     judge = COCOeval(iouType=kind)
     params = judge.params
     params.imgIds, params.catIds = list(range(len(records))), list(range(classes))
-    params.areaRng, params.maxDets = params.areaRng[:areas], params.maxDets[-(limits or len(params.maxDets)) :]
     judge._paramsEval = params  # noqa: SLF001 - set by COCOeval.evaluate, which is not called here
     found = [_by_class(kind, record) for record in records]
     judge.evalImgs = [
