@@ -158,7 +158,8 @@ def summary_text(rows: Sequence[Row]) -> str:
     for row, swept in zip(rows, values, strict=True):
         cells = row.cells()
         found = (_number(cells["float"], 4), _number(cells["score"], 4), _number(cells["ms"], 3), cells["status"])
-        lines.append((cells["profile"] or "-", str(row.number), *swept, *found))
+        profile = (cells["profile"] or "-").removesuffix(".yaml")
+        lines.append((profile, str(row.number), *swept, *found))
     failures = [
         f"job{row.number}: {row.cells()['message'].splitlines()[0] if row.cells()['message'] else 'failed'}"
         for row in rows

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from slimai.app.table import shorten
+
 pytestmark = pytest.mark.slow
 BASE = ("+model=mobilenet_digits", "dataset.validation_count=16", "quantization.range=100")
 # A run that writes down when it asks for the cache and when it begins a pass; the pass then waits for the file "go".
@@ -119,7 +121,8 @@ def test_a_multirun_ends_with_its_table_as_text_csv_and_json(slimai, tmp_path):
     logs = [(tmp_path / "out" / f"job{number}" / "slimai.log").read_text() for number in range(4)]
     assert ["found in the cache" in log for log in logs] == [False, True, True, True]
     table = done.stdout.splitlines()
-    assert table[0].split() == ["overrides", "job", "float", "score", "profile", "est.", "ms", "status"]
+    swept_keys = ["accuracy_level", "range"]
+    assert table[0].split() == ["profile", "job", *swept_keys, "float", "score", "est.", "ms", "status"]
     combinations = [(0, 99), (0, 100), (3, 99), (3, 100)]
     for job, line, (level, percent) in zip(jobs, table[2:6], combinations, strict=True):
         run = json.loads((tmp_path / "out" / f"job{job['job']}" / "run.json").read_text())
@@ -139,6 +142,9 @@ def test_a_multirun_ends_with_its_table_as_text_csv_and_json(slimai, tmp_path):
             "ms": best["latency_ms"],
             "message": "",
         }
-        figures = (f"{job['float']:.4f}", f"{job['score']:.4f}", job["profile"], f"{job['ms']:.3f}", "done")
-        assert line.split()[1:] == [str(job["job"]), *figures], "the first column is shortened to 80 characters"
+        figures = (f"{job['float']:.4f}", f"{job['score']:.4f}", f"{job['ms']:.3f}", "done")
+        name, *others = line.split()
+        assert others == [str(job["job"]), str(level), str(percent), *figures]
+        assert name == shorten(job["profile"].removesuffix(".yaml"), len(table[1].split()[0]))
+        assert len(line) <= 80
     assert table[6] == f"summary: {tmp_path / 'out' / 'multirun.csv'}"
