@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from typing import Any, Protocol
 
@@ -76,6 +79,8 @@ class Processes:
         self._count = count
         context = multiprocessing.get_context("spawn")
         self._stop = context.Event()
+        self._others = frozenset(multiprocessing.active_children())
+        self._seen: set[BaseProcess] = set()
         self._pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(spec, self._stop))
         self._opening: list[Future[Any]] = []
 
@@ -107,13 +112,51 @@ class Processes:
         return True
 
     def _submit(self, work: Work) -> Future[Any]:
-        with _uninterrupted():  # the process that may be started here inherits it
-            return self._pool.submit(_work, work)
+        from concurrent.futures.process import BrokenProcessPool
+
+        try:
+            with _uninterrupted():  # the process that may be started here inherits it
+                return self._pool.submit(_work, work)
+        except BrokenProcessPool as error:
+            raise _died() from error
+        except OSError as error:
+            if error.errno in (None, errno.EPIPE):  # another one died, and the pool closed the pipes meanwhile
+                raise _died() from error
+            raise SlimaiError(
+                f"smart_search.workers: a worker process cannot be started ({error}); run again with fewer workers"
+            ) from error
+        finally:
+            self._seen.update(multiprocessing.active_children())
 
     def close(self) -> None:
         """Stop the processes after their batch; work that has not begun is forgotten."""
         self._stop.set()
+        threading.Thread(target=_end_together, args=(self._children(),), daemon=True).start()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _children(self) -> list[BaseProcess]:
+        return [child for child in self._seen if child not in self._others]
+
+
+def _end_together(children: list[BaseProcess]) -> None:
+    """Wait for the children to end; when one ends badly, kill the rest.
+
+    The pool does so too, but forgets a process that it starts in the same moment, and then waits for it for ever.
+    """
+    waiting = {child.sentinel: child for child in children}
+    while waiting:
+        connection.wait(list(waiting))
+        ended = [waiting.pop(sentinel) for sentinel, child in list(waiting.items()) if not child.is_alive()]
+        if any(_exit_code(child) != 0 for child in ended):
+            for child in waiting.values():
+                child.kill()
+            return
+
+
+def _exit_code(child: BaseProcess) -> int:
+    while (code := child.exitcode) is None:  # the pool's thread has taken it and is about to say so
+        time.sleep(0.001)
+    return code
 
 
 @contextmanager
@@ -139,12 +182,16 @@ def start_pool(spec: WorkerSpec, settings: SmartSearchSection) -> Pool:
     return Processes(spec, settings.workers)
 
 
+def _died() -> SlimaiError:
+    return SlimaiError(
+        "smart_search.workers: a worker process died (out of memory?); run again with fewer workers, it continues"
+    )
+
+
 def _result(future: Future[Any]) -> Any:
     from concurrent.futures.process import BrokenProcessPool
 
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise SlimaiError(
-            "smart_search.workers: a worker process died (out of memory?); run again with fewer workers, it continues"
-        ) from error
+        raise _died() from error
