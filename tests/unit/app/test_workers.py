@@ -5,11 +5,11 @@ import multiprocessing
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import slimai.app.workers
 from slimai.app.work import WorkerSpec
 from slimai.app.workers import Processes
 from slimai.errors import SlimaiError
@@ -20,12 +20,12 @@ CANNOT = f"smart_search.workers: a worker process cannot be started ({FULL}); ru
 DIED = "smart_search.workers: a worker process died (out of memory?); run again with fewer workers, it continues"
 
 
-@dataclass(frozen=True)
-class Nothing:
-    """Work that is never reached: the process is killed while it starts."""
+LONG = 600.0  # seconds of the work, which is to sleep: whoever does not end it is seen
 
-    def run(self, worker):
-        raise AssertionError(worker)
+
+@pytest.fixture(autouse=True)
+def _sleeping(monkeypatch):
+    monkeypatch.setattr(slimai.app.workers, "_work", time.sleep)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def settled(pool):
 
 
 def test_a_worker_that_dies_while_it_starts_is_told_when_its_work_is_asked_for(pool):
-    pool.open(Nothing())
+    pool.open(LONG)
     multiprocessing.active_children()[0].kill()
     settled(pool)
     with pytest.raises(SlimaiError) as caught:
@@ -53,11 +53,11 @@ def test_a_worker_that_dies_while_it_starts_is_told_when_its_work_is_asked_for(p
 
 
 def test_more_work_for_workers_of_which_one_has_died_is_refused_with_the_same_words(pool):
-    pool.open(Nothing())
+    pool.open(LONG)
     multiprocessing.active_children()[0].kill()
     settled(pool)
     with pytest.raises(SlimaiError) as caught:
-        pool.open(Nothing())
+        pool.open(LONG)
     assert str(caught.value) == DIED
 
 
@@ -75,7 +75,7 @@ def test_a_process_that_cannot_be_started_is_told(pool, monkeypatch, error, said
 
     monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start)
     with pytest.raises(SlimaiError) as caught:
-        pool.open(Nothing())
+        pool.open(LONG)
     assert str(caught.value) == said
 
 
@@ -95,7 +95,7 @@ def test_a_process_started_while_another_dies_ends_too(monkeypatch):
 
     monkeypatch.setattr(kind, "start", start)
     with suppress(SlimaiError):
-        processes.open(Nothing())
+        processes.open(LONG)
     assert started[1].is_alive()
     closing = threading.Thread(target=processes.close, daemon=True)
     closing.start()
