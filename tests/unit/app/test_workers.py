@@ -20,7 +20,7 @@ CANNOT = f"smart_search.workers: a worker process cannot be started ({FULL}); ru
 DIED = "smart_search.workers: a worker process died (out of memory?); run again with fewer workers, it continues"
 
 
-LONG = 600.0  # seconds of the work, which is to sleep: whoever does not end it is seen
+LONG = 1.0  # seconds that a work sleeps: the pool notices a death at the latest when another worker is done
 
 
 @pytest.fixture(autouse=True)
