@@ -9,17 +9,21 @@ import numpy as np
 from accuracy_bench import Bench
 from accuracy_summary import Score
 
+_OPTIONS = {"bc": "bias_correction", "clip": "weight_clipping", "tails": "tail_clipping"}
+
 
 def default_aids(level: int) -> dict[str, Any]:
     """Return the aids that are on by default at a level, by their short names here."""
-    from slimai.quantizer.aids import aids_for
+    from slimai.quantizer.aids import DEFAULTS
 
-    found = aids_for(level, "auto", "auto", "auto", "auto")
+    found = DEFAULTS[level]
     parts = {
         "eq": found.equalization,
         "act": found.equalization,
         "absorb": found.bias_absorption,
         "bc": found.bias_correction,
+        "cluster": found.channel_clustering,
+        "tails": found.tail_clipping,
     }
     return {"fold": True, **{name: True for name, on in parts.items() if on}}
 
@@ -32,14 +36,17 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
 
     aids = {**default_aids(level), **aids} if "default" in aids else aids
     target = bench.job.config.target
-    key = (bench.name, *(bool(aids.get(part)) for part in ("fold", "eq", "act", "clamp", "absorb", "absorb3s")))
+    key = (
+        bench.name,
+        *(bool(aids.get(part)) for part in ("fold", "eq", "act", "clamp", "absorb", "absorb3s", "cluster", "all")),
+    )
     if key not in cache:
         cache[key] = calibrated(bench, aids)
     graph, stats = cache[key]
     options = QuantOptions(
         level=level,
         nonnegative_inputs=nonnegative_inputs(bench.job),
-        **{name: True for key, name in (("bc", "bias_correction"), ("clip", "weight_clipping")) if aids.get(key)},
+        **{name: True for key, name in _OPTIONS.items() if aids.get(key)},
         **extra,
     )
     if aids.get("emp"):
@@ -53,6 +60,7 @@ def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the float network that these aids make, and its statistics."""
     from slimai.calibration.collect import channel_extremes, channel_magnitudes, collect
     from slimai.quantizer.absorption import absorb_biases
+    from slimai.quantizer.clustering import cluster_channels
     from slimai.quantizer.constant_channels import fold_constant_channels
     from slimai.quantizer.equalization import equalize
 
@@ -65,6 +73,9 @@ def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:
     for name, extremes in (("absorb", channel_extremes), ("absorb3s", three_sigma)):
         if aids.get(name):
             graph = absorb_biases(graph, extremes(graph, bench.calibration)).graph
+    if aids.get("cluster"):
+        seen = channel_magnitudes(graph, bench.calibration[:16])
+        graph = cluster_channels(graph, seen, everywhere=bool(aids.get("all"))).graph
     return graph, collect(graph, bench.calibration, bins=10240, per_channel=True)
 
 

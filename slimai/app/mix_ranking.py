@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ class Ranking:
             )
             for step in steps
         ]
+        layers = merged(layers, self.quantizer.networks.rewritten(self.quantizer.aids(self.candidate).rewrites).origin)
         found = Costs.of(layers, self._conversions(self._plan(steps, (16, 8))), graph.inputs)
         return raising_order(layers, found), found
 
@@ -115,6 +117,26 @@ class Ranking:
             name: max(alone.get(name, 0.0), *(lost.get(tensor, 0.0) for tensor in tensors))
             for name, tensors in touched.items()
         }
+
+
+def merged(layers: Sequence[Raisable], origin: Mapping[str, str]) -> list[Raisable]:
+    """Return the layers with the parts of each node of `origin` (part -> node) as one, named after it.
+
+    They are raised together; the part with the most noise speaks for them.
+    """
+    groups: dict[str, list[Raisable]] = {}
+    for layer in layers:
+        groups.setdefault(origin.get(layer.name, layer.name), []).append(layer)
+    return [
+        Raisable(
+            name,
+            max(layer.noise for layer in group),
+            math.fsum(layer.cycles for layer in group),
+            tuple(dict.fromkeys(tensor for layer in group for tensor in layer.reads)),
+            tuple(dict.fromkeys(tensor for layer in group for tensor in layer.writes)),
+        )
+        for name, group in groups.items()
+    ]
 
 
 class SliceNoise:

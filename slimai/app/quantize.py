@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph
     from slimai.quantizer.absorption import Absorbed
     from slimai.quantizer.aids import Aids, Rewrites
+    from slimai.quantizer.clustering import Clustered
     from slimai.quantizer.equalization import Equalized
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.plan import Decision, QuantPlan
@@ -37,7 +38,7 @@ STORED = "stored"  # in the place of a calibration method: the parameters come w
 EMPIRICAL = "empirical"  # in the variant of the winner whose biases were corrected from its own integer outputs
 EMPIRICAL_IMAGES = 32
 EMPIRICAL_ELEMENTS = 1 << 27  # of the largest activation over all those images: their activations are held at once
-EQUALIZATION_IMAGES = 16  # their channel magnitudes are known well enough to balance weights against
+MAGNITUDE_IMAGES = 16  # with them channel magnitudes are known well enough for equalization and clustering
 
 
 def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
@@ -59,14 +60,14 @@ class FloatNetworks:
     def __init__(self, job: Job, statistics: Calibration) -> None:
         self._job = job
         self._statistics = statistics
-        self._graphs: dict[Rewrites, tuple[Graph, tuple[Decision, ...]]] = {}
+        self._graphs: dict[Rewrites, Clustered] = {}
         self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
 
     def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
         """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
 
-        Constant channels are folded in all; what the network computes is the same, with absorbed biases on the
-        calibration images.
+        Constant channels are folded in all, and channels may be clustered; what the network computes is the same, with
+        absorbed biases on the calibration images.
         """
         if rewrites not in self._made:
             graph = self.graph(rewrites)
@@ -75,13 +76,14 @@ class FloatNetworks:
 
     def graph(self, rewrites: Rewrites) -> Graph:
         """Return the network of `get`, before it is calibrated."""
-        return self._rewritten(rewrites)[0]
+        return self.rewritten(rewrites).graph
 
     def decisions(self, rewrites: Rewrites) -> tuple[Decision, ...]:
-        """Return what was folded, equalized and absorbed on the way to that network, what was left alone, and why."""
-        return self._rewritten(rewrites)[1]
+        """Return what was folded, equalized, absorbed and clustered on the way there, what was left alone, and why."""
+        return self.rewritten(rewrites).decisions
 
-    def _rewritten(self, rewrites: Rewrites) -> tuple[Graph, tuple[Decision, ...]]:
+    def rewritten(self, rewrites: Rewrites) -> Clustered:
+        """Return the network of `get`, before it is calibrated, with its decisions and where its nodes come from."""
         if rewrites not in self._graphs:
             from slimai.quantizer.constant_channels import fold_constant_channels
 
@@ -92,15 +94,26 @@ class FloatNetworks:
             if rewrites.bias_absorption:
                 absorbed = self._absorbed(graph)
                 graph, decisions = absorbed.graph, (*decisions, *absorbed.decisions)
-            self._graphs[rewrites] = graph, decisions
+            clustered = self._clustered(graph, rewrites)
+            self._graphs[rewrites] = replace(clustered, decisions=(*decisions, *clustered.decisions))
         return self._graphs[rewrites]
 
     def _equalized(self, graph: Graph, *, clamps: bool) -> Equalized:
         from slimai.calibration.collect import channel_magnitudes
         from slimai.quantizer.equalization import equalize
 
-        magnitudes = channel_magnitudes(graph, self._images(EQUALIZATION_IMAGES))
+        magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
         return equalize(graph, magnitudes, clamp_per_channel=clamps)
+
+    def _clustered(self, graph: Graph, rewrites: Rewrites) -> Clustered:
+        from slimai.calibration.collect import channel_magnitudes
+        from slimai.quantizer.clustering import Clustered, chains, cluster_channels
+
+        everywhere = rewrites.all_chains
+        if not rewrites.channel_clustering or not any(chains(graph, everywhere=everywhere)):
+            return Clustered(graph)
+        magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
+        return cluster_channels(graph, magnitudes, everywhere=everywhere)
 
     def _absorbed(self, graph: Graph) -> Absorbed:
         """Return the network with biases absorbed; all images, because a value below those seen is cut off."""
@@ -144,16 +157,11 @@ class Quantizer:
 
     def aids(self, candidate: Candidate) -> Aids:
         """Return the accuracy aids of a candidate."""
-        from slimai.quantizer.aids import aids_for
+        from slimai.quantizer.aids import Choices, aids_for
 
         section = self.job.config.quantization
-        found = aids_for(
-            candidate.level,
-            section.equalization,
-            section.bias_absorption,
-            section.bias_correction,
-            section.weight_clipping,
-        )
+        choices = Choices(**{item.name: getattr(section, item.name) for item in fields(Choices)})
+        found = aids_for(candidate.level, choices)
         clamps = found.clamps and self.job.config.target.clamp_per_channel
         return replace(found, clamps=clamps, weight_clipping=found.weight_clipping or "clip" in candidate.variant)
 
@@ -190,6 +198,7 @@ class Quantizer:
         from slimai.quantizer.options import QuantOptions
 
         section = self.job.config.quantization
+        named = {**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))}
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),
@@ -200,7 +209,8 @@ class Quantizer:
             bias_correction=aids.bias_correction,
             weight_clipping=aids.weight_clipping,
             limits=self.edits,
-            datatypes={**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))},
+            tail_clipping=aids.tail_clipping,
+            datatypes=self.networks.rewritten(aids.rewrites).spread(named) if named else {},
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.params import S8, S16, U8, QParams
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.support import INTEGER_OPS
+from slimai.quantizer.tails import clip_tails
 from slimai.quantizer.tying import Groups, TyingInput, tie
 
 
@@ -26,7 +27,7 @@ class Assignment:
 
     steps: the layers. limits: bits -> tensor -> limits before groups are formed. reads / writes: bits by node name.
     widths: bits by tensor. floors: smallest scale of a group,
-    by representative, set where a layer could not reach a finer output grid.
+    by representative, set where a layer could not reach a finer output grid. notes: what was decided about limits.
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Assignment:
     overrides: Mapping[str, tuple[float, float]]
     groups: Groups
     floors: dict[str, float] = field(default_factory=dict)
+    notes: tuple[Decision, ...] = ()
 
     @cached_property
     def _fixed_ops(self) -> Mapping[str, str]:
@@ -106,10 +108,37 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
         )
         for bits in used
     }
+    notes: dict[str, Decision] = {}
+    if options.tail_clipping:
+        kept = frozenset((*graph.inputs, *graph.outputs, *options.limits))
+        size = _output_step(scheme, limits, widths, nonnegative)
+        for width, found in tuple(limits.items()):
+            limits[width], decisions = clip_tails(steps, found, kept, size)
+            notes |= {item.where: item for item in decisions if widths[item.where] == width}
     own = {name: limits[widths[name]][name] for name in tensors}
     held = frozenset(graph.inputs) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
-    return Assignment(graph, steps, scheme, limits, reads, writes, widths, nonnegative, options.limits, groups)
+    told = tuple(notes.values())
+    return Assignment(
+        graph, steps, scheme, limits, reads, writes, widths, nonnegative, options.limits, groups, notes=told
+    )
+
+
+def _output_step(
+    scheme: Scheme, limits: Mapping[int, Mapping[str, Limits]], widths: Mapping[str, int], nonnegative: frozenset[str]
+) -> Callable[[Step], float]:
+    """Return the scale that each layer's first output would have by itself, before it shares one."""
+    known = {width: dict(found) for width, found in limits.items()}
+
+    def size(step: Step) -> float:
+        name = step.outputs[0]
+        bits = widths[name]
+        if INTEGER_OPS[step.node.op].scale == "fixed":
+            return fixed_params(scheme, step.node.op, bits).scale
+        low, high = known[bits][name]
+        return activation_params(scheme, low, high, nonnegative=name in nonnegative, bits=bits).scale
+
+    return size
 
 
 def scheme_of(level: int) -> Scheme:

@@ -37,6 +37,7 @@ class QuantOptions:
     again. datatypes: node name -> (bits read, bits written), from mixed-precision rules. nonnegative_inputs: network
     inputs that cannot be negative. bias_offsets: node name -> [O] added to the float bias. bias_correction: the
     analytic one, from per-channel means. weight_clipping: weights are clipped where that lowers their squared error.
+    tail_clipping: limits end where the only readers, saturating functions, are flat.
     """
 
     level: int = 1
@@ -50,3 +51,4 @@ class QuantOptions:
     bias_offsets: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     bias_correction: bool = False
     weight_clipping: bool = False
+    tail_clipping: bool = False

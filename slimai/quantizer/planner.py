@@ -48,7 +48,7 @@ def build_plan(
     target = VisionDsp() if target is None else target
     store = WeightStore() if store is None else store
     given = assign(graph, stats, options)
-    decisions = [*host_decisions(given.steps), *given.groups.decisions]
+    decisions = [*host_decisions(given.steps), *given.notes, *given.groups.decisions]
     decisions += _reachable_grids(given, options, store)
     network = insert_requantize(given)
     plan_graph = network.graph(graph)

@@ -95,8 +95,18 @@ class QuantizationSection(Section):
         description="Move what calibrated channels always exceed into the next layer's bias, so that activations "
         "have smaller ranges; auto = the level's measured default.",
     )
+    channel_clustering: Auto = Field(
+        default="auto",
+        description="Run channels of like range as layers of their own before depthwise convolutions, each with its "
+        "own scales; auto = where equalization cannot even them out (behind SiLU, HardSwish ...), true = everywhere.",
+    )
     weight_clipping: Auto = Field(
         default="auto", description="Clip weights by squared error; auto = the level's measured default."
+    )
+    tail_clipping: Auto = Field(
+        default="auto",
+        description="End the limits of what only SiLU, Sigmoid and the like read where these are flat; "
+        "auto = the level's measured default.",
     )
     keep_asymmetric_weights: Flag = Field(
         default=False, description="Run asymmetric TFLite weights as stored instead of making them symmetric."

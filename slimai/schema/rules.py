@@ -147,8 +147,8 @@ def pre_quantized(config: SlimaiConfig) -> Iterator[Problem]:
             list(quantization.accuracy_level),
         )
     calibrated = ("range", "histogram_bins", "calibration")
-    aids = ("bias_correction", "equalization", "bias_absorption", "weight_clipping")
-    for name in (*calibrated, *aids):
+    aids = ("bias_correction", "equalization", "bias_absorption", "channel_clustering", "weight_clipping")
+    for name in (*calibrated, *aids, "tail_clipping"):
         if name in quantization.model_fields_set:
             yield _warn(f"quantization.{name}", "is ignored: a pre-quantized model is not calibrated")
     if config.metric.adjust:

@@ -5,7 +5,7 @@ import pytest
 
 from slimai.calibration.collect import channel_extremes
 from slimai.quantizer.absorption import absorb_biases
-from slimai.quantizer.aids import DEFAULTS, Rewrites, aids_for
+from slimai.quantizer.aids import DEFAULTS, Choices, Rewrites, aids_for
 from slimai.runtime.session import FloatSession
 
 OFFSETS = np.array([9.0, -9.0, 0.0, 11.0, 0.3, 40.0])  # channels 0, 3 and 5 stay above 0, far above their spread
@@ -230,8 +230,8 @@ def test_nothing_to_absorb(net, rng, clamp, attrs, reason):
 def test_the_switch_is_off_by_default():
     """docs/accuracy.md has the table that decided it."""
     for level in DEFAULTS:
-        assert not aids_for(level, "auto", "auto", "auto", "auto").bias_absorption
-        assert aids_for(level, "auto", True, "auto", "auto").rewrites == Rewrites(
-            True, clamps=level == 0, bias_absorption=True
-        )
-        assert aids_for(level, False, False, "auto", "auto").rewrites == Rewrites()
+        assert not aids_for(level, Choices()).bias_absorption
+        on = aids_for(level, Choices(bias_absorption=True)).rewrites
+        assert on == Rewrites(True, clamps=level == 0, bias_absorption=True, channel_clustering=True)
+        off = Choices(equalization=False, bias_absorption=False, channel_clustering=False)
+        assert aids_for(level, off).rewrites == Rewrites()

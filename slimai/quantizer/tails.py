@@ -1,0 +1,110 @@
+"""Tails: a tensor that only saturating functions read needs no integers for values where they are flat.
+
+SiLU of -8 and of -30 are both nothing beside a step of SiLU's output, yet a value of -30 stretches the grid between a
+convolution and its SiLU over a range that decides nothing. Such limits end where the function comes within a quarter
+of an output step of its limit, so that rounding gives the tail the integer that the limit itself has, or its neighbour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+from slimai.calibration.limits import Limits
+from slimai.graph.ir import Node
+from slimai.quantizer.layers import Step
+from slimai.quantizer.plan import Decision
+
+SHARE_OF_STEP = 0.25  # of a step of the output: far below the rounding that it gets anyway
+SATURATING = ("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish")
+_BISECTIONS = 64  # more than a float64 has bits
+
+StepSize = Callable[[Step], float]
+
+
+def flat_limits(node: Node, tolerance: float) -> Limits | None:
+    """Return the input range outside which the node's function is within `tolerance` of its value at infinity.
+
+    An end is infinite where the function does not saturate. None: it saturates nowhere, or is none of `SATURATING`.
+    tolerance: positive, in units of the output.
+    """
+    if node.op == "Sigmoid":
+        reach = math.log(1.0 / tolerance - 1.0) if tolerance < 0.5 else 0.0
+        return Limits(-reach, reach)
+    if node.op == "Tanh":
+        reach = math.atanh(1.0 - tolerance) if 0.0 < 1.0 - tolerance < 1.0 else 0.0
+        return Limits(-reach, reach)
+    if node.op == "HardSigmoid":
+        alpha, beta = float(node.attrs["alpha"]), float(node.attrs["beta"])
+        return Limits(-beta / alpha, (1.0 - beta) / alpha) if alpha > 0 else None
+    if node.op == "HardSwish":
+        return Limits(-3.0, math.inf)
+    if node.op in _LOWER_TAILS:
+        return Limits(-_tail(_LOWER_TAILS[node.op], tolerance), math.inf)
+    return None
+
+
+def _silu_tail(distance: float) -> float:
+    """Return |SiLU(-distance)|."""
+    return distance / (1.0 + math.exp(min(distance, 700.0)))
+
+
+def _mish_tail(distance: float) -> float:
+    """Return |Mish(-distance)|."""
+    return distance * math.tanh(math.log1p(math.exp(-distance)))
+
+
+# These fall without end beyond their largest value, which lies before 2.
+_LOWER_TAILS: Mapping[str, Callable[[float], float]] = {"SiLU": _silu_tail, "Mish": _mish_tail}
+
+
+def _tail(fall: Callable[[float], float], tolerance: float) -> float:
+    """Return the distance from 2 on beyond which `fall` stays within the tolerance."""
+    near, far = 2.0, 512.0
+    if fall(near) <= tolerance:
+        return near
+    for _ in range(_BISECTIONS):
+        middle = (near + far) / 2
+        near, far = (middle, far) if fall(middle) > tolerance else (near, middle)
+    return far
+
+
+def clip_tails(
+    steps: Iterable[Step], limits: Mapping[str, Limits], kept: frozenset[str], step_size: StepSize
+) -> tuple[dict[str, Limits], tuple[Decision, ...]]:
+    """Return the limits with flat tails left out, and where.
+
+    kept: tensors that stay as they are, such as network outputs. step_size: of the grid that a layer's output has, in
+    units of its values. A tensor with several readers has to be flat for every one of them.
+    """
+    readers: dict[str, list[Step]] = {}
+    for step in steps:
+        for name in step.inputs:
+            readers.setdefault(name, []).append(step)
+    found, decisions = dict(limits), []
+    for name, steps_here in readers.items():
+        if name in kept or name not in limits:
+            continue
+        ends = [_flat(step, step_size) for step in steps_here]
+        low = max(limits[name].low, min(end.low for end in ends))
+        high = min(limits[name].high, max(end.high for end in ends))
+        if (low, high) != limits[name]:
+            found[name] = Limits(low, high).with_zero()
+            decisions.append(_told(name, steps_here, limits[name], found[name]))
+    return found, tuple(decisions)
+
+
+_EVERYTHING = Limits(-math.inf, math.inf)
+
+
+def _flat(step: Step, step_size: StepSize) -> Limits:
+    if not step.integer or step.node.op not in SATURATING:
+        return _EVERYTHING
+    tolerance = SHARE_OF_STEP * step_size(step)
+    return (flat_limits(step.node, tolerance) if tolerance > 0 else None) or _EVERYTHING
+
+
+def _told(name: str, readers: list[Step], before: Limits, after: Limits) -> Decision:
+    functions = ", ".join(dict.fromkeys(step.node.op for step in readers))
+    why = f"{functions} is flat beyond: {before.low:.4g} to {before.high:.4g} before"
+    return Decision(name, f"limits {after.low:.4g} to {after.high:.4g}", why)
