@@ -10,7 +10,8 @@ ratios; at the end come means over networks of score / float score (accuracy_sum
 alone, in an environment of their own if need be; `--from` prints the summary of several files. Aids: default = those of
 slimai.quantizer.aids by level, fold constant channels, eq weights, act = eq with activations, clamp = eq through clamps
 (on a target that has one a channel), bc = analytic bias correction, emp = empirical, clip = clipped weights, absorb =
-biases absorbed (absorb3s: mean - 3 sigma of a channel, not its smallest value). default+absorb, default+clamp add one.
+biases absorbed (absorb3s: mean - 3 sigma of a channel, not its smallest value), cluster = channels clustered by range
+(all = everywhere), tails = tails clipped. default+absorb, default+clamp add one.
 """
 
 from __future__ import annotations
