@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.dumps import FIXED, LAYER_FOLDER, LAYERS, OUTPUTS, Dumps, dumped_layers
-from slimai.app.programs import return_freed
 from slimai.report import document
+from slimai.runtime.memory import return_freed
 from slimai.search.evaluate import batches
 from slimai.search.events import Reporter
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import resource
 import sys
 from collections import OrderedDict
@@ -12,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from slimai.app.quantize import QuantizedCandidate
+from slimai.runtime.memory import return_freed
 from slimai.search.candidate import Candidate
 from slimai.search.evaluate import Runner
 
@@ -47,13 +47,6 @@ def passed_limit(memory_limit: int | None, peak: int) -> str:
         f"smart_search.memory_limit: this process has held up to {-(-peak // MIB)} MiB, more than "
         f"{memory_limit // MIB} MiB: calibration and report need what they need; give at least that much"
     )
-
-
-def return_freed() -> None:
-    """Give freed memory back to the system, where the C library keeps it for later (glibc does)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def worker_share(memory_limit: int, workers: int, warn: Callable[[str], None]) -> int:

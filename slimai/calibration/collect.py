@@ -114,9 +114,11 @@ def channel_extremes(
 
 
 def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
+    from slimai.runtime.memory import return_freed
     from slimai.runtime.session import FloatSession
 
     session: FloatRunner = FloatSession(graph, outputs=outputs, threads=threads, reuse=True)
+    return_freed()  # a network is in memory several times over while it is optimized, serialized and opened
     return session
 
 

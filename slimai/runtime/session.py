@@ -44,12 +44,16 @@ class FloatSession:
         options = quiet_options(threads)
         if not optimize:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # a plan of the memory of all inner tensors, which a run allocates as a whole beside what earlier runs have left
+        options.enable_mem_pattern = not reuse
         try:
             self._session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except runtime_errors() as error:
             raise InputError(f"ONNX Runtime cannot run this model: {first_line(error)}") from error
+        if hasattr(self._session, "_model_bytes"):  # kept for a fallback to other providers, which is switched off
+            self._session._model_bytes = None  # noqa: SLF001 - there is no other way, and it is the size of the model
         self._dtypes: dict[str, np.dtype[Any] | None] = {
             item.name: _DTYPES.get(item.type) for item in self._session.get_inputs()
         }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -107,3 +109,13 @@ def test_a_run_into_reused_arrays_still_names_what_is_wrong():
     session.run({"x": np.zeros((1, 3, 9, 9), F32)})
     with pytest.raises(InputError, match="ONNX Runtime failed"):
         session.run({"x": np.zeros((1, 3, 9), F32)})
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_session_does_not_hold_the_model_that_it_was_opened_with(reuse):
+    data = model()
+    assert isinstance(data, bytes)
+    before = sys.getrefcount(data)
+    session = FloatSession(data, reuse=reuse)
+    assert sys.getrefcount(data) == before
+    assert session.run({"x": np.zeros((1, 3, 9, 9), F32)})["y"].size > 0
