@@ -20,7 +20,7 @@ from slimai.app.prepare import Job
 from slimai.app.quantize import QuantizedCandidate, Quantizer
 from slimai.artifacts.atomic import write_bytes, write_text
 from slimai.artifacts.journal import Journal
-from slimai.search.candidate import Candidate, Outcome
+from slimai.search.candidate import Candidate, Outcome, finite
 from slimai.search.choice import Choice, choose
 from slimai.search.loop import SearchState
 from slimai.search.results import write_results
@@ -173,7 +173,11 @@ class Delivery:
             "images": {"calibration": len(self.job.calibration), "validation": len(self.job.validation)},
             "float": None
             if result is None
-            else {"value": result.value, "score": result.score, "values": dict(result.values)},
+            else {
+                "value": finite(result.value),
+                "score": finite(result.score),
+                "values": {name: finite(value) for name, value in result.values.items()},
+            },
             "reference": reference_name(self.job),
             "host_layers": list(self.host_layers),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),

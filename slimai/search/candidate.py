@@ -63,6 +63,14 @@ def format_percent(percent: Decimal) -> str:
     return format(percent.normalize(), "f")
 
 
+def finite(value: float | None) -> float | None:
+    """Return the number, or None for one that is not finite: JSON has no NaN.
+
+    A metric has none where its pictures decide nothing, such as the AP of small objects where there is no small object.
+    """
+    return value if value is not None and math.isfinite(value) else None
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a candidate.
@@ -88,13 +96,13 @@ class Outcome:
         return {
             "profile": f"{self.candidate.profile(network)}.yaml",
             **self.candidate.to_json(),
-            "value": self.value,
-            "score": self.score,
+            "value": finite(self.value),
+            "score": finite(self.score),
             "latency_ms": self.latency_ms,
             "images": self.images,
             "status": self.status,
             "interval": None if self.interval is None else list(self.interval),
-            "values": dict(self.values),
+            "values": {name: finite(value) for name, value in self.values.items()},
             "key": self.key,
             "note": self.note,
         }
@@ -111,7 +119,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
         latency_ms=data["latency_ms"],
         images=data["images"],
         key=data["key"],
-        values=data["values"],
+        values={name: math.nan if value is None else value for name, value in data["values"].items()},
         interval=None if low_high is None else (low_high[0], low_high[1]),
         note=data["note"],
     )

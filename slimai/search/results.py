@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slimai.artifacts.atomic import write_text
-from slimai.search.candidate import Outcome
+from slimai.search.candidate import Outcome, finite
 from slimai.search.choice import Choice
 
 HEADER = "# profile\taccuracy_level\trange\tvalue\tscore\testimated_ms\timages"
@@ -76,4 +76,4 @@ def _row(network: str, item: Outcome) -> str:
 
 
 def _number(value: float | None, digits: int = 6) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if finite(value) is None else f"{value:.{digits}f}"

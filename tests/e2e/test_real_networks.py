@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -67,3 +68,14 @@ def test_yolov3_nano_voc(shared_data, monkeypatch, tmp_path, cache_dir):
     assert found[1] >= reference - 0.03
     assert found[3] >= reference - 0.03
     assert found[0] >= found[1] - 0.02
+
+
+def test_one_picture_without_small_objects(shared_data, monkeypatch, tmp_path, cache_dir):
+    """COCO's AP of small objects is no number there: null in run.json, and the run goes on."""
+    words = ("dataset.validation_count=1", "dataset.calibration_count=2")
+    _, found = scores("yolo_fastest_coco", shared_data, monkeypatch, tmp_path, cache_dir, [1], *words)
+    assert 0 < found[1] <= 1
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert written["float"]["values"]["AP_small"] is None
+    assert written["candidates"][0]["values"]["AP_small"] is None
+    assert written["candidates"][0]["values"]["AP"] == found[1]

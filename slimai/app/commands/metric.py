@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -164,19 +163,17 @@ def _geometry(options: argparse.Namespace, spec: Any, samples: tuple[Sample, ...
 
 
 def _as_json(name: str, result: Result, images: int) -> str:
-    values = {key: _number(value) for key, value in result.values.items()}
+    from slimai.search.candidate import finite
+
+    values = {key: finite(value) for key, value in result.values.items()}
     answer = {
         "metric": name,
-        "value": _number(result.value),
-        "score": _number(result.score),
+        "value": finite(result.value),
+        "score": finite(result.score),
         "values": values,
         "images": images,
     }
     return json.dumps(answer, indent=2, allow_nan=False) + "\n"
-
-
-def _number(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _as_text(name: str, result: Result, images: int) -> str:

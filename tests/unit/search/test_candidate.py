@@ -1,5 +1,7 @@
 """The order of outcomes, and the names of candidates."""
 
+import json
+import math
 from decimal import Decimal
 
 import pytest
@@ -52,3 +54,16 @@ def test_single_shot_profile_is_named_by_its_method():
 def test_json_round_trip():
     item = Outcome(Candidate(2, Decimal("99.99")), "full", 0.5, 0.5, 3.25, 7, "abc", {"mAP": 0.5}, (0.4, 0.6), "a note")
     assert outcome_from_json(item.to_json("net")) == item
+
+
+def test_what_is_no_number_is_null_in_json_and_comes_back_as_none_at_all():
+    """A detection metric has no AP of small objects where there are none, and no score where there are no objects."""
+    values = {"AP": 0.5, "AP_small": math.nan, "odd": math.inf}
+    item = Outcome(Candidate(2, Decimal(99)), "full", math.nan, math.nan, 3.25, 7, "abc", values)
+    text = json.dumps(item.to_json("net"), allow_nan=False)
+    found = outcome_from_json(json.loads(text))
+    assert (found.value, found.score) == (None, None)
+    assert found.values["AP"] == 0.5
+    assert math.isnan(found.values["AP_small"])
+    assert math.isnan(found.values["odd"])
+    assert json.dumps(found.to_json("net"), allow_nan=False) == text
