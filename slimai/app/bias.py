@@ -7,7 +7,7 @@ the winner's name with `_empirical`, and takes the winner's place unless it is w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from slimai.search.loop import SearchSetup, SearchState, search
 from slimai.search.units import Inline
 
 if TYPE_CHECKING:
+    from slimai.calibration.collect import FloatRunner
     from slimai.calibration.statistics import Statistics
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.plan import Layer, QuantPlan
@@ -43,7 +44,8 @@ def corrected_options(
     """Return `options` with the bias offsets that bring the means of every layer's output back to float's.
 
     batches: calibration images (as many as their activations fit in memory), run in float once and in integers
-    twice. The means are those behind a folded clamp, which errs to the side of too little.
+    twice. The means are those behind a folded clamp, which errs to the side of too little, and of float values cut to
+    what the layer's grid reaches: what its limits leave out on purpose is no error of the weights.
     """
     from slimai.quantizer.bias_correction import channel_means, shifted
     from slimai.quantizer.planner import build_plan
@@ -66,14 +68,29 @@ def corrected_options(
 
 
 def _float_means(graph: Graph, plan: QuantPlan, batches: Batches) -> dict[str, NDArray[np.float64]]:
-    """Return the float mean of each channel of the outputs whose layers have a bias to correct, by tensor."""
-    from slimai.calibration.collect import collect
+    """Return the mean of each channel of the outputs whose layers have a bias to correct, by tensor, in reach of it."""
+    from slimai.calibration.collect import activations_runner, collect
+    from slimai.quantizer.levels import limits_of
 
     tensors = [layer.outputs[0] for layer in plan.layers if layer.mode == "integer" and layer.node.op in CORRECTABLE]
     sources = {name: plan.sources.get(name, name) for name in tensors}
-    found = collect(graph, batches, tensors=sorted(set(sources.values())), bins=2048, per_channel=True)
+    reach = {source: limits_of(plan.tensors[name]) for name, source in sources.items()}
+    runner = _Cut(activations_runner(graph, sorted(reach)), reach)
+    found = collect(graph, batches, tensors=sorted(reach), bins=2048, per_channel=True, runner=runner)
     channels = {name: found[source].channels for name, source in sources.items()}
     return {name: item.means for name, item in channels.items() if item is not None}
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A float network whose tensors are cut to limits."""
+
+    network: FloatRunner
+    limits: Mapping[str, tuple[float, float]]
+
+    def run(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the tensors by name."""
+        return {name: np.clip(values, *self.limits[name]) for name, values in self.network.run(feeds).items()}
 
 
 def correct_winner(

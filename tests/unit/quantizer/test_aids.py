@@ -160,6 +160,30 @@ def test_empirical_correction_brings_every_layer_to_the_float_means(net, rng):
     assert errors(corrected) < min(0.15, errors(plain) / 2)
 
 
+def test_empirical_correction_leaves_alone_what_limits_cut_off_on_purpose(net, rng):
+    """A layer whose weights are exact, with limits that cut off half of its range: there is nothing to correct.
+
+    Within a quarter of a step. The mean of what is cut off is more than ten steps.
+    """
+    from slimai.app.bias import corrected_options
+    from slimai.calibration.collect import collect
+    from slimai.schema.target import TargetSection
+
+    n = net()
+    n.conv("x", "a", rng.choice([-127.0, 127.0], (4, 4, 1, 1)) / 127)
+    n.node("SiLU", ("a",), "y")
+    graph = n.graph("y")
+    images = [{"x": rng.integers(-127, 128, (2, 4, 8, 8)).astype(np.float32)} for _ in range(4)]
+    stats = collect(graph, images, bins=2048, per_channel=True)
+    plain = QuantOptions(level=1, limits={"x": (-127.0, 127.0), "a": (-50.0, 50.0)})
+    step = build_plan(graph, stats, plain).tensors["a"].scale
+    truth = np.concatenate([FloatSession(graph, outputs=["a"]).run(feeds)["a"] for feeds in images])
+    cut_off = (truth - np.clip(truth, -50.0, 50.0)).mean(axis=(0, 2, 3))
+    assert np.abs(cut_off).max() > 10 * step, "the case must cut off much"
+    (offset,) = corrected_options(graph, stats, plain, TargetSection(), images).bias_offsets.values()
+    assert np.abs(offset).max() < 0.25 * step
+
+
 def test_layers_run_one_by_one_compute_what_the_program_does(net, rng):
     """Exact; a layer that is replaced is what the next one reads."""
     from slimai.calibration.collect import collect
