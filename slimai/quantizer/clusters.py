@@ -22,8 +22,11 @@ def clusters(magnitudes: Sequence[NDArray[np.float64]]) -> tuple[Indices, ...]:
     """Return the channels of each cluster, ascending within it; one cluster of all where more do not pay.
 
     magnitudes: [C] largest |value| of each channel, for each of the tensors that the clusters give their own scale.
-    Greedy: the cut of one cluster along one tensor's ranges that saves most bits, as long as it saves enough.
+    Greedy: the cut of one cluster along one tensor's ranges that saves most bits, as long as it saves enough. Ranges
+    that are not finite decide nothing: calibration comes next, and names tensor and image.
     """
+    if not all(np.isfinite(values).all() for values in magnitudes):
+        return (np.arange(len(magnitudes[0])),)
     ranges = np.stack([_bits(values) for values in magnitudes])
     count = ranges.shape[1]
     found: list[Indices] = [np.arange(count)]

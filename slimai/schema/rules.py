@@ -147,8 +147,8 @@ def pre_quantized(config: SlimaiConfig) -> Iterator[Problem]:
             list(quantization.accuracy_level),
         )
     calibrated = ("range", "histogram_bins", "calibration")
-    aids = ("bias_correction", "equalization", "bias_absorption", "channel_clustering", "weight_clipping")
-    for name in (*calibrated, *aids, "tail_clipping"):
+    rewrites = ("equalization", "bias_absorption", "channel_clustering")
+    for name in (*calibrated, *rewrites, "bias_correction", "weight_clipping", "tail_clipping"):
         if name in quantization.model_fields_set:
             yield _warn(f"quantization.{name}", "is ignored: a pre-quantized model is not calibrated")
     if config.metric.adjust:

@@ -279,3 +279,11 @@ def test_the_first_cut_is_the_best_of_all(magnitudes):
 def test_no_range_at_all_is_one_cluster():
     assert len(clusters((np.zeros(4), np.zeros(4)))) == 1
     assert len(clusters((np.array([5.0]), np.array([5.0])))) == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_a_range_that_is_not_finite_decides_nothing_and_warns_of_nothing(bad):
+    """Calibration ends such a run with a message of its own."""
+    assert len(clusters((np.array([100.0, bad, 0.01]), np.array([100.0, 1.0, 0.01])))) == 1
+    assert len(clusters((np.array([100.0, 1.0, 0.01]), np.array([100.0, 1.0, 0.01])))) == 3
