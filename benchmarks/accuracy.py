@@ -8,7 +8,7 @@ Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [-
 The networks and pictures are those of conf/model that need SLIMAI_SHARED. Each row gives scores and signal-to-noise
 ratios; at the end come means over networks of score / float score (accuracy_summary.py). `--levels ""` runs peers
 alone, in an environment of their own if need be; `--from` prints the summary of several files. Aids: default = those of
-slimai.quantizer.aids by level, fold constant channels, eq weights, act = eq with activations, clamp = eq through clamps
+slimai.quantizer.rewrites.aids, fold constant channels, eq weights, act = eq with activations, clamp = eq through clamps
 (on a target that has one a channel), bc = analytic bias correction, emp = empirical, clip = clipped weights, absorb =
 biases absorbed (absorb3s: mean - 3 sigma of a channel, not its smallest value), cluster = channels clustered by range
 (all = everywhere), tails = tails clipped. default+absorb, default+clamp add one.

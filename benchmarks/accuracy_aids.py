@@ -14,7 +14,7 @@ _OPTIONS = {"bc": "bias_correction", "clip": "weight_clipping", "tails": "tail_c
 
 def default_aids(level: int) -> dict[str, Any]:
     """Return the aids that are on by default at a level, by their short names here."""
-    from slimai.quantizer.aids import DEFAULTS
+    from slimai.quantizer.rewrites.aids import DEFAULTS
 
     found = DEFAULTS[level]
     parts = {
@@ -30,7 +30,7 @@ def default_aids(level: int) -> dict[str, Any]:
 
 def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
     """Return the score of one level with the given accuracy aids."""
-    from slimai.app.quantize import nonnegative_inputs
+    from slimai.app.candidates.quantizer import nonnegative_inputs
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
 
@@ -50,7 +50,7 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
         **extra,
     )
     if aids.get("emp"):
-        from slimai.app.bias import corrected_options
+        from slimai.app.candidates.empirical_bias import corrected_options
 
         options = corrected_options(graph, stats, options, target, bench.calibration)
     return bench.plan_score(build_plan(graph, stats, options, target))
@@ -59,10 +59,10 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
 def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the float network that these aids make, and its statistics."""
     from slimai.calibration.collect import channel_extremes, channel_magnitudes, collect
-    from slimai.quantizer.absorption import absorb_biases
-    from slimai.quantizer.clustering import cluster_channels
-    from slimai.quantizer.constant_channels import fold_constant_channels
-    from slimai.quantizer.equalization import equalize
+    from slimai.quantizer.rewrites.absorption import absorb_biases
+    from slimai.quantizer.rewrites.clustering import cluster_channels
+    from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
+    from slimai.quantizer.rewrites.equalization import equalize
 
     graph = bench.job.graph
     if aids.get("fold"):

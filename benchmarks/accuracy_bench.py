@@ -44,7 +44,7 @@ class Bench:
     @classmethod
     def load(cls, name: str, work: Path, images: int, calibration: int) -> Bench:
         """Return the network with at most so many images of each kind (0: all validation images)."""
-        from slimai.app.prepare import prepare
+        from slimai.app.opening.open_job import prepare
         from slimai.data.loader import iter_batches
         from slimai.runtime.session import FloatSession
 

@@ -85,7 +85,7 @@ def measure(folder: Path, limit: str, strategy: str, workers: int) -> dict[str, 
     """Run one search in this process and return its figures."""
     from search import search_config
 
-    from slimai.app.pipeline import run_job
+    from slimai.app.run.pipeline import run_job
 
     settings: dict[str, Any] = {"strategy": strategy, "workers": workers}
     if limit != "none":

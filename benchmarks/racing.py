@@ -101,9 +101,11 @@ def config_of(name: str, work: Path, images: int) -> Any:
 
 def scored(name: str, folder: Path, work: Path, images: int) -> tuple[Any, list[Scored]]:
     """Return (metric, every candidate with its records); what RECORDS lacks is measured and kept there."""
-    from slimai.app.float_pass import calibrate, reference
-    from slimai.app.prepare import prepare
-    from slimai.app.quantize import FloatNetworks, Quantizer, candidates
+    from slimai.app.candidates.choose import candidates
+    from slimai.app.candidates.float_networks import FloatNetworks
+    from slimai.app.candidates.quantizer import Quantizer
+    from slimai.app.float_pass.shared import calibrate, reference
+    from slimai.app.opening.open_job import prepare
     from slimai.artifacts.cache import Cache
     from slimai.search.events import Silent
     from slimai.search.records import load_records, save_records

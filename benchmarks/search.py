@@ -98,7 +98,7 @@ def search_config(folder: Path, output: Path, settings: dict[str, Any]) -> Any:
 def slimai_search(folder: Path, strategy: str) -> dict[str, Any]:
     """Run the search and return its figures."""
     from slimai import __version__
-    from slimai.app.pipeline import run_job
+    from slimai.app.run.pipeline import run_job
 
     config = search_config(folder, folder / strategy, {"strategy": strategy})
     before = time.perf_counter()

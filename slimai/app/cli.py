@@ -73,7 +73,7 @@ def _run(words: list[str]) -> int:
 
         sys.stdout.write(f"slimai {__version__}\n")
         return 0
-    from slimai.app.job import run_words
+    from slimai.app.launch.main_job import run_words
 
     return run_words(words)
 

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from slimai.config.composed import Composed
 from slimai.config.dirs import bundled_conf
 from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, VERSION_BASE, prepare_hydra
 from slimai.config.overrides import in_hydra_terms
-from slimai.errors import Diagnostic
-
-if TYPE_CHECKING:
-    from slimai.config.origins import Origins
-
-
-@dataclass(frozen=True)
-class Composed:
-    """The values of one job before validation.
-
-    overrides: in Hydra's terms. written: as the user wrote them. config_file: the preset's file.
-    files: preset name -> path of presets that were given as a path. notes: what reading them brought up.
-    """
-
-    values: dict[str, Any]
-    overrides: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
-    config_file: Path | None = None
-    files: dict[str, Path] = field(default_factory=dict)
-    notes: tuple[Diagnostic, ...] = ()
 
 
 @contextmanager
@@ -95,14 +76,3 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
             [item for item in parsed if not item.is_hydra_override()], None
         )[0]
         return jobs
-
-
-def find_origins(composed: Composed) -> Origins:
-    """Return where each key of `composed` was set; needs no `hydra_ready` around it."""
-    from slimai.config.origins import Origins, trace
-
-    try:
-        with hydra_ready():
-            return trace(composed)
-    except Exception:  # noqa: BLE001 - private names of Hydra: a message without a place beats no message
-        return Origins({}, {})

@@ -21,13 +21,11 @@ from slimai.schema.root import RULES, SlimaiConfig
 from slimai.schema.rules import problems
 
 if TYPE_CHECKING:
-    from slimai.config.compose import Composed
-    from slimai.config.origins import Place
+    from slimai.config.composed import Composed
 
 _TAGS = frozenset(("voc", "coco", "segmentation", "image", "topk", "plain", "custom", "default"))
 UNKNOWN = "unknown key"
 MISSING = "is required"
-_SEXAGESIMAL = re.compile(r"[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
 @dataclass(frozen=True)
@@ -254,23 +252,3 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
-
-
-def placed(found: Sequence[Diagnostic], composed: Composed) -> tuple[Diagnostic, ...]:
-    """Return the diagnostics with the places of their keys; those that have a file of their own keep it."""
-    from slimai.config.compose import find_origins
-
-    if all(item.file or not item.key for item in found):
-        return tuple(found)
-    origins = find_origins(composed)
-    return tuple(item if item.file or not item.key else _at(item, origins.find(item.key)) for item in found)
-
-
-def _at(item: Diagnostic, place: Place) -> Diagnostic:
-    """Return the diagnostic at `place`, with the explanation of a number that was written a:b:c."""
-    message = item.message
-    if place.text and _SEXAGESIMAL.fullmatch(place.text) and "base-60" not in message:
-        message += f"; the unquoted {place.text} is a base-60 number in YAML 1.1, quote it"
-    return replace(
-        item, message=message, file=place.file, line=place.line, column=place.column, override=place.override
-    )

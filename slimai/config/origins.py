@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from slimai.config.compose import Composed
+from slimai.config.compose import hydra_ready
+from slimai.config.composed import Composed
 from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, preset_package
 from slimai.config.overrides import as_written
 
@@ -127,3 +128,14 @@ def _walk(node: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
         for index, item in enumerate(node.value):
             yield f"{prefix}.{index}", item, item
             yield from _walk(item, f"{prefix}.{index}")
+
+
+def find_origins(composed: Composed) -> Origins:
+    """Return where each key of `composed` was set; needs no `hydra_ready` around it."""
+    from slimai.config.origins import Origins, trace
+
+    try:
+        with hydra_ready():
+            return trace(composed)
+    except Exception:  # noqa: BLE001 - private names of Hydra: a message without a place beats no message
+        return Origins({}, {})

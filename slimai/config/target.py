@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from slimai.config.compose import Composed, compose_job, hydra_ready
+from slimai.config.compose import compose_job, hydra_ready
 from slimai.config.compose_errors import yaml_problem
+from slimai.config.composed import Composed
 from slimai.config.hydra_setup import preset_package, store_preset
 from slimai.errors import Diagnostic, InputError
 

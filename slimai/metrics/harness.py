@@ -12,8 +12,9 @@ from slimai.blobs.reader import read_blob
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, MetricContext, Result
-from slimai.metrics.create import Spec, create_metric
+from slimai.metrics.create import create_metric
 from slimai.metrics.geometry import PictureGeometry
+from slimai.metrics.table import Spec
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, MetricContext
-from slimai.metrics.create import METRICS, Spec
+from slimai.metrics.table import METRICS, Spec
 from slimai.metrics.vendor.base import REGISTERED, custom_metric_base
 from slimai.metrics.vendor.calls import FILES, METHODS, PluginError, guarded, place_of
 from slimai.metrics.vendor.modules import vendor_modules

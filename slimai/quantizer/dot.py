@@ -8,9 +8,9 @@ from pathlib import Path
 from slimai.artifacts.atomic import write_text
 from slimai.graph.ir import Graph
 from slimai.graph.names import sanitized
+from slimai.quantizer.insert_requantize import REQUANTIZE
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
-from slimai.quantizer.requantize import REQUANTIZE
 
 
 def write_dot_stages(folder: Path, graph: Graph, plan: QuantPlan) -> list[Path]:

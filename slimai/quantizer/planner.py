@@ -15,12 +15,12 @@ from slimai.graph.ops import TRAITS, is_depthwise
 from slimai.quantizer.assign import Assignment, assign, host_decisions
 from slimai.quantizer.bias_correction import corrected_bias
 from slimai.quantizer.clipping import clipped_peaks
+from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import activation_params, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
 from slimai.quantizer.params import INT_TYPES, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
-from slimai.quantizer.requantize import Network, insert_requantize
 from slimai.quantizer.weight_layout import weight_layout
 from slimai.quantizer.weight_store import WeightStore
 from slimai.quantizer.weights import QuantizedLayer, quantize_constant, quantize_layer

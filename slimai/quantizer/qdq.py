@@ -16,9 +16,9 @@ import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.ops import TRAITS
+from slimai.quantizer.insert_requantize import REQUANTIZE
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
-from slimai.quantizer.requantize import REQUANTIZE
 from slimai.quantizer.weight_layout import weight_layout
 
 if TYPE_CHECKING:

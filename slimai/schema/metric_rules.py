@@ -10,17 +10,17 @@ from slimai.schema.metric_specs import DetectionInput
 from slimai.schema.problem import Problem
 
 if TYPE_CHECKING:
-    from slimai.schema.root import SlimaiConfig
+    from slimai.schema.sections import Sections
 
 _BELONGS = {"anchors": "yolo", "yolo": "yolo", "priors": "ssd"}
 
 
-def detection_input(config: SlimaiConfig) -> DetectionInput | None:
+def detection_input(config: Sections) -> DetectionInput | None:
     """Return the options of a detection metric, or None for another metric."""
     return config.metric.metric_input if isinstance(config.metric, VocMetric | CocoMetric) else None
 
 
-def detection_head(config: SlimaiConfig) -> Iterator[Problem]:
+def detection_head(config: Sections) -> Iterator[Problem]:
     """A head needs its input size and anchors; options of a head belong to it."""
     options = detection_input(config)
     if options is None:
@@ -42,7 +42,7 @@ def detection_head(config: SlimaiConfig) -> Iterator[Problem]:
         yield Problem("metric.metric_input.voc_labels", f"names {', '.join(doubles)} twice", "name each class once")
 
 
-def detection_outputs(config: SlimaiConfig) -> Iterator[Problem]:
+def detection_outputs(config: Sections) -> Iterator[Problem]:
     """The outputs that are named fit what the metric reads."""
     options, names = detection_input(config), config.metric.replace_output
     if options is None or not names:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
+from pydantic import ModelWrapValidatorHandler, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from slimai.schema.base import Section, content_key, wrong
-from slimai.schema.dataset import DatasetSection
-from slimai.schema.metric import DefaultMetric, MetricSection, MetricUnion, PlainMetric, TopKMetric
-from slimai.schema.network import NetworkSection
-from slimai.schema.path import PathSection
-from slimai.schema.performance import PerformanceSection
+from slimai.schema.base import content_key
+from slimai.schema.metric import DefaultMetric, MetricSection, PlainMetric, TopKMetric
 from slimai.schema.problem import Problem
-from slimai.schema.quantization import QuantizationSection
 from slimai.schema.rules import problems
-from slimai.schema.smart_search import SmartSearchSection
-from slimai.schema.target import TargetSection
-from slimai.schema.values import AbsPath, base_folder, listed
+from slimai.schema.sections import Sections
+from slimai.schema.values import base_folder
 
-Stage = Literal["gen_quant_profile", "flt_inference", "use_quant_profile", "gen_code"]
-STAGES: tuple[Stage, ...] = ("gen_quant_profile", "flt_inference", "use_quant_profile", "gen_code")
 RULES = "slimai_rules"  # type of the one error that carries every cross-section problem
+
+
 # settings that change where or how fast a job runs, not what it computes
 MACHINE_KEYS = (
     "config_file",
@@ -39,37 +33,11 @@ MACHINE_KEYS = (
 )
 
 
-def _prefix(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    if not stages or stages != STAGES[: len(stages)]:
-        raise wrong("Stages should be a prefix of the stages in order", f"a prefix of [{', '.join(STAGES)}]")
-    return stages
-
-
-class SlimaiConfig(Section):
+class SlimaiConfig(Sections):
     """A validated job. Build it with `model_validate`: it settles paths and defaults, and checks the rules.
 
     ``context={"base": folder}`` gives the folder that relative paths start from (default: the current one).
     """
-
-    path: PathSection = Field(description="Folders.")
-    network: NetworkSection = Field(description="The model and its preprocessing.")
-    dataset: DatasetSection = Field(default_factory=DatasetSection, description="The image lists.")
-    quantization: QuantizationSection = Field(
-        default_factory=QuantizationSection, description="Levels, ranges, methods."
-    )
-    smart_search: SmartSearchSection | None = Field(
-        default=None, description="The search; null = on only when accuracy_level is a list."
-    )
-    metric: MetricUnion = Field(default_factory=DefaultMetric, description="How an output is scored.")
-    performance: PerformanceSection = Field(default_factory=PerformanceSection, description="Compile effort and clock.")
-    target: TargetSection = Field(default_factory=TargetSection, description="The simulated chip.")
-    stages: Annotated[tuple[Stage, ...], BeforeValidator(listed), AfterValidator(_prefix)] = Field(
-        default=STAGES, description="Stages to run: a prefix of the four, in order."
-    )
-    config_file: AbsPath | None = Field(
-        default=None,
-        description="The file that the settings come from (set by slimai): plug-ins are looked for beside it.",
-    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -84,16 +52,6 @@ class SlimaiConfig(Section):
     def warnings(self) -> list[Problem]:
         """Return what is legal but probably not meant."""
         return [problem for problem in problems(self) if problem.severity == "warning"]
-
-    @property
-    def search(self) -> SmartSearchSection:
-        """Return the search settings, the defaults when the section is absent."""
-        return self.smart_search or SmartSearchSection()
-
-    @property
-    def search_on(self) -> bool:
-        """Whether the smart search is on."""
-        return self.smart_search is not None or len(self.quantization.accuracy_level) > 1
 
     def key(self) -> str:
         """Return 16 hex digits that identify what the job computes, wherever it runs."""

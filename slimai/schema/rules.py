@@ -12,7 +12,7 @@ from slimai.schema.problem import Problem
 
 if TYPE_CHECKING:
     from slimai.schema.quantization import QuantizationSection
-    from slimai.schema.root import SlimaiConfig
+    from slimai.schema.sections import Sections
 
 _CLASS_OF = {
     **dict.fromkeys(DETECTION, ("Detection",)),
@@ -26,11 +26,11 @@ _CLASS_OF = {
 class Rule:
     """A check and the dotted keys that it reads; it is skipped where one of them is itself wrong."""
 
-    check: Callable[[SlimaiConfig], Iterator[Problem]]
+    check: Callable[[Sections], Iterator[Problem]]
     reads: tuple[str, ...]
 
 
-def problems(config: SlimaiConfig, broken: frozenset[str] = frozenset()) -> list[Problem]:
+def problems(config: Sections, broken: frozenset[str] = frozenset()) -> list[Problem]:
     """Return every broken rule of `config`; `broken` names dotted keys that are wrong already."""
     sound = [rule for rule in RULES if not any(touches(key, broken) for key in rule.reads)]
     return [problem for rule in sound for problem in rule.check(config)]
@@ -45,7 +45,7 @@ def _warn(key: str, message: str, cure: str = "") -> Problem:
     return Problem(key, message, cure, severity="warning")
 
 
-def single_shot(config: SlimaiConfig) -> Iterator[Problem]:
+def single_shot(config: Sections) -> Iterator[Problem]:
     """Single-shot calibration ignores the range; a calibration method without it does nothing."""
     quantization = config.quantization
     given = quantization.model_fields_set
@@ -61,7 +61,7 @@ def single_shot(config: SlimaiConfig) -> Iterator[Problem]:
         )
 
 
-def mixed_precision(config: SlimaiConfig) -> Iterator[Problem]:
+def mixed_precision(config: Sections) -> Iterator[Problem]:
     """Mixed precision needs level 1 or above; rules files need it; auto needs a goal."""
     quantization = config.quantization
     files = [name for name in ("nodename_datatypes", "nodekind_datatypes") if getattr(quantization, name)]
@@ -86,7 +86,7 @@ def mixed_precision(config: SlimaiConfig) -> Iterator[Problem]:
         yield Problem("quantization.mix_goal", "belongs to mix: auto", "set quantization.mix: auto, or remove it")
 
 
-def automatic_mix(config: SlimaiConfig) -> Iterator[Problem]:
+def automatic_mix(config: Sections) -> Iterator[Problem]:
     """`mix: auto` raises layers of one setting, by its score; its goal alone decides what is delivered."""
     if config.quantization.mix != "auto":
         return
@@ -116,14 +116,14 @@ def _one_setting(quantization: QuantizationSection) -> Iterator[Problem]:
         yield Problem("quantization.range", "mix: auto raises layers of one setting", "set one range, as 100")
 
 
-def one_goal(config: SlimaiConfig) -> Iterator[Problem]:
+def one_goal(config: Sections) -> Iterator[Problem]:
     """A goal of mixed precision is exactly one of the three."""
     goal = config.quantization.mix_goal
     if goal is not None and len(goal.model_dump(exclude_none=True)) != 1:
         yield Problem("quantization.mix_goal", "should be exactly one of max_drop, score and latency_ms")
 
 
-def pre_quantized(config: SlimaiConfig) -> Iterator[Problem]:
+def pre_quantized(config: Sections) -> Iterator[Problem]:
     """A quantized model is TFLite, at levels 0 to 3, without what only calibration can do."""
     network, quantization = config.network, config.quantization
     tflite = network.input_model.suffix.lower() == ".tflite"
@@ -157,7 +157,7 @@ def pre_quantized(config: SlimaiConfig) -> Iterator[Problem]:
         yield Problem("quantization.mix", "is not possible with a pre-quantized model", "set quantization.mix: false")
 
 
-def model_format(config: SlimaiConfig) -> Iterator[Problem]:
+def model_format(config: Sections) -> Iterator[Problem]:
     """The model's suffix is known, and the legacy `type` agrees with it."""
     suffix = config.network.input_model.suffix.lower()
     known = {".onnx": "ONNX", ".tflite": "Tensorflow"}
@@ -169,7 +169,7 @@ def model_format(config: SlimaiConfig) -> Iterator[Problem]:
         yield Problem("network.type", f"does not fit the model's suffix '{suffix}'", "remove it", config.network.type)
 
 
-def channel_values(config: SlimaiConfig) -> Iterator[Problem]:
+def channel_values(config: Sections) -> Iterator[Problem]:
     """mean, stddev and the pad value have one number, or one a channel, and agree in their number."""
     network = config.network
     channels = 1 if network.channel_order == "GRAY" else 3
@@ -186,14 +186,14 @@ def channel_values(config: SlimaiConfig) -> Iterator[Problem]:
         yield Problem("network.resize", "does nothing with NonImage inputs", "remove it")
 
 
-def resize_parts(config: SlimaiConfig) -> Iterator[Problem]:
+def resize_parts(config: Sections) -> Iterator[Problem]:
     """`short_side` belongs to center_crop."""
     resize = config.network.resize
     if resize is not None and resize.short_side is not None and resize.mode != "center_crop":
         yield Problem("network.resize.short_side", f"belongs to center_crop, not to {resize.mode}", "remove it")
 
 
-def image_lists(config: SlimaiConfig) -> Iterator[Problem]:
+def image_lists(config: Sections) -> Iterator[Problem]:
     """A float model is calibrated; a metric with labels needs the labelled list; counts need their list."""
     dataset = config.dataset
     if config.network.model_type == "float" and dataset.calibration_set is None:
@@ -207,7 +207,7 @@ def image_lists(config: SlimaiConfig) -> Iterator[Problem]:
             yield Problem(f"dataset.{name}_count", f"counts a list that is not there: {name}_set", f"set {name}_set")
 
 
-def labelled_list(config: SlimaiConfig) -> Iterator[Problem]:
+def labelled_list(config: Sections) -> Iterator[Problem]:
     """A metric with a truth needs the validation list."""
     metric = config.metric
     free = isinstance(metric, PlainMetric) or (isinstance(metric, ImageMetric) and metric.metric_input.use_float)
@@ -217,7 +217,7 @@ def labelled_list(config: SlimaiConfig) -> Iterator[Problem]:
         )
 
 
-def metric_class(config: SlimaiConfig) -> Iterator[Problem]:
+def metric_class(config: Sections) -> Iterator[Problem]:
     """A metric usually belongs to a class of networks."""
     name, found = config.metric.metric_cls, config.network.network_class
     fitting = _CLASS_OF.get(name or "", (found,))
@@ -225,7 +225,7 @@ def metric_class(config: SlimaiConfig) -> Iterator[Problem]:
         yield _warn("network.class", f"is {found}, and metric {name} is for {' or '.join(fitting)}")
 
 
-def search_needs_score(config: SlimaiConfig) -> Iterator[Problem]:
+def search_needs_score(config: Sections) -> Iterator[Problem]:
     """Several settings are compared by their score."""
     if config.metric.metric_cls == "NoMetric" and config.quantization.candidates > 1:
         yield Problem(
@@ -236,14 +236,14 @@ def search_needs_score(config: SlimaiConfig) -> Iterator[Problem]:
         )
 
 
-def score_range(config: SlimaiConfig) -> Iterator[Problem]:
+def score_range(config: Sections) -> Iterator[Problem]:
     """The two ends of a score range differ."""
     ends = config.metric.score_range
     if ends is not None and ends[0] == ends[1]:
         yield Problem("metric.score_range", "has two equal ends", "give the values of score 0 and score 1", list(ends))
 
 
-def adjusting(config: SlimaiConfig) -> Iterator[Problem]:
+def adjusting(config: Sections) -> Iterator[Problem]:
     """Edited limits are applied to one level and one range."""
     if config.metric.adjust and config.quantization.candidates > 1:
         yield _warn(
@@ -253,13 +253,13 @@ def adjusting(config: SlimaiConfig) -> Iterator[Problem]:
         )
 
 
-def stages_deliver(config: SlimaiConfig) -> Iterator[Problem]:
+def stages_deliver(config: Sections) -> Iterator[Problem]:
     """Scoring happens in `use_quant_profile`."""
     if "use_quant_profile" not in config.stages and config.search_on:
         yield _warn("stages", "stop before use_quant_profile: nothing is scored, so nothing is searched")
 
 
-def unique_outputs(config: SlimaiConfig) -> Iterator[Problem]:
+def unique_outputs(config: Sections) -> Iterator[Problem]:
     """Outputs are named once each."""
     names = config.metric.replace_output
     doubles = sorted({name for name in names if names.count(name) > 1})
@@ -267,7 +267,7 @@ def unique_outputs(config: SlimaiConfig) -> Iterator[Problem]:
         yield Problem("metric.replace_output", f"names {', '.join(doubles)} twice", "name each output once")
 
 
-def local_memory(config: SlimaiConfig) -> Iterator[Problem]:
+def local_memory(config: Sections) -> Iterator[Problem]:
     """What the system keeps leaves some local memory."""
     target = config.target
     kept = target.tcm_reserve_low + target.tcm_reserve_high
@@ -277,7 +277,7 @@ def local_memory(config: SlimaiConfig) -> Iterator[Problem]:
         )
 
 
-def search_bounds(config: SlimaiConfig) -> Iterator[Problem]:
+def search_bounds(config: Sections) -> Iterator[Problem]:
     """One bound decides which candidate is delivered."""
     search = config.smart_search
     if search is not None and search.max_drop is not None and search.latency_limit is not None:

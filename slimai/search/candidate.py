@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -147,3 +147,13 @@ def best(outcomes: Iterable[Outcome]) -> Outcome | None:
     """Return the best fully measured outcome, or None."""
     order = [item for item in ranked(outcomes) if item.status == "full"]
     return order[0] if order else None
+
+
+def corrected_candidate(candidate: Candidate) -> Candidate:
+    """Return the candidate with empirically corrected biases."""
+    return replace(candidate, variant="_".join(filter(None, (candidate.variant, EMPIRICAL))))
+
+
+STORED = "stored"  # in the place of a calibration method: the parameters come with the network
+
+EMPIRICAL = "empirical"  # in the variant of the winner whose biases were corrected from its own integer outputs

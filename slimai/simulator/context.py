@@ -14,8 +14,8 @@ from slimai.graph.ir import Graph
 from slimai.graph.ops import channel_limits
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer
+from slimai.simulator.buffers import BufferPool
 from slimai.simulator.fixed_point import Int
-from slimai.simulator.pool import BufferPool
 from slimai.simulator.requantize import (
     Requantizer,
     RequantRule,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE
+from slimai.simulator.buffers import BufferPool
 from slimai.simulator.context import Tally
-from slimai.simulator.pool import BufferPool
 from slimai.simulator.program import IntegerStep, Target, compile_layer, compile_plan
 
 Array = NDArray[Any]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import exact_dtype
-from slimai.simulator.pool import BufferPool
+from slimai.simulator.buffers import BufferPool
 
 Array = NDArray[Any]
 Engine = Literal["pairs", "wide", "blas"]

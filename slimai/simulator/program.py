@@ -16,11 +16,11 @@ from slimai.graph.ir import Graph
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE, rule_for
+from slimai.simulator.buffers import BufferPool
 from slimai.simulator.channel_clamp import with_channel_clamp
 from slimai.simulator.context import Compiled, LayerContext, Overflow, Tally
 from slimai.simulator.host import HostSegment
 from slimai.simulator.ops import compiler_for
-from slimai.simulator.pool import BufferPool
 from slimai.simulator.requantize import RequantRule
 
 Array = NDArray[Any]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-import slimai.app.pipeline
-import slimai.app.summary
+import slimai.app.run.pipeline
+import slimai.app.screen.summary
 from slimai.app.cli import main
-from slimai.app.job import set_aside
-from slimai.app.job_log import Status, read_status, write_status
-from slimai.app.multirun import Row, varying
+from slimai.app.launch.hydra_job import set_aside
+from slimai.app.launch.job_log import Status, read_status, write_status
+from slimai.app.launch.multirun_table import Row, varying
 from slimai.artifacts.lock import MULTIRUN, run_lock
 from slimai.errors import InputError, SlimaiError
 
@@ -44,8 +44,8 @@ def pipeline(monkeypatch, tmp_path):
             (config.path.output_dir / "run.json").write_text(json.dumps(run))
             return Result(score)
 
-        monkeypatch.setattr(slimai.app.pipeline, "run_job", run_job)
-        monkeypatch.setattr(slimai.app.summary, "run_summary", lambda result: f"score {result.score}")
+        monkeypatch.setattr(slimai.app.run.pipeline, "run_job", run_job)
+        monkeypatch.setattr(slimai.app.screen.summary, "run_summary", lambda result: f"score {result.score}")
         return seen
 
     return install

@@ -14,7 +14,7 @@ from pathlib import Path
 # what may differ between equal runs (SPEC 11.5), and the state that is not a result
 OTHER = {"timings.json", "slimai.log", ".slimai.lock"}
 PHASES = ("calibration", "float_inference", "search", "gen_code", "report")
-PRELOAD = ("slimai.app.cli", "slimai.app.job", "hydra", "tests.e2e.killing_warm")
+PRELOAD = ("slimai.app.cli", "slimai.app.launch.hydra_job", "hydra", "tests.e2e.killing_warm")
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(list(PRELOAD))

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from slimai.app.api import load_config
-from slimai.app.pipeline import run_job
+from slimai.app.run.pipeline import run_job
 
 with tempfile.TemporaryDirectory() as _folder, contextlib.redirect_stderr(io.StringIO()):
     _words = (

@@ -235,7 +235,7 @@ def test_blobs_of_candidates_that_are_gone_go_with_their_profiles(job, tmp_path)
 
 
 def test_an_analysis_is_made_again_only_when_something_has_changed(job, tmp_path, monkeypatch):
-    from slimai.app.analysis import Inspection
+    from slimai.app.delivery.inspection import Inspection
 
     made = []
     monkeypatch.setattr(

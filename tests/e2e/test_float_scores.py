@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slimai.app.prepare import prepare
+from slimai.app.opening.open_job import prepare
 from slimai.config.compose import compose_job, hydra_ready
 from slimai.config.diagnose import judge
 from slimai.runtime.session import FloatSession

@@ -12,8 +12,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from PIL import Image
 
-from slimai.app.float_pass import float_runner
-from slimai.app.prepare import prepare
+from slimai.app.float_pass.local import float_runner
+from slimai.app.opening.open_job import prepare
 from slimai.config.compose import compose_job, hydra_ready
 from slimai.config.diagnose import judge
 

@@ -37,9 +37,9 @@ def test_without_clusters_they_are_not(config):
 
 
 def test_a_rule_for_a_clustered_layer_holds_for_all_its_parts(config, tmp_path):
-    from slimai.app.float_pass import calibrate
-    from slimai.app.prepare import prepare
-    from slimai.app.quantize import candidates, quantizer_for
+    from slimai.app.candidates.choose import candidates, quantizer_for
+    from slimai.app.float_pass.shared import calibrate
+    from slimai.app.opening.open_job import prepare
     from slimai.artifacts.cache import Cache
     from slimai.search.events import Silent
 

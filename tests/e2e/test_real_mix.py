@@ -15,9 +15,10 @@ RAISED = 3
 @pytest.fixture(scope="module")
 def network(shared_data, tmp_path_factory, cache_dir):
     """Return what builds candidates of mobilenet_v1 with rules, from one calibration, and 16 validation images."""
-    from slimai.app.float_pass import calibrate
-    from slimai.app.prepare import prepare
-    from slimai.app.quantize import FloatNetworks, Quantizer
+    from slimai.app.candidates.float_networks import FloatNetworks
+    from slimai.app.candidates.quantizer import Quantizer
+    from slimai.app.float_pass.shared import calibrate
+    from slimai.app.opening.open_job import prepare
     from slimai.artifacts.cache import Cache
     from slimai.data.loader import iter_batches
     from slimai.search.events import Silent
@@ -65,7 +66,7 @@ def similarity(candidate, images, truth):
 
 def test_raising_the_worst_layers_raises_similarity(network):
     """Reference: ONNX Runtime in float. The layers are the three with the largest noise alone on calibration images."""
-    from slimai.app.mix_ranking import Ranking
+    from slimai.app.run.mix_ranking import Ranking
     from slimai.runtime.session import FloatSession
     from slimai.search.candidate import Candidate
     from slimai.search.events import Silent

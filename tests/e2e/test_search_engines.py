@@ -69,12 +69,13 @@ RACE = (
 # a run whose workers take even the smallest float pass, and that tells what they are handed
 SHARING = """
 import sys, time
-import slimai.app.float_pass, slimai.app.sharing
+from slimai.app.execution import crew
+from slimai.app.float_pass import local, shared
 from slimai.app.cli import main
-from slimai.app.ray_executor import Actors
+from slimai.app.execution.ray_actors import Actors
 
-slimai.app.float_pass.MOST_IMAGES = 5
-slimai.app.sharing.LEAST_SAVING, slimai.app.sharing.START_SECONDS, slimai.app.sharing.PART_SECONDS = -1.0, 0.0, 0.0
+local.MOST_IMAGES = 5
+crew.LEAST_SAVING, crew.START_SECONDS, crew.PART_SECONDS = -1.0, 0.0, 0.0
 plain = Actors.run
 
 def run(self, work):

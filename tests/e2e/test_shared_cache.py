@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from slimai.app.table import shorten
+from slimai.app.screen.table import shorten
 
 pytestmark = pytest.mark.slow
 BASE = ("+model=mobilenet_digits", "dataset.validation_count=16", "quantization.range=100")

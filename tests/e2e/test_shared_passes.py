@@ -14,11 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
-import slimai.app.float_pass
-import slimai.app.sharing
-import slimai.app.workers
+import slimai.app.execution.crew
+import slimai.app.execution.processes
+import slimai.app.float_pass.shared
 from slimai import load_config
-from slimai.app.pipeline import run_job
+from slimai.app.run.pipeline import run_job
 from slimai.errors import InputError, SlimaiError
 from slimai.search.events import Silent
 
@@ -53,7 +53,7 @@ class Steps(Silent):
 def handed(monkeypatch):
     """Share even the smallest pass, at once; return the kinds of work that the workers are handed."""
     kinds = []
-    plain = slimai.app.workers.Processes.run
+    plain = slimai.app.execution.processes.Processes.run
 
     def run(self, work):
         def told():
@@ -68,13 +68,13 @@ def handed(monkeypatch):
             time.sleep(0.02)
         return True
 
-    plain_ready = slimai.app.workers.Processes.ready
-    monkeypatch.setattr(slimai.app.workers.Processes, "run", run)
-    monkeypatch.setattr(slimai.app.workers.Processes, "ready", ready)
-    monkeypatch.setattr(slimai.app.float_pass, "MOST_IMAGES", 5)
-    monkeypatch.setattr(slimai.app.sharing, "LEAST_SAVING", -1.0)
-    monkeypatch.setattr(slimai.app.sharing, "START_SECONDS", 0.0)
-    monkeypatch.setattr(slimai.app.sharing, "PART_SECONDS", 0.0)
+    plain_ready = slimai.app.execution.processes.Processes.ready
+    monkeypatch.setattr(slimai.app.execution.processes.Processes, "run", run)
+    monkeypatch.setattr(slimai.app.execution.processes.Processes, "ready", ready)
+    monkeypatch.setattr(slimai.app.float_pass.shared, "MOST_IMAGES", 5)
+    monkeypatch.setattr(slimai.app.execution.crew, "LEAST_SAVING", -1.0)
+    monkeypatch.setattr(slimai.app.execution.crew, "START_SECONDS", 0.0)
+    monkeypatch.setattr(slimai.app.execution.crew, "PART_SECONDS", 0.0)
     return kinds
 
 
@@ -126,9 +126,11 @@ def test_what_is_in_the_cache_starts_no_worker(handed, tmp_path):
 
 def test_this_process_goes_on_while_the_workers_start(handed, monkeypatch, tmp_path):
     asked = []
-    plain = slimai.app.workers.Processes.ready
+    plain = slimai.app.execution.processes.Processes.ready
     monkeypatch.setattr(
-        slimai.app.workers.Processes, "ready", lambda self: asked.append(1) or (len(asked) > 3 and plain(self))
+        slimai.app.execution.processes.Processes,
+        "ready",
+        lambda self: asked.append(1) or (len(asked) > 3 and plain(self)),
     )
     words = ("dataset.calibration_count=37", "stages=[gen_quant_profile]")
     run(tmp_path / "one", *words)
@@ -140,7 +142,7 @@ def test_this_process_goes_on_while_the_workers_start(handed, monkeypatch, tmp_p
 
 
 def test_a_small_pass_stays_in_this_process(handed, monkeypatch, tmp_path):
-    monkeypatch.setattr(slimai.app.sharing, "LEAST_SAVING", 1e6)
+    monkeypatch.setattr(slimai.app.execution.crew, "LEAST_SAVING", 1e6)
     run(tmp_path / "out", "stages=[gen_quant_profile]", "smart_search.workers=2")
     assert handed == []
 
@@ -217,8 +219,8 @@ def test_an_interruption_stops_the_workers(handed, monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     seen = []
-    plain = slimai.app.workers.Processes.run
-    monkeypatch.setattr(slimai.app.workers.Processes, "run", interrupted)
+    plain = slimai.app.execution.processes.Processes.run
+    monkeypatch.setattr(slimai.app.execution.processes.Processes, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "out", "smart_search.workers=2")
     assert seen

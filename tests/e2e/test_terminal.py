@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from slimai.app.reporter import ConsoleReporter, PlainStage
+from slimai.app.screen.reporter import ConsoleReporter, PlainStage
 
 WORDS = (
     "+model=mobilenet_digits",

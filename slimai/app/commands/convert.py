@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from slimai.app.table import render
+from slimai.app.screen.table import render
 from slimai.artifacts.atomic import write_text
 from slimai.config.legacy.convert import MARK, Conversion, convert_cfg
 from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError

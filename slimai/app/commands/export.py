@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slimai.artifacts.atomic import write_text
-from slimai.config.compose import Composed
-from slimai.config.diagnose import judge, placed
+from slimai.config.composed import Composed
+from slimai.config.diagnose import judge
 from slimai.config.legacy.export import MARK, Export, Tuned, export_cfg, tuned_from
+from slimai.config.placing import placed
 from slimai.config.target import load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, InputError
 from slimai.schema.root import SlimaiConfig

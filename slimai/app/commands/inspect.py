@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
 def rows_of(path: Path) -> list[Row]:
     """Return the nodes of the model in order. Raises InputError when it cannot be read."""
-    from slimai.app.quantized_model import load_quantized, quantized_graph
+    from slimai.quantizer.quantized_file import load_quantized, quantized_graph
 
     if path.suffix == ".tflite" or quantized_graph(path) is not None:
         return _quantized_rows(load_quantized(path))
@@ -89,8 +89,8 @@ def _row(graph: Graph, name: str, kind: str, node: Node, runs: str) -> Row:
 
 
 def _as_text(rows: Sequence[Row]) -> str:
-    from slimai.app.table import shorten
-    from slimai.quantizer.rules import KIND_ALIASES
+    from slimai.app.screen.table import shorten
+    from slimai.quantizer.mix_rules import KIND_ALIASES
 
     cells = [
         (

@@ -46,7 +46,7 @@ def rebuild(folder: Path) -> list[Path]:
 
 def read_jobs(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a `multirun.json`; raises InputError."""
-    from slimai.app.multirun import COLUMNS
+    from slimai.app.launch.multirun_table import COLUMNS
 
     try:
         jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]

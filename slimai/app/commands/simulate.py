@@ -30,7 +30,7 @@ ARITHMETIC = ("native", "xi_sym", "gemmlowp", "tflite_s64", "single", "ort_f32")
 def main(argv: Sequence[str]) -> int:
     """Simulate the model that the command line names; return 0."""
     options = _parser().parse_args(list(argv))
-    from slimai.app.quantized_model import load_quantized
+    from slimai.quantizer.quantized_file import load_quantized
     from slimai.schema.target import TargetSection
     from slimai.simulator.program import compile_plan
 

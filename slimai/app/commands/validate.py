@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from slimai.app.verdict import judge_job, shadow_report
+from slimai.app.check.verdict import judge_job, shadow_report
 from slimai.config.target import is_file_target, load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError
 

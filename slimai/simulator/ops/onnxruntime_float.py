@@ -96,7 +96,7 @@ def float_softmax(rows: Int, x: QParams, out: QParams) -> Int:
 def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
     """Return the kernel of a linear Resize on integers: float32 weights, the result truncated towards zero."""
     from slimai.simulator.ops.clamp import ScaleChange
-    from slimai.simulator.ops.resize import linear_taps
+    from slimai.simulator.ops.resize_taps import linear_taps
 
     mode, name = context.attrs["coordinate_transformation_mode"], context.layer.name
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import slimai
-import slimai.app.pipeline
+import slimai.app.run.pipeline
 from slimai.errors import InputError
 from slimai.schema.root import SlimaiConfig
 
@@ -44,7 +44,7 @@ def test_run_takes_a_configuration_or_overrides(monkeypatch):
     def run_job(config, *, reporter):
         seen.append((config, reporter))
 
-    monkeypatch.setattr(slimai.app.pipeline, "run_job", run_job)
+    monkeypatch.setattr(slimai.app.run.pipeline, "run_job", run_job)
     slimai.run(slimai.load_config("+model=yolo"))
     slimai.run(["+model=yolo"])
     assert seen[0] == seen[1]

@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pytest
 
-from slimai.app.auto_mix import rules_text
-from slimai.app.mix_ranking import SliceNoise, noise_by_node
+from slimai.app.run.mix_file import rules_text
+from slimai.app.run.mix_ranking import SliceNoise, noise_by_node
 from slimai.config.diagnose import judge_values
+from slimai.quantizer.mix_rules import parse_rules
 from slimai.quantizer.params import S8, QParams
-from slimai.quantizer.rules import parse_rules
 from slimai.search.candidate import Candidate, Outcome, outcome_from_json
 from slimai.search.choice import Bounds
 

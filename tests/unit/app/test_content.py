@@ -14,9 +14,9 @@ from PIL import Image
 
 import slimai
 from slimai.app.api import load_config
-from slimai.app.content import changed_parts, content_keys
-from slimai.app.pipeline import run_job
-from slimai.app.prepare import prepare
+from slimai.app.opening.content_keys import changed_parts, content_keys
+from slimai.app.opening.open_job import prepare
+from slimai.app.run.pipeline import run_job
 from slimai.artifacts.journal import Journal
 
 PLUGIN = """\

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slimai.app.programs import Planned
+from slimai.app.candidates.programs import Planned
 from slimai.search.candidate import Candidate
 
 FIRST, SECOND, THIRD = (Candidate(level) for level in (0, 1, 2))

@@ -7,8 +7,9 @@ from weakref import WeakSet
 
 import pytest
 
-from slimai.app import programs
-from slimai.app.programs import MIB, Programs, passed_limit, peak_bytes, resident_bytes, worker_share
+from slimai.app.candidates import programs
+from slimai.app.candidates.memory_limit import MIB, passed_limit, peak_bytes, resident_bytes, worker_share
+from slimai.app.candidates.programs import Programs
 from slimai.search.candidate import Candidate
 
 BASE, COMPILED, BUFFERS = 100 * MIB, 10 * MIB, 15 * MIB

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from slimai.app.ray_executor import STARTS, _connect
-from slimai.app.work import Opener, WorkerSpec
+from slimai.app.execution.ray_actors import STARTS, _connect
+from slimai.app.execution.work import Opener
+from slimai.app.run.worker import WorkerSpec
 from slimai.artifacts.lock import RUN, run_lock
 from slimai.errors import SlimaiError
 

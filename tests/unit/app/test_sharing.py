@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimai.app import sharing
-from slimai.app.sharing import PART_SECONDS, Crew, parts
+from slimai.app.execution import crew as sharing
+from slimai.app.execution.crew import PART_SECONDS, Crew, parts
 from slimai.schema.smart_search import SmartSearchSection
 from slimai.search.events import Silent
 

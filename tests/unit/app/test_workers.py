@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import slimai.app.workers
-from slimai.app.work import WorkerSpec
-from slimai.app.workers import Processes
+import slimai.app.execution.processes
+from slimai.app.execution.processes import Processes
+from slimai.app.run.worker import WorkerSpec
 from slimai.errors import SlimaiError
 
 SPEC = WorkerSpec("{}", Path(), "", Path(), Path(), (), (), 1 << 20)
@@ -25,7 +25,7 @@ LONG = 1.0  # seconds that a work sleeps: the pool notices a death at the latest
 
 @pytest.fixture(autouse=True)
 def _sleeping(monkeypatch):
-    monkeypatch.setattr(slimai.app.workers, "_work", time.sleep)
+    monkeypatch.setattr(slimai.app.execution.processes, "_work", time.sleep)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from slimai.config.compose import compose_job, hydra_ready
-from slimai.config.diagnose import judge, placed
+from slimai.config.diagnose import judge
+from slimai.config.placing import placed
 from slimai.errors import InputError
 
 PRESET = """\

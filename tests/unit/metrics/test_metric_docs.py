@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from slimai.metrics.create import METRICS
+from slimai.metrics.table import METRICS
 from slimai.schema import metric_specs as specs
 from slimai.schema.metric import MetricUnion
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from slimai.calibration.collect import channel_extremes
-from slimai.quantizer.absorption import absorb_biases
-from slimai.quantizer.aids import DEFAULTS, Choices, Rewrites, aids_for
+from slimai.quantizer.rewrites.absorption import absorb_biases
+from slimai.quantizer.rewrites.aids import DEFAULTS, Choices, Rewrites, aids_for
 from slimai.runtime.session import FloatSession
 
 OFFSETS = np.array([9.0, -9.0, 0.0, 11.0, 0.3, 40.0])  # channels 0, 3 and 5 stay above 0, far above their spread

@@ -131,7 +131,7 @@ def test_empirical_correction_brings_every_layer_to_the_float_means(net, rng):
 
     Within 0.15 of a step: a channel that spans few steps rounds differently once it is moved.
     """
-    from slimai.app.bias import corrected_options
+    from slimai.app.candidates.empirical_bias import corrected_options
     from slimai.calibration.collect import collect
     from slimai.schema.target import TargetSection
     from slimai.simulator.program import compile_plan
@@ -165,7 +165,7 @@ def test_empirical_correction_leaves_alone_what_limits_cut_off_on_purpose(net, r
 
     Within a quarter of a step. The mean of what is cut off is more than ten steps.
     """
-    from slimai.app.bias import corrected_options
+    from slimai.app.candidates.empirical_bias import corrected_options
     from slimai.calibration.collect import collect
     from slimai.schema.target import TargetSection
 

@@ -12,12 +12,12 @@ from slimai.calibration.collect import channel_magnitudes, collect
 from slimai.graph.load import load_onnx
 from slimai.graph.ops import channel_limits
 from slimai.graph.save import to_onnx
-from slimai.quantizer.equalization import equalize
 from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
 from slimai.quantizer.qdq import to_qdq
 from slimai.quantizer.quantized_onnx import plan_of_quantized
+from slimai.quantizer.rewrites.equalization import equalize
 from slimai.runtime.session import FloatSession
 from slimai.schema.target import TargetSection
 from slimai.simulator.cost import estimate

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import utils
 
-from slimai.app.mix_ranking import merged
+from slimai.app.run.mix_ranking import merged
 from slimai.calibration.collect import channel_magnitudes, collect
-from slimai.quantizer.clustering import chains, cluster_channels
-from slimai.quantizer.clusters import MOST_CLUSTERS, SMALLEST_SAVING, clusters
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
 from slimai.quantizer.qdq import to_qdq
+from slimai.quantizer.rewrites.clustering import chains, cluster_channels
+from slimai.quantizer.rewrites.clusters import MOST_CLUSTERS, SMALLEST_SAVING, clusters
 from slimai.runtime.session import FloatSession
 from slimai.schema.target import TargetSection
 from slimai.search.knee import Raisable

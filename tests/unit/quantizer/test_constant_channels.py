@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from slimai.quantizer.constant_channels import fold_constant_channels
+from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
 from slimai.runtime.session import FloatSession
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slimai.calibration.collect import channel_magnitudes
-from slimai.quantizer.equalization import columns_of, equalize, rows_of
+from slimai.quantizer.rewrites.equalization import columns_of, equalize, rows_of
 from slimai.runtime.session import FloatSession
 
 

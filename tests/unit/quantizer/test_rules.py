@@ -5,9 +5,9 @@ import pytest
 
 from slimai.errors import InputError
 from slimai.quantizer.dot import graph_dot, plan_dot, write_dot_stages
+from slimai.quantizer.mix_rules import expand_rules, parse_rules
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
-from slimai.quantizer.rules import expand_rules, parse_rules
 
 W = np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slimai.app.prepare import prepare
+from slimai.app.opening.open_job import prepare
 from slimai.calibration.collect import collect
 from slimai.config.compose import compose_job, hydra_ready
 from slimai.config.diagnose import judge

@@ -19,8 +19,8 @@ from slimai.simulator import (
     _reference_requantize,
 )
 from slimai.simulator.accumulate import Accumulator
+from slimai.simulator.buffers import BufferPool
 from slimai.simulator.context import Tally
-from slimai.simulator.pool import BufferPool
 from slimai.simulator.product import Matrix, Product
 from slimai.simulator.requantize import PRESETS, TFLITE_DENSE, build_requantizer
 from slimai.simulator.rows import FlatRequantizer, RowRequantizer, fast_kernel

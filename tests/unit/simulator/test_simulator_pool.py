@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slimai.simulator.pool import BufferPool
+from slimai.simulator.buffers import BufferPool
 
 
 def address(array):

@@ -1,0 +1,32 @@
+"""The candidates of a configuration, and what builds them: from a float network, or from stored integers."""
+
+from __future__ import annotations
+
+from slimai.app.candidates.float_networks import Calibration, FloatNetworks
+from slimai.app.candidates.quantizer import Quantizer
+from slimai.app.opening.job import Job
+from slimai.schema.root import SlimaiConfig
+from slimai.search.candidate import STORED, Candidate
+from slimai.search.space import has_wider_space, space
+
+
+def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
+    """Return the space of the configuration."""
+    section = config.quantization
+    if config.network.model_type == "quantized":
+        return tuple(Candidate(level, method=STORED) for level in section.accuracy_level)
+    return space(
+        section.accuracy_level,
+        section.range.values(),
+        section.calibration if section.single_shot else (),
+        wider=has_wider_space(config.network.name, config.search.smart_search_level),
+    )
+
+
+def quantizer_for(job: Job, statistics: Calibration, threads: int) -> Quantizer:
+    """Return what builds the candidates of a job; `statistics` calibrates a float network, when that is needed."""
+    if job.stored is None:
+        return Quantizer(job, FloatNetworks(job, statistics), threads)
+    from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantizer
+
+    return StoredQuantizer(job, StoredNetworks(job), threads)

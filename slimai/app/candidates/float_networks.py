@@ -1,0 +1,100 @@
+"""The float networks that candidates start from: rewritten by the accuracy aids, calibrated once each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from slimai.app.opening.job import Job
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from slimai.calibration.statistics import Statistics
+    from slimai.graph.ir import Graph
+    from slimai.quantizer.plan import Decision
+    from slimai.quantizer.rewrites.absorption import Absorbed
+    from slimai.quantizer.rewrites.aids import Rewrites
+    from slimai.quantizer.rewrites.clustering import Clustered
+    from slimai.quantizer.rewrites.equalization import Equalized
+
+
+# what calibrates a float network; the second argument: which aids have made it
+Calibration = Callable[["Graph", "Rewrites"], "Statistics"]
+
+MAGNITUDE_IMAGES = 16  # with them channel magnitudes are known well enough for equalization and clustering
+
+
+class FloatNetworks:
+    """The distinct float networks that candidates start from, each with its statistics, made on first use."""
+
+    def __init__(self, job: Job, statistics: Calibration) -> None:
+        self._job = job
+        self._statistics = statistics
+        self._graphs: dict[Rewrites, Clustered] = {}
+        self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
+
+    def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
+        """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
+
+        Constant channels are folded in all, and channels may be clustered; what the network computes is the same, with
+        absorbed biases on the calibration images.
+        """
+        if rewrites not in self._made:
+            graph = self.graph(rewrites)
+            self._made[rewrites] = (graph, self._statistics(graph, rewrites))
+        return self._made[rewrites]
+
+    def graph(self, rewrites: Rewrites) -> Graph:
+        """Return the network of `get`, before it is calibrated."""
+        return self.rewritten(rewrites).graph
+
+    def decisions(self, rewrites: Rewrites) -> tuple[Decision, ...]:
+        """Return what was folded, equalized, absorbed and clustered on the way there, what was left alone, and why."""
+        return self.rewritten(rewrites).decisions
+
+    def rewritten(self, rewrites: Rewrites) -> Clustered:
+        """Return the network of `get`, before it is calibrated, with its decisions and where its nodes come from."""
+        if rewrites not in self._graphs:
+            from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
+
+            graph, decisions = fold_constant_channels(self._job.graph)
+            if rewrites.equalization:
+                equalized = self._equalized(graph, clamps=rewrites.clamps)
+                graph, decisions = equalized.graph, (*decisions, *equalized.decisions)
+            if rewrites.bias_absorption:
+                absorbed = self._absorbed(graph)
+                graph, decisions = absorbed.graph, (*decisions, *absorbed.decisions)
+            clustered = self._clustered(graph, rewrites)
+            self._graphs[rewrites] = replace(clustered, decisions=(*decisions, *clustered.decisions))
+        return self._graphs[rewrites]
+
+    def _equalized(self, graph: Graph, *, clamps: bool) -> Equalized:
+        from slimai.calibration.collect import channel_magnitudes
+        from slimai.quantizer.rewrites.equalization import equalize
+
+        magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
+        return equalize(graph, magnitudes, clamp_per_channel=clamps)
+
+    def _clustered(self, graph: Graph, rewrites: Rewrites) -> Clustered:
+        from slimai.calibration.collect import channel_magnitudes
+        from slimai.quantizer.rewrites.clustering import Clustered, chains, cluster_channels
+
+        everywhere = rewrites.all_chains
+        if not rewrites.channel_clustering or not any(chains(graph, everywhere=everywhere)):
+            return Clustered(graph)
+        magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
+        return cluster_channels(graph, magnitudes, everywhere=everywhere)
+
+    def _absorbed(self, graph: Graph) -> Absorbed:
+        """Return the network with biases absorbed; all images, because a value below those seen is cut off."""
+        from slimai.calibration.collect import channel_extremes
+        from slimai.quantizer.rewrites.absorption import absorb_biases
+
+        return absorb_biases(graph, channel_extremes(graph, self._images()))
+
+    def _images(self, count: int | None = None) -> Iterator[Mapping[str, NDArray[Any]]]:
+        from slimai.data.loader import iter_batches
+
+        return (feeds for _, feeds in iter_batches(self._job.calibration[:count], self._job.preprocess, 1))

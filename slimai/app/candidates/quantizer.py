@@ -1,0 +1,181 @@
+"""A candidate becomes an integer network: limits, plan, program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from slimai.app.candidates.float_networks import FloatNetworks
+from slimai.app.opening.job import Job
+from slimai.quantizer.weight_store import WeightStore
+from slimai.search.candidate import EMPIRICAL, Candidate
+from slimai.search.evaluate import Runner
+from slimai.simulator.buffers import BufferPool
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from slimai.calibration.statistics import Statistics
+    from slimai.graph.ir import Graph
+    from slimai.quantizer.options import QuantOptions
+    from slimai.quantizer.plan import QuantPlan
+    from slimai.quantizer.rewrites.aids import Aids
+    from slimai.simulator.program import Program
+
+EMPIRICAL_IMAGES = 32
+EMPIRICAL_ELEMENTS = 1 << 27  # of the largest activation over all those images: their activations are held at once
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Builds the integer network of any candidate; `edits` are final limits by tensor.
+
+    store, pool: what the candidates share, integer weights and memory of intermediate values. Candidates run one at a
+    time.
+    """
+
+    job: Job
+    networks: FloatNetworks
+    threads: int
+    edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
+    pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
+    _offsets: dict[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __call__(self, candidate: Candidate) -> QuantizedCandidate:
+        """Return the candidate, planned; it is compiled when it is first run."""
+        from slimai.quantizer.planner import build_plan
+
+        aids = self.aids(candidate)
+        graph, stats = self.networks.get(aids.rewrites)
+        plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target, self.store)
+        before = self.networks.decisions(aids.rewrites)
+        plan = replace(plan, decisions=(*before, *plan.decisions))
+        return QuantizedCandidate(self, candidate, plan, stats)
+
+    def aids(self, candidate: Candidate) -> Aids:
+        """Return the accuracy aids of a candidate."""
+        from slimai.quantizer.rewrites.aids import Choices, aids_for
+
+        section = self.job.config.quantization
+        choices = Choices(**{item.name: getattr(section, item.name) for item in fields(Choices)})
+        found = aids_for(candidate.level, choices)
+        clamps = found.clamps and self.job.config.target.clamp_per_channel
+        return replace(found, clamps=clamps, weight_clipping=found.weight_clipping or "clip" in candidate.variant)
+
+    def arithmetic(self, plan: QuantPlan) -> str:
+        """Return the preset that a plan is compiled for, or ``native``."""
+        del plan
+        return self.job.config.target.arithmetic
+
+    def options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
+        """Return the quantizer's options of a candidate, with its empirical bias offsets where its variant has them."""
+        options = self._plain_options(candidate, aids)
+        return self._corrected(candidate, aids, options) if EMPIRICAL in candidate.variant else options
+
+    def _corrected(self, candidate: Candidate, aids: Aids, options: QuantOptions) -> QuantOptions:
+        key = f"{candidate!r} {sorted(self.edits.items())!r}"
+        if key not in self._offsets:
+            from slimai.app.candidates.empirical_bias import corrected_options
+
+            graph, stats = self.networks.get(aids.rewrites)
+            batches, target = self._correction_images(graph), self.job.config.target
+            found = corrected_options(graph, stats, options, target, batches, threads=self.threads)
+            self._offsets[key] = found.bias_offsets
+        return replace(options, bias_offsets=self._offsets[key])
+
+    def _correction_images(self, graph: Graph) -> list[Mapping[str, NDArray[Any]]]:
+        """Return calibration images, as many as their activations fit in memory."""
+        from slimai.data.loader import iter_batches
+
+        largest = max(math.prod(graph.shape(name)) for name in graph.activations())
+        count = max(1, min(EMPIRICAL_IMAGES, EMPIRICAL_ELEMENTS // max(largest, 1)))
+        return [feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1)]
+
+    def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
+        from slimai.quantizer.options import QuantOptions
+
+        section = self.job.config.quantization
+        named = {**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))}
+        return QuantOptions(
+            level=candidate.level,
+            percent=100.0 if candidate.percent is None else float(candidate.percent),
+            range_mode="percentile" if "percentile" in candidate.variant else section.range_mode,
+            method=cast('Literal["ImprovedMSE", "ImprovedKL"] | None', candidate.method),
+            level4_weights=section.level4_weights,
+            nonnegative_inputs=nonnegative_inputs(self.job),
+            bias_correction=aids.bias_correction,
+            weight_clipping=aids.weight_clipping,
+            limits=self.edits,
+            tail_clipping=aids.tail_clipping,
+            datatypes=self.networks.rewritten(aids.rewrites).spread(named) if named else {},
+        )
+
+
+def nonnegative_inputs(job: Job) -> tuple[str, ...]:
+    """Return the inputs that cannot be negative: pictures of pixels 0..255 whose mean is 0 or less."""
+    network = job.config.network
+    if network.input_data_layout == "NonImage":
+        return ()
+    names = []
+    for name in job.graph.inputs:
+        settings = network.input_node_name.get(name)
+        mean = network.mean if settings is None or settings.mean is None else settings.mean
+        if all(value <= 0 for value in mean):
+            names.append(name)
+    return tuple(names)
+
+
+class QuantizedCandidate:
+    """The plan of a candidate, its key and cost, and its program while it is being run."""
+
+    def __init__(self, quantizer: Quantizer, candidate: Candidate, plan: QuantPlan, stats: Statistics) -> None:
+        self._quantizer = quantizer
+        self.candidate = candidate
+        self.plan = plan
+        self.stats = stats
+        self._program: Program | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of all integer parameters."""
+        from slimai.quantizer.key import plan_key
+
+        return plan_key(self.plan)
+
+    @cached_property
+    def latency_ms(self) -> float | None:
+        """The estimated time of a frame on the target."""
+        from slimai.simulator.cost import estimate
+
+        config = self._quantizer.job.config
+        return estimate(self.plan, config.target, config.performance).milliseconds
+
+    @property
+    def program(self) -> Program:
+        """The compiled integer network."""
+        if self._program is None:
+            from slimai.simulator.program import compile_plan
+
+            target = self._quantizer.job.config.target
+            arithmetic = self._quantizer.arithmetic(self.plan)
+            threads, pool = self._quantizer.threads, self._quantizer.pool
+            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=threads, pool=pool)
+        return self._program
+
+    def runner(self) -> Runner:
+        """Return a function from float inputs to float outputs through the integer network."""
+        program = self.program
+
+        def run(feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+            return program.dequantize(program.run(feeds))
+
+        return run
+
+    def release(self) -> None:
+        """Forget the program."""
+        self._program = None

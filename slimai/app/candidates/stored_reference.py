@@ -1,0 +1,42 @@
+"""What stands in for the float network of a pre-quantized job: its own integers as stored, dequantized."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from slimai.app.opening.job import Job
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from slimai.graph.tflite.stored import StoredNetwork
+    from slimai.simulator.program import Program
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+REFERENCE = "the network's own integers (level 3, weights as stored), dequantized"
+ADVICE = "its parameters are stored in the model: quantize the network again"
+
+
+def stored_network(job: Job) -> StoredNetwork:
+    """Return the stored network of a job that has one."""
+    if job.stored is None:
+        raise ValueError("the job's network is not a pre-quantized one")
+    return job.stored
+
+
+def reference_program(job: Job, *, threads: int) -> Program:
+    """Return the program of the reference: level 3, every weight as stored."""
+    from slimai.quantizer.prequantized import stored_plan
+    from slimai.simulator.program import compile_plan
+
+    plan = stored_plan(stored_network(job), keep_asymmetric_weights=True)
+    target = job.config.target
+    return compile_plan(plan, target, arithmetic=target.native.asym8, threads=threads)
+
+
+def reference_runner(job: Job, *, threads: int) -> Callable[[Arrays], dict[str, Any]]:
+    """Return the function from float inputs to the dequantized outputs of the reference."""
+    program = reference_program(job, threads=threads)
+    return lambda feeds: dict(program.dequantize(program.run(feeds)))

@@ -1,0 +1,1 @@
+"""Everything that can be said about a job before it starts."""

@@ -1,0 +1,1 @@
+"""What is left on disk: results, dumps, analysis, report."""

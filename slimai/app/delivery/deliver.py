@@ -1,0 +1,236 @@
+"""The files of a run, written whole after every improvement (SPEC 12)."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import platform
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
+from slimai.app.delivery.bounds import delivery_bounds
+from slimai.app.delivery.dumps import remove_blobs
+from slimai.app.opening.job import Job
+from slimai.artifacts.atomic import write_bytes, write_text
+from slimai.artifacts.journal import Journal
+from slimai.search.candidate import EMPIRICAL, Candidate, Outcome, corrected_candidate, finite
+from slimai.search.choice import Choice, choose
+from slimai.search.loop import SearchState
+from slimai.search.results import write_results
+
+if TYPE_CHECKING:
+    from slimai.graph.ir import Graph
+    from slimai.metrics.base import Result
+
+
+def correction_facts(outcomes: Sequence[Outcome], network: str, delivered: Outcome | None) -> dict[str, Any] | None:
+    """Return what run.json tells of the empirical correction, or None when there was none."""
+    corrected = next((item for item in outcomes if EMPIRICAL in item.candidate.variant), None)
+    if corrected is None:
+        return None
+    before = next(item for item in outcomes if corrected_candidate(item.candidate) == corrected.candidate)
+    return {
+        "profile": f"{corrected.candidate.profile(network)}.yaml",
+        "accuracy_level": corrected.candidate.level,
+        "score_before": before.score,
+        "score": corrected.score,
+        "delivered": delivered is not None and delivered.candidate == corrected.candidate,
+    }
+
+
+RESULTS_EVERY_S = 1.0
+ALL_PROFILES = 2  # output_debug from which every candidate's profile is kept
+
+
+class Delivery:
+    """Writes results into the output folder. Only `finish` and `results` replace earlier ones."""
+
+    def __init__(self, job: Job, quantizer: Quantizer, seconds: dict[str, float]) -> None:
+        self.job = job
+        self._quantizer = quantizer
+        self.output = job.config.path.output_dir
+        self.name = job.config.network.name
+        self.float_result: Result | None = None
+        self.host_layers: tuple[str, ...] = ()
+        self._seconds = seconds
+        self._best: Outcome | None = None
+        self._written_at = -math.inf
+        self._written = Journal(self.output / ".slimai" / "profiles.jsonl")
+        self._profiles = _earlier_profiles(self.output) | _journaled_profiles(self._written, self.output)
+
+    def network(self, graph: Graph) -> None:
+        """Write the optimized float network."""
+        from slimai.graph.save import to_onnx
+
+        data = to_onnx(graph, batch="N" if graph.batchable else 1).SerializeToString(deterministic=True)
+        write_bytes(self.output / f"tvmgen_{self.name}_slimai_main_0.onnx", data)
+
+    def folder(self, candidate: Candidate) -> Path:
+        """Return where the profile files of a candidate lie: ``acc<level>`` when there are several levels."""
+        several = len(self.job.config.quantization.accuracy_level) > 1
+        return self.output / f"acc{candidate.level}" if several else self.output
+
+    def progress(self, state: SearchState) -> None:
+        """Write the result files when the best has changed, or a second has passed: tables grow with the search."""
+        delivered = self.choice(state).delivered
+        before, now = (None if item is None else item.candidate for item in (self._best, delivered))
+        if now != before or state.cut_short or time.monotonic() - self._written_at >= RESULTS_EVERY_S:
+            self.results(state)
+
+    def results(self, state: SearchState) -> None:
+        """Write the result files; when the best has changed, its profile and model first."""
+        choice = self.choice(state)
+        best = choice.delivered
+        if best is not None and (self._best is None or best.candidate != self._best.candidate):
+            self._deliver_best(best.candidate)
+            self._forget(self._best)
+            self._best = best
+        write_results(
+            self.output, self.name, state.outcomes, choice, facts=self._facts(state), cut_short=state.cut_short
+        )
+        self._written_at = time.monotonic()
+
+    def choice(self, state: SearchState) -> Choice:
+        """Return the winner and what is delivered under the user's bounds."""
+        float_score = None if self.float_result is None else self.float_result.score
+        return choose(state.outcomes, delivery_bounds(self.job.config), float_score)
+
+    def _deliver_best(self, candidate: Candidate) -> None:
+        item = self._quantizer(candidate)
+        self.profile(item)
+        if "gen_code" in self.job.config.stages:
+            self.code(item)
+        if self.job.config.quantization.mix is not False:
+            self._dots(item)
+        self.host_layers = tuple(layer.name for layer in item.plan.layers if layer.mode == "host")
+
+    def _dots(self, item: QuantizedCandidate) -> None:
+        from slimai.quantizer.dot import write_dot_stages
+
+        write_dot_stages(self.output / FOLDER, self.job.graph, item.plan)
+
+    def _forget(self, outcome: Outcome | None) -> None:
+        """Remove the profile of a best that is one no longer, unless every profile is asked for."""
+        if outcome is not None and self.job.config.metric.output_debug < ALL_PROFILES:
+            _remove(self.profile_path(outcome.candidate), self.output)
+
+    def profile_path(self, candidate: Candidate) -> Path:
+        """Return the path of a candidate's profile."""
+        return self.folder(candidate) / f"{candidate.profile(self.name)}.yaml"
+
+    def profile(self, item: QuantizedCandidate) -> None:
+        """Write the profile of a candidate."""
+        from slimai.quantizer.profile import profile_text
+
+        path = self.profile_path(item.candidate)
+        if path not in self._profiles:  # noted before it is written: a run that is killed here leaves no orphan
+            self._written.append({"profile": path.relative_to(self.output).as_posix()})
+            self._profiles.add(path)
+        write_text(path, profile_text(item.plan, item.stats))
+
+    def code(self, item: QuantizedCandidate) -> None:
+        """Write the deployable model: QDQ ONNX and the integer tables."""
+        import numpy as np
+
+        from slimai.quantizer.qdq import to_qdq
+
+        model = to_qdq(item.plan)
+        write_bytes(self.output / f"{self.name}_quant.onnx", model.SerializeToString(deterministic=True))
+        file = io.BytesIO()
+        tables: dict[str, Any] = dict(item.program.table())
+        np.savez(file, **tables)
+        write_bytes(self.output / f"{self.name}_quant.npz", file.getvalue())
+        item.release()
+
+    def finish(self, state: SearchState) -> None:
+        """Write the last state and remove the profiles that do not belong to it, of this run or an earlier one."""
+        self.results(state)
+        if self._best is None:
+            return
+        kept = [self._best.candidate]
+        if self.job.config.metric.output_debug >= ALL_PROFILES:
+            kept = [item.candidate for item in state.outcomes]
+            for candidate in kept:
+                self.profile(self._quantizer(candidate))
+        for path in self._profiles - {self.profile_path(candidate) for candidate in kept}:
+            remove_blobs(path.with_suffix(""))
+            _remove(path, self.output)
+
+    def timings(self) -> None:
+        """Write what may differ between equal runs: seconds, host, time."""
+        from datetime import UTC, datetime
+
+        document = {
+            "seconds": self._seconds,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": socket.gethostname(),
+            "python": platform.python_version(),
+        }
+        write_text(self.output / "timings.json", json.dumps(document, indent=1) + "\n")
+
+    def _facts(self, state: SearchState) -> Mapping[str, Any]:
+        from slimai import __version__
+
+        config, result = self.job.config, self.float_result
+        return {
+            "slimai": __version__,
+            "network": self.name,
+            "config": config.key(),
+            "metric": self.job.metric.name,
+            "arithmetic": config.target.arithmetic,
+            "target": config.target.name,
+            "images": {"calibration": len(self.job.calibration), "validation": len(self.job.validation)},
+            "float": None
+            if result is None
+            else {
+                "value": finite(result.value),
+                "score": finite(result.score),
+                "values": {name: finite(value) for name, value in result.values.items()},
+            },
+            "reference": reference_name(self.job),
+            "host_layers": list(self.host_layers),
+            "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
+            "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
+        }
+
+
+def reference_name(job: Job) -> str:
+    """Return what ``float`` in run.json is the score of."""
+    if job.stored is None:
+        return "float32"
+    from slimai.app.candidates.stored_reference import REFERENCE
+
+    return REFERENCE
+
+
+def _remove(profile: Path, output: Path) -> None:
+    """Remove a profile, and its level's folder when nothing else is in it."""
+    profile.unlink(missing_ok=True)
+    folder = profile.parent
+    if folder != output and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _journaled_profiles(written: Journal, output: Path) -> set[Path]:
+    """Return the profiles that runs of this folder have written, finished or not."""
+    parts = [PurePosixPath(str(entry.get("profile"))).parts for entry in written.entries()]
+    return {output.joinpath(*part) for part in parts if len(part) <= 2 and ".." not in part and "/" not in part}
+
+
+def _earlier_profiles(output: Path) -> set[Path]:
+    """Return the profile files that an earlier run of this folder lists."""
+    try:
+        earlier = json.loads((output / "run.json").read_text(encoding="utf-8"))
+        rows = [(str(row["profile"]), int(row["accuracy_level"])) for row in earlier["candidates"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    plain = [(Path(profile).name, level) for profile, level in rows]
+    return {output / name for name, _ in plain} | {output / f"acc{level}" / name for name, level in plain}
+
+
+FOLDER = "dot_path"

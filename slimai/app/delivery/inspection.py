@@ -1,0 +1,278 @@
+"""What a run leaves for a person to look at: debug dumps, per-layer analysis, the report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers
+from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
+from slimai.report import document
+from slimai.runtime.memory import return_freed
+from slimai.search.evaluate import batches
+from slimai.search.events import Reporter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
+    from slimai.app.delivery.deliver import Delivery
+    from slimai.app.opening.job import Job
+    from slimai.report.analysis import Analyser
+    from slimai.report.pictures import Pair
+    from slimai.report.probes import Probe
+    from slimai.report.ranking import Remedy, Suspect, Trials
+    from slimai.search.candidate import Candidate
+    from slimai.search.evaluate import Validation
+    from slimai.search.loop import SearchState
+    from slimai.simulator.program import Program
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+ANALYSED, ANALYSED_LATE = 32, 4  # images of the per-layer analysis; after the time limit
+TRIED = 4  # images on which remedies are tried
+SHOWN, SEARCHED = 6, 256  # worst images shown, and images that they are looked for in
+PACKAGES = ("numpy", "onnx", "onnxruntime", "numba", "pydantic", "hydra-core", "pillow")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the analysis of the delivered candidate found."""
+
+    analyser: Analyser
+    suspects: tuple[Suspect, ...]
+    probes: tuple[Probe, ...]
+
+
+class Inspection:
+    """Writes the debug files and the report of one run, beside its results."""
+
+    def __init__(self, job: Job, delivery: Delivery, quantizer: Quantizer, reporter: Reporter) -> None:
+        self.job, self.delivery, self.quantizer, self.reporter = job, delivery, quantizer, reporter
+        self.dumps = Dumps(job)
+        self.threads = quantizer.threads
+
+    def start(self) -> None:
+        """Write what is known before anything is run: the lists; and the calibration set's float outputs."""
+        self.dumps.lists()
+        if self.dumps.level >= FIXED:
+            self._calibration_outputs()
+
+    def _calibration_outputs(self) -> None:
+        from slimai.app.float_pass.local import batch_size, float_runner
+        from slimai.data.loader import iter_batches
+
+        run = float_runner(self.job, threads=self.threads)
+        folder = self.dumps.output / self.dumps.name
+        with self.reporter.stage("dump calibration outputs", len(self.job.calibration)) as stage:
+            for samples, feeds in iter_batches(self.job.calibration, self.job.preprocess, batch_size(self.job.graph)):
+                self.dumps.float_outputs(folder, samples, run(feeds))
+                stage.advance(len(samples))
+
+    def finish(self, validation: Validation, state: SearchState) -> None:
+        """Write the outputs that the level asks for, analyse what is delivered and write the report."""
+        if self.dumps.level >= OUTPUTS:
+            for indices in batches(range(len(validation.samples)), validation.batch):
+                samples = [validation.samples[index] for index in indices]
+                outputs = validation.reference.pick(indices, validation.outputs)
+                self.dumps.float_outputs(self.dumps.reference_folder, samples, outputs)
+        if self.dumps.level >= FIXED:
+            self._fixed_outputs(validation, state)
+        delivered = self.delivery.choice(state).delivered
+        if delivered is None:
+            return
+        item = self.quantizer(delivered.candidate)
+        late = bool(state.cut_short)
+        key = self._key(item, late=late)
+        if self.dumps.level >= LAYERS or document.saved_key(self.delivery.output) != key:
+            findings = self._analyse(item, validation, late=late)
+            if self.dumps.level >= LAYERS:
+                self.dumps.similarity(findings.analyser.rows())
+            self._save(item, findings, self._worst(item, validation), key)
+            item.release()
+        from slimai.report.page import write_page
+
+        write_page(self.delivery.output)
+
+    def _key(self, item: QuantizedCandidate, *, late: bool) -> str:
+        """Return the hash of what the analysis depends on: an equal one is not made again."""
+        from slimai.app.opening.content_keys import content_keys
+        from slimai.artifacts.cache import content_key
+
+        keys = content_keys(self.job, self.quantizer.edits)
+        every = self.dumps.level >= LAYERS
+        return content_key(keys.score, keys.plan, item.candidate, item.key, late, every, config_text(self.job.config))
+
+    def _fixed_outputs(self, validation: Validation, state: SearchState) -> None:
+        """Write every candidate's fixed-point outputs; equal integers are run once."""
+        groups: dict[str, list[Candidate]] = {}
+        for outcome in state.outcomes:
+            item = self.quantizer(outcome.candidate)
+            groups.setdefault(item.key, []).append(outcome.candidate)
+        with self.reporter.stage("dump fixed-point outputs", len(groups) * len(validation.samples)) as stage:
+            for members in groups.values():
+                item = self.quantizer(members[0])
+                folders = [self.candidate_folder(candidate) for candidate in members]
+                for samples, outputs in fixed_batches(item.program, validation):
+                    self.dumps.fixed_outputs(folders, samples, outputs, item.plan)
+                    stage.advance(len(samples))
+
+    def candidate_folder(self, candidate: Candidate) -> Path:
+        """Return the folder of a candidate's fixed-point outputs: its profile's name without suffix."""
+        return self.delivery.folder(candidate) / candidate.profile(self.dumps.name)
+
+    def _analyse(self, item: QuantizedCandidate, validation: Validation, *, late: bool) -> Findings:
+        """Return what two integer forwards an image tell of each layer; `late`: the time limit has passed."""
+        from slimai.report.analysis import Analyser, batch_for
+
+        graph, _ = self.quantizer.networks.get(self.quantizer.aids(item.candidate).rewrites)
+        analyser = Analyser(graph, item.program, threads=self.threads)
+        every = self.dumps.level >= LAYERS
+        count = len(validation.samples)
+        shown = min(count, ANALYSED_LATE if late else ANALYSED)
+        if every:
+            self.reporter.line(self.dumps.check_room(item.plan, count))
+        trials: Trials | None = None
+        probes: tuple[Probe, ...] = ()
+        with self.reporter.stage("analyse layers", count if every else shown) as stage:
+            for indices in batches(range(count if every else shown), batch_for(graph)):
+                feeds = validation.inputs.pick(indices)
+                sink = self._layer_sink(item, [validation.samples[index] for index in indices]) if every else None
+                truth, _ = analyser.add(feeds, single=indices[0] < shown, sink=sink)
+                if trials is None and not late and self.job.stored is None:
+                    trials = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
+                stage.advance(len(indices))
+                del truth
+        analyser.finish()
+        return_freed()
+        if trials is not None:
+            from slimai.report.probes import probes as probe
+
+            probes = probe(graph, item.plan, trials.feeds, trials.truth, threads=self.threads)
+        return Findings(analyser, self._ranking(item, analyser, trials), probes)
+
+    def _layer_sink(self, item: QuantizedCandidate, samples: Sequence[Any]) -> Any:
+        folder = self.candidate_folder(item.candidate) / LAYER_FOLDER
+        fitting = set(dumped_layers(item.plan)[0])
+
+        def sink(outputs: Arrays) -> None:
+            kept = {name: values for name, values in outputs.items() if name in fitting}
+            self.dumps.fixed_outputs([folder], samples, kept, item.plan)
+
+        return sink
+
+    def _trials(self, item: QuantizedCandidate, feeds: Arrays, truth: Arrays) -> Trials:
+        from slimai.quantizer.planner import build_plan
+        from slimai.report.ranking import Trials
+        from slimai.simulator.program import compile_plan
+
+        aids = self.quantizer.aids(item.candidate)
+        graph, stats = self.quantizer.networks.get(aids.rewrites)
+        options, target = self.quantizer.options(item.candidate, aids), self.job.config.target
+
+        def rebuild(remedy: Remedy) -> Program:
+            changed = replace(
+                options,
+                limits={**options.limits, **remedy.limits},
+                datatypes={**options.datatypes, **remedy.datatypes},
+            )
+            plan = build_plan(graph, stats, changed, target)
+            return compile_plan(plan, target, arithmetic=target.arithmetic, threads=self.threads)
+
+        few = {name: values[:TRIED] for name, values in feeds.items()}
+        return Trials(few, {name: values[:TRIED] for name, values in truth.items()}, rebuild)
+
+    def _ranking(self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None) -> tuple[Suspect, ...]:
+        from slimai.report.ranking import SUSPECTS, rank
+
+        with self.reporter.stage("try remedies", SUSPECTS if trials is not None else 0) as stage:
+            rows = analyser.rows()
+            found = rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance)
+        if self.job.stored is None:
+            return found
+        from slimai.app.candidates.stored_reference import ADVICE
+
+        return tuple(replace(suspect, remedy=ADVICE) for suspect in found)
+
+    def _worst(self, item: QuantizedCandidate, validation: Validation) -> list[Pair]:
+        """Return pictures of the images that lose most by quantization."""
+        from slimai.app.delivery.worst_images import worst_images
+        from slimai.report.pictures import pair
+
+        count = min(SEARCHED, len(validation.samples))
+        part = replace(validation, samples=validation.samples[:count])
+        found = worst_images(item.program, part, self.job.metric, SHOWN)
+        pairs = []
+        for index, reason in found:
+            floats = validation.reference.pick([index])
+            fixed = item.program.dequantize(item.program.run(validation.inputs.pick([index])))
+            outputs = tuple([each[name] for name in validation.outputs] for each in (floats, fixed))
+            pairs.append(pair(self.job.metric, validation.samples[index], reason, (outputs[0], outputs[1])))
+        return pairs
+
+    def _save(self, item: QuantizedCandidate, findings: Findings, pairs: list[Pair], key: str) -> None:
+        from slimai.simulator.cost import estimate
+
+        config = self.job.config
+        rows = findings.analyser.rows()
+        shown = [*self.job.graph.inputs, *(row.tensor for row in rows)]
+        document.save(
+            self.delivery.output,
+            {
+                "key": key,
+                "profile": f"{item.candidate.profile(self.dumps.name)}.yaml",
+                "level": item.candidate.level,
+                "analysed": findings.analyser.images,
+                "config": config_text(config),
+                "environment": environment(),
+                "arithmetics": sorted(set(item.program.arithmetic.values())),
+                "layers": document.layer_table(rows),
+                "suspects": document.suspect_table(findings.suspects),
+                "probes": document.probe_table(findings.probes),
+                "histograms": document.histograms(item.stats, shown),
+                "cost": document.cost_table(estimate(item.plan, config.target, config.performance)),
+                "pictures": document.picture_table(pairs),
+                "notes": [f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions],
+            },
+        )
+
+
+def fixed_batches(program: Program, validation: Validation) -> Iterator[tuple[list[Any], Arrays]]:
+    """Yield (samples, integers of the outputs in the metric's order) of all validation images."""
+    for indices in batches(range(len(validation.samples)), validation.batch):
+        found = program.run(validation.inputs.pick(indices))
+        yield [validation.samples[index] for index in indices], {name: found[name] for name in validation.outputs}
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that a result may depend on; nothing about the machine's name or the time."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from slimai import __version__
+
+    found = {"slimai": __version__, "python": platform.python_version(), "system": platform.system()}
+    found["machine"] = platform.machine()
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def config_text(config: Any) -> str:
+    """Return the settings that decide what is computed, as YAML."""
+    import yaml
+
+    from slimai.schema.root import MACHINE_KEYS
+
+    data = config.model_dump(mode="json", by_alias=True)
+    for key in (*MACHINE_KEYS, "path.input_dir"):  # the model's path is whole
+        section, _, name = key.rpartition(".")
+        place = data.get(section) if section else data
+        if isinstance(place, dict):
+            place.pop(name or key, None)
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

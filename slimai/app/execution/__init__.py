@@ -1,0 +1,1 @@
+"""Workers: processes of this machine or Ray actors; nothing here knows what a job is."""

@@ -1,0 +1,1 @@
+"""The two float passes: calibration and reference."""

@@ -1,0 +1,138 @@
+"""The two float passes of a job: calibration statistics (cached by content) and the validation reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimai.app.float_pass.local import (
+    PERCENTILE_BINS,
+    _batches,
+    _names,
+    batch_size,
+    collected_tensors,
+    float_runner,
+    integer_batch,
+)
+from slimai.app.opening.content_keys import graph_hash, preprocessing_key
+from slimai.app.opening.job import Job
+from slimai.artifacts.cache import Cache, hash_files
+from slimai.artifacts.spill import Spill, slices
+from slimai.quantizer.rewrites.aids import AS_IT_IS, Rewrites
+from slimai.search.evaluate import Validation
+from slimai.search.events import Reporter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from slimai.app.execution.crew import Crew
+    from slimai.calibration.statistics import Statistics
+    from slimai.data.sample import Sample
+    from slimai.graph.ir import Graph
+
+    Arrays = Mapping[str, NDArray[Any]]
+
+
+def calibrate(
+    job: Job,
+    graph: Graph,
+    cache: Cache,
+    reporter: Reporter,
+    *,
+    threads: int,
+    rewrites: Rewrites = AS_IT_IS,
+    crew: Crew | None = None,
+) -> Statistics:
+    """Return the statistics of all quantized activations over the calibration images, from the cache if it has them.
+
+    rewrites: which of the job's networks `graph` is, for the workers of `crew`, which may take part of the pass.
+    """
+    from slimai.calibration.statistics import Statistics, statistics_key
+
+    bins = job.config.quantization.histogram_bins or PERCENTILE_BINS
+    network = graph_hash(graph)
+    images = hash_files(file for sample in job.calibration for file in sample.files)
+    key = statistics_key(network, preprocessing_key(job), images, bins)
+    stats, found = cache.get(
+        key,
+        ".stats.npz",
+        lambda: _CalibrationPass(job, graph, bins, threads, reporter).run(crew, network, rewrites),
+        lambda value, path: value.save(path),
+        Statistics.load,
+    )
+    if found:
+        reporter.line(f"calibration: found in the cache ({len(job.calibration)} images)")
+    result: Statistics = stats
+    return result
+
+
+@dataclass(frozen=True)
+class _CalibrationPass:
+    """The pass over all calibration images; `crew` may take those behind the first batches."""
+
+    job: Job
+    graph: Graph
+    bins: int
+    threads: int
+    reporter: Reporter
+
+    def run(self, crew: Crew | None, network: str, rewrites: Rewrites) -> Statistics:
+        from slimai.app.float_pass.work import CalibrationWork, OpenWork
+        from slimai.calibration.collect import collect
+
+        count, batch = len(self.job.calibration), batch_size(self.graph)
+        pace = None if crew is None else crew.pace(count, batch)
+        work = partial(CalibrationWork, rewrites, network, self.bins, batch)
+        with self.reporter.stage("calibrate", count) as stage:
+
+            def feeds() -> Iterator[Mapping[str, NDArray[Any]]]:
+                for samples, arrays in _batches(self.job, self.job.calibration, batch):
+                    yield arrays
+                    stage.advance(len(samples))
+                    if pace is not None and pace.handover(OpenWork(work(0, 0))):
+                        return
+
+            names = _names(self.job)
+            what = collected_tensors(self.graph)
+            stats = collect(self.graph, feeds(), **what, bins=self.bins, threads=self.threads, names=names)
+            if crew is None or pace is None or stats.images == count:
+                return stats
+            for part in crew.run(work(start, stop) for start, stop in pace.parts()):
+                stats = stats.merged(part)
+                stage.advance(part.images)
+            return stats
+
+
+def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int, crew: Crew | None = None) -> Validation:
+    """Return the validation set with its inputs and reference outputs spilled to `folder`.
+
+    The workers of `crew` may compute part of it.
+    """
+    from slimai.app.float_pass.work import OpenWork, ReferenceWork
+
+    run = float_runner(job, threads=threads)
+    count = len(job.validation)
+    inputs, outputs = Spill(folder / "inputs", count), Spill(folder / "reference", count)
+    placed: list[Sample] = []
+    batch = batch_size(job.graph)
+    pace = None if crew is None else crew.pace(count, batch)
+    with reporter.stage("float reference", count) as stage:
+
+        def keep(samples: Sequence[Sample], arrays: Arrays, found: Arrays) -> None:
+            inputs.put(len(placed), arrays)
+            outputs.put(len(placed), found)
+            placed.extend(samples)
+            stage.advance(len(samples))
+
+        for samples, arrays in _batches(job, job.validation, batch):
+            keep(samples, arrays, run(arrays))
+            if pace is not None and pace.handover(OpenWork(ReferenceWork(0, 0))):
+                break
+        if crew is not None and len(placed) < count:
+            rest = slices(count, batch, start=len(placed))
+            for part in crew.run(ReferenceWork(start, stop) for start, stop in rest):
+                keep(*part)
+    return Validation(tuple(placed), inputs, outputs, job.outputs, integer_batch(job.graph))

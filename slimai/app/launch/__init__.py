@@ -1,0 +1,1 @@
+"""Which jobs, all judged first; one job in Hydra; many jobs and their table."""

@@ -1,0 +1,41 @@
+"""Whether the blobs that a job asks for can be written, looked at before anything slow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from slimai.blobs.names import check_blob_names
+from slimai.errors import Diagnostic, InputError
+
+if TYPE_CHECKING:
+    from slimai.data.sample import Sample
+    from slimai.graph.ir import Graph
+
+OUTPUTS, FIXED, LAYERS = 1, 2, 3  # output_debug from which each kind of file is written
+BLOB_AXES = 4
+
+
+def check_dumps(job_outputs: Sequence[str], graph: Graph, level: int, sets: Iterable[Sequence[Sample]]) -> None:
+    """Raise InputError where blobs of this job would share a file name or cannot be written as a blob.
+
+    sets: the image sets whose outputs are dumped, each into its own folder.
+    """
+    if level < OUTPUTS:
+        return
+    errors = [
+        Diagnostic(
+            f"the output has {len(graph.shape(name))} dimensions, a blob at most {BLOB_AXES}",
+            key=name,
+            suggestion="set metric.output_debug=0, or reshape this output in the network",
+        )
+        for name in job_outputs
+        if len(graph.shape(name)) > BLOB_AXES
+    ]
+    for samples in sets:
+        try:
+            check_blob_names([sample.stem for sample in samples], job_outputs)
+        except InputError as error:
+            errors.extend(error.diagnostics)
+    if errors:
+        raise InputError(dict.fromkeys(errors))

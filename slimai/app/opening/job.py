@@ -1,0 +1,37 @@
+"""The checked job, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from slimai.app.opening.mix import Mix
+from slimai.errors import Diagnostic
+from slimai.schema.root import SlimaiConfig
+
+if TYPE_CHECKING:
+    from slimai.data.preprocess import Preprocess
+    from slimai.data.sample import Sample
+    from slimai.graph.ir import Graph
+    from slimai.graph.tflite.stored import StoredNetwork
+    from slimai.metrics.base import Metric
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked job: the float network, the images, the metric; and what is worth a warning.
+
+    outputs: the network's outputs in the metric's order. stored: the network with its integers, when it was
+    quantized elsewhere; `graph` is then its meaning in float.
+    """
+
+    config: SlimaiConfig
+    graph: Graph
+    preprocess: Preprocess
+    calibration: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    metric: Metric
+    outputs: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...] = ()
+    mix: Mix = field(default_factory=Mix)
+    stored: StoredNetwork | None = None

@@ -1,0 +1,212 @@
+"""Everything that can be wrong with a job's files, opened once before anything slow starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from slimai.app.opening.job import Job
+from slimai.app.opening.mix import read_mix
+from slimai.errors import Diagnostic, InputError
+from slimai.schema.root import SlimaiConfig
+
+if TYPE_CHECKING:
+    from slimai.data.preprocess import Preprocess
+    from slimai.data.sample import Sample
+    from slimai.graph.ir import Graph
+    from slimai.graph.tflite.stored import StoredNetwork
+    from slimai.metrics.base import Metric
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Findings:
+    """Collects what independent steps find wrong, so that all of it is told at once."""
+
+    errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except InputError as error:
+            self.errors.extend(error.diagnostics)
+            return None
+
+    def sort(self, found: list[Diagnostic]) -> None:
+        for item in found:
+            (self.errors if item.severity == "error" else self.warnings).append(item)
+
+
+def prepare(config: SlimaiConfig) -> Job:
+    """Return the job of a validated configuration.
+
+    Raises InputError with every mistake of model, image lists, images and metric at once.
+    """
+    findings = _Findings()
+    if config.search.executor == "ray":
+        findings.sort([problem] if (problem := ray_problem()) else [])
+    graph, stored = findings.attempt(lambda: open_network(config)) or (None, None)
+    calibration = _samples(config, "calibration", findings)
+    validation = _samples(config, "validation", findings) or calibration
+    preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
+    metric = outputs = mix = None
+    if graph is not None:
+        mix = findings.attempt(lambda: read_mix(config, graph))
+        outputs = findings.attempt(lambda: output_order(config, graph))
+    if graph is not None and outputs is not None and not findings.errors:
+        metric = findings.attempt(lambda: _metric(config, graph, outputs, validation))
+    if graph is not None and outputs is not None:
+        findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
+    if preprocess is not None and not findings.errors:
+        findings.sort(preprocess.check((*calibration, *validation)))
+    if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
+        raise InputError(findings.errors)
+    findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
+    warnings = tuple(findings.warnings)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored)
+
+
+def _check_dumps(
+    config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sets: tuple[tuple[Sample, ...], tuple[Sample, ...]]
+) -> None:
+    from slimai.app.opening.dump_check import FIXED, check_dumps
+
+    level = config.metric.output_debug
+    check_dumps(outputs, graph, level, sets if level >= FIXED else sets[1:])
+
+
+def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[Sample, ...]) -> Job:
+    """Return a job that another process has prepared: nothing is checked again."""
+    config = SlimaiConfig.model_validate_json(config_json)
+    graph, stored = open_network(config)
+    outputs = output_order(config, graph)
+    metric = _metric(config, graph, outputs, validation)
+    mix = read_mix(config, graph)
+    preprocess = _preprocess(config, graph)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, (), mix, stored)
+
+
+def open_network(config: SlimaiConfig) -> tuple[Graph, StoredNetwork | None]:
+    """Return the network of the configuration in float, and with its integers when it is a pre-quantized one."""
+    if config.network.model_type == "float":
+        return load_network(config), None
+    from slimai.graph.tflite.load import load_tflite
+
+    stored = load_tflite(config.network.input_model, name=config.network.name)
+    return stored.graph, stored
+
+
+def load_network(config: SlimaiConfig) -> Graph:
+    """Return the float network of the configuration."""
+    from slimai.graph.load import load_onnx
+
+    shapes = {
+        name: (1, *node.shape[1:]) if node.shape else None for name, node in config.network.input_node_name.items()
+    }
+    given: dict[str, Any] = {name: shape for name, shape in shapes.items() if shape is not None}
+    return load_onnx(config.network.input_model, input_shapes=given, name=config.network.name)
+
+
+def _samples(config: SlimaiConfig, which: str, findings: _Findings) -> tuple[Sample, ...]:
+    from slimai.data.image_list import parse_image_list
+
+    path: Path | None = getattr(config.dataset, f"{which}_set")
+    if path is None:
+        return ()
+    count: int | None = getattr(config.dataset, f"{which}_count")
+    samples, found = parse_image_list(path, config.path.image_dir, count)
+    findings.sort(found)
+    return samples
+
+
+def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
+    from slimai.data.preprocess import preprocess_for
+
+    shapes = {name: graph.shape(name) for name in graph.inputs}
+    return preprocess_for(config.network, shapes)
+
+
+def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
+    """Return the outputs in the order of `metric.replace_output`, which must name each once; else the graph's."""
+    from slimai.blobs.names import safe_names
+
+    wanted = config.metric.replace_output
+    safe = safe_names(graph.outputs)
+    if not wanted:
+        return graph.outputs
+    by_name = {**{safe[name]: name for name in graph.outputs}, **{name: name for name in graph.outputs}}
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown or len({by_name.get(name) for name in wanted}) != len(graph.outputs):
+        raise InputError(
+            Diagnostic(
+                "must name every output of the network once",
+                key="metric.replace_output",
+                value=list(wanted),
+                suggestion="the outputs are " + " ".join(graph.outputs),
+            )
+        )
+    return tuple(by_name[name] for name in wanted)
+
+
+def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], samples: tuple[Sample, ...]) -> Metric:
+    from slimai.metrics.base import MetricContext
+    from slimai.metrics.create import create_metric
+
+    context = MetricContext(
+        outputs=outputs,
+        shapes=tuple(graph.shape(name) for name in outputs),
+        image_dir=config.path.image_dir,
+        base_dir=config.config_file.parent if config.config_file else Path.cwd(),
+        network_class=config.network.network_class,
+        input_layout=config.network.input_data_layout,
+        input_size=_input_size(config, graph),
+        samples=samples,
+    )
+    section = config.metric
+    return create_metric(
+        section.metric_cls,
+        getattr(section, "metric_input", None),
+        context,
+        score_range=section.score_range,
+    )
+
+
+def _input_size(config: SlimaiConfig, graph: Graph) -> tuple[int, int] | None:
+    shape = graph.shape(graph.inputs[0])
+    layout = config.network.input_data_layout
+    if layout == "NonImage" or len(shape) != 4:
+        return None
+    return (shape[3], shape[2]) if layout == "NCHW" else (shape[2], shape[1])
+
+
+def _overlap(calibration: tuple[Sample, ...], validation: tuple[Sample, ...]) -> list[Diagnostic]:
+    if calibration is validation:
+        return []
+    shared = {sample.files for sample in calibration} & {sample.files for sample in validation}
+    if not shared:
+        return []
+    return [
+        Diagnostic(
+            f"{len(shared)} of {len(validation)} validation images are calibration images too: scores are optimistic",
+            key="dataset.validation_set",
+            suggestion="score on images that calibration has not seen",
+            severity="warning",
+        )
+    ]
+
+
+def ray_problem() -> Diagnostic | None:
+    """Return why Ray cannot be used here, or None."""
+    if find_spec("ray") is not None:
+        return None
+    return Diagnostic(
+        "Ray is not installed",
+        key="smart_search.executor",
+        value="ray",
+        suggestion="install slimai[ray], or set smart_search.executor=processes",
+    )

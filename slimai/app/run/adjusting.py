@@ -1,0 +1,97 @@
+"""Limits edited by hand in a job: the file to edit, and what its edits changed (SPEC 8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slimai.app.opening.content_keys import graph_hash
+from slimai.search.candidate import EMPIRICAL, Candidate
+from slimai.search.evaluate import Runner, Validation, batches, measure_batch
+
+if TYPE_CHECKING:
+    from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
+    from slimai.metrics.base import Metric
+    from slimai.quantizer.adjust import AdjustHeader
+
+FOLDER = "Adjust_yaml"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How good one integer network is: the metric's value, and the mean cosine of each output with float."""
+
+    value: float
+    similarity: Mapping[str, float]
+
+
+def adjust_path(output: Path, network: str) -> Path:
+    """Return the path of the adjust file."""
+    return output / FOLDER / f"{network}.yaml"
+
+
+def header(quantizer: Quantizer, candidate: Candidate) -> AdjustHeader:
+    """Return what an adjust file of this candidate belongs to."""
+    from slimai.quantizer.adjust import AdjustHeader
+
+    plain = replace(candidate, variant=candidate.variant.removesuffix(EMPIRICAL).removesuffix("_"))
+    return AdjustHeader(graph_hash(quantizer.job.graph)[:16], plain.level, plain.label)
+
+
+def read_edits(quantizer: Quantizer, candidate: Candidate, path: Path) -> dict[str, tuple[float, float]]:
+    """Return tensor -> limits of the edited entries of the file; nothing when there is no file.
+
+    Raises InputError with every mistake of the file.
+    """
+    from slimai.quantizer.adjust import edited_limits, read_adjust
+
+    if not path.exists():
+        return {}
+    plan = quantizer(candidate).plan
+    edited = read_adjust(path, header(quantizer, candidate), plan.profile_names.values())
+    return edited_limits(plan, edited)
+
+
+def write_file(item: QuantizedCandidate, quantizer: Quantizer, path: Path) -> bool:
+    """Write the adjust file of a candidate unless there is one; return whether it was written."""
+    from slimai.quantizer.adjust import write_adjust
+
+    return write_adjust(path, header(quantizer, item.candidate), item.plan, item.stats)
+
+
+def read_network(runner: Runner, validation: Validation, metric: Metric) -> Reading:
+    """Return value and similarity of one integer network over the validation set."""
+    names = validation.outputs
+    cosines: dict[str, list[float]] = {name: [] for name in names}
+    records = []
+    for indices in batches(range(len(validation.samples)), validation.batch):
+        outputs = runner(validation.inputs.pick(indices))
+        reference = validation.reference.pick(indices, names)
+        records.extend(measure_batch(metric, validation, indices, outputs))
+        for name in names:
+            cosines[name] += _cosines(outputs[name], reference[name])
+    return Reading(metric.combine(records).value, {name: float(np.mean(found)) for name, found in cosines.items()})
+
+
+def _cosines(ours: np.ndarray, theirs: np.ndarray) -> list[float]:
+    """Return the cosine of each image's output; 1 where both are zero."""
+    found = []
+    for mine, other in zip(ours.astype(np.float64), theirs.astype(np.float64), strict=True):
+        norm = float(np.linalg.norm(mine) * np.linalg.norm(other))
+        same = bool((mine == other).all())
+        found.append(1.0 if same else (float((mine * other).sum()) / norm if norm else 0.0))
+    return found
+
+
+def report_lines(changes: Sequence[str], before: Reading, after: Reading) -> list[str]:
+    """Return what the edits did: each tensor whose parameters changed, then similarity and metric."""
+    lines = [f"adjust: {line}" for line in changes] or ["adjust: no parameter changed"]
+    lines += [
+        f"adjust: similarity of {name}: {before.similarity[name]:.6f} -> {after.similarity[name]:.6f}"
+        for name in before.similarity
+    ]
+    return [*lines, f"adjust: metric: {before.value:.6f} -> {after.value:.6f}"]

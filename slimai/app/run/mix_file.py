@@ -1,0 +1,45 @@
+"""The rules file that `mix: auto` writes for a person to read and edit."""
+
+from __future__ import annotations
+
+import json
+from glob import escape
+
+from slimai.schema.root import SlimaiConfig
+from slimai.search.candidate import Outcome
+from slimai.search.choice import Bounds
+
+RULES_FILE = "mix_auto.yaml"
+
+
+def rules_text(
+    config: SlimaiConfig, bounds: Bounds, delivered: Outcome, base: Outcome, float_score: float | None
+) -> str:
+    """Return the rules file of the delivered set of nodes, with what it reaches in comments."""
+    reached = "reached" if bounds.kept_by(delivered, float_score) else "NOT reached"
+    before = f"score {_number(base.score)}, {_number(base.latency_ms, 3)} ms a frame (estimate)"
+    after = f"score {_number(delivered.score)}, {_number(delivered.latency_ms, 3)} ms a frame (estimate), "
+    raised = delivered.candidate.raised
+    lines = [
+        f"{config.network.name}, level {base.candidate.level}, {_setting(base)}: nodes in 16 bit, found by mix=auto.",
+        f"goal:  {bounds}, {reached}",
+        f"float: score {_number(float_score)}",
+        f"8 bit: {before}",
+        f"mixed: {after}{len(raised)} nodes" if raised else "mixed: none: no node is in 16 bit",
+        "To use it, edited or not: the same command, with the words for mix and mix_goal replaced by",
+        f"  quantization.mix=true quantization.nodename_datatypes={RULES_FILE}",
+    ]
+    head = "".join(f"# {line}\n" for line in lines)
+    if not raised:
+        return f"{head}[]\n"
+    names = "".join(f"    - {json.dumps(escape(name), ensure_ascii=False)}\n" for name in raised)
+    return f"{head}- nodes:\n{names}  intypes: [s16]\n  outtypes: [s16]\n"
+
+
+def _setting(base: Outcome) -> str:
+    candidate = base.candidate
+    return f"calibration {candidate.label}" if candidate.percent is None else f"range {candidate.label}"
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

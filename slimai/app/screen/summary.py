@@ -1,0 +1,52 @@
+"""What a run ends with on the terminal: one table, best first, within 80 columns."""
+
+from __future__ import annotations
+
+from slimai.app.run.result import RunResult
+from slimai.app.screen.table import render
+from slimai.search.candidate import Outcome, ranked
+
+HEADER = ("profile", "level", "score", "95 % interval", "est. ms", "images", "")
+
+
+def run_summary(result: RunResult) -> str:
+    """Return the table of all candidates with the float score above and the place of the files below."""
+    lines = [_float_line(result)] if result.float_result is not None else []
+    if result.candidates:
+        rows = [_row(result, item) for item in ranked(result.candidates)]
+        lines.append(render(HEADER, rows))
+    if result.choice.note and result.choice.delivered is not None:
+        profile = result.choice.delivered.candidate.profile(result.network)
+        lines.append(f"delivered: {profile} ({result.choice.note})")
+    if result.cut_short:
+        lines.append(f"cut short: {result.cut_short}; the same command continues")
+    if result.host_layers:
+        lines.append("in float on the host: " + ", ".join(result.host_layers))
+    lines.append(f"results: {result.output_dir}")
+    return "\n".join(lines)
+
+
+def _float_line(result: RunResult) -> str:
+    found = result.float_result
+    if found is None or found.score is None:
+        return f"{result.network}: float network, no score"
+    return f"{result.network}: float score {found.score:.4f}"
+
+
+def _row(result: RunResult, item: Outcome) -> tuple[str, ...]:
+    best = result.best
+    mark = "best" if best is not None and item.candidate == best.candidate else ""
+    span = "" if item.interval is None else f"{item.interval[0]:.3f} .. {item.interval[1]:.3f}"
+    return (
+        item.candidate.profile(result.network),
+        str(item.candidate.level),
+        _number(item.score, 4),
+        span,
+        _number(item.latency_ms, 3),
+        str(item.images),
+        mark or ("" if item.status == "full" else item.status),
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,261 @@
+"""Manual mixed precision: rules files, their expansion over the layers of a network, bits by layer.
+
+A rules file is a YAML list of ``{nodes: [pattern, ...], intypes: [s8|s16], outtypes: [s8|s16]}``. In the file for
+names a pattern matches node names or profile names, in the file for kinds it matches kinds. Names beat kinds; within a
+file the last matching rule wins. At levels 2 and 3 s8 means the level's own 8-bit type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from slimai.errors import Diagnostic, InputError
+from slimai.graph.ir import Graph
+from slimai.graph.names import node_names
+from slimai.quantizer.layers import Step, layer_steps
+
+BITS = {"s8": 8, "s16": 16}
+
+
+# Kind names of the vendor's tools; `slimai inspect` lists them.
+KIND_ALIASES: Mapping[str, str] = {
+    "XIConvolution": "Conv",
+    "XIDepthwiseConvolution": "DepthwiseConv",
+    "XIDeconvolution": "ConvTranspose",
+    "XIInnerProduct": "Gemm",
+    "XIFullyConnected": "Gemm",
+    "XIMatMul": "MatMul",
+    "XIEltwiseAdd": "Add",
+    "XIEltwiseSub": "Sub",
+    "XIEltwiseMul": "Mul",
+    "XIConcat": "Concat",
+    "XIMaxPooling": "MaxPool",
+    "XIAvePooling": "AveragePool",
+    "XIGlobalAvePooling": "GlobalAveragePool",
+    "XIReLU": "Relu",
+    "XILeakyReLU": "LeakyRelu",
+    "XIPReLU": "PRelu",
+    "XISigmoid": "Sigmoid",
+    "XITanh": "Tanh",
+    "XISoftmax": "Softmax",
+    "XIReshape": "Reshape",
+    "XIPermute": "Transpose",
+    "XISlice": "Slice",
+    "XISplit": "Split",
+    "XIPad": "Pad",
+    "XIResize": "Resize",
+    "XIInterp": "Resize",
+}
+
+
+@dataclass(frozen=True)
+class MixRule:
+    """One rule: what it matches and the bits that those layers read and write (None: as the level has it)."""
+
+    patterns: tuple[str, ...]
+    reads: int | None
+    writes: int | None
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class RulesFile:
+    """The rules of a file in order, and warnings about how it was written."""
+
+    rules: tuple[MixRule, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+@dataclass
+class Expansion:
+    """What rules mean for one network.
+
+    datatypes: node name -> (bits read, bits written), for the layers that a rule names. matched: (pattern, node names)
+    in rule order, for the log. warnings: conflicts, and rules that name host layers.
+    """
+
+    datatypes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    matched: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+
+
+def read_rules(path: Path) -> RulesFile:
+    """Return the rules of a file; InputError with every mistake at once. An empty file has no rules."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError.at(str(path), f"cannot be read ({error})") from None
+    return parse_rules(text, str(path))
+
+
+def parse_rules(text: str, file: str) -> RulesFile:
+    """Return the rules in a YAML text.
+
+    The guide's own example leaves `intypes:` and `outtypes:` unindented under their list item, which is not YAML: such
+    a text is read as it is meant, with a warning.
+    """
+    warnings: list[Diagnostic] = []
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        repaired = re.sub(r"^(nodes|intypes|outtypes)(\s*:)", r"  \1\2", text, flags=re.MULTILINE)
+        try:
+            node = yaml.compose(repaired, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, RecursionError):
+            raise _not_yaml(error, file) from None
+        message = "`intypes` and `outtypes` are not indented under their `- nodes` item; read as if they were"
+        warnings.append(Diagnostic(message, suggestion="indent them by two spaces", file=file, severity="warning"))
+    parser = _Parser(file)
+    rules = parser.rules(node)
+    if parser.errors:
+        raise InputError(parser.errors)
+    return RulesFile(rules, tuple(warnings))
+
+
+def _not_yaml(error: Exception, file: str) -> InputError:
+    mark = getattr(error, "problem_mark", None)
+    line = None if mark is None else mark.line + 1
+    return InputError(Diagnostic(f"is not YAML: {getattr(error, 'problem', None) or error}", file=file, line=line))
+
+
+class _Parser:
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.errors: list[Diagnostic] = []
+
+    def rules(self, node: yaml.Node | None) -> tuple[MixRule, ...]:
+        if node is None:
+            return ()
+        if not isinstance(node, yaml.SequenceNode):
+            self._wrong(node, "a list of rules is expected", "start each rule with `- nodes: [...]`")
+            return ()
+        found = [self._rule(item) for item in node.value]
+        return tuple(rule for rule in found if rule is not None)
+
+    def _rule(self, node: yaml.Node) -> MixRule | None:
+        if not isinstance(node, yaml.MappingNode):
+            self._wrong(node, "a rule is a mapping of nodes, intypes and outtypes")
+            return None
+        parts = {str(key.value): (key, value) for key, value in node.value}
+        for name, (key, _) in parts.items():
+            if name not in ("nodes", "intypes", "outtypes"):
+                near = get_close_matches(name, ["nodes", "intypes", "outtypes"], n=1)
+                cure = f"did you mean '{near[0]}'?" if near else "the keys are nodes, intypes, outtypes"
+                self._wrong(key, f"unknown key '{name}'", cure)
+        patterns = self._words(parts["nodes"][1]) if "nodes" in parts else ()
+        if not patterns:
+            self._wrong(node, "a rule needs `nodes`: a list of names, kinds or patterns")
+            return None
+        reads, writes = (self._bits(parts[key][1]) if key in parts else None for key in ("intypes", "outtypes"))
+        if "intypes" not in parts and "outtypes" not in parts:
+            self._wrong(node, "a rule needs `intypes` or `outtypes`", "give [s8] or [s16]")
+        return MixRule(patterns, reads, writes, self.file, node.start_mark.line + 1)
+
+    def _words(self, node: yaml.Node) -> tuple[str, ...]:
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        words = []
+        for item in items:
+            if isinstance(item, yaml.ScalarNode) and item.value:
+                words.append(str(item.value))
+            else:
+                self._wrong(item, "a name, kind or pattern is expected here")
+        return tuple(words)
+
+    def _bits(self, node: yaml.Node) -> int | None:
+        words = set(self._words(node))
+        unknown = sorted(words - set(BITS))
+        if unknown:
+            self._wrong(node, f"unknown type '{unknown[0]}'", "the types are s8 and s16")
+        elif len(words) > 1:
+            self._wrong(node, "the inputs (or outputs) of a layer have one type", "give one of s8, s16")
+        return BITS[words.pop()] if len(words) == 1 and not unknown else None
+
+    def _wrong(self, node: yaml.Node, message: str, cure: str = "") -> None:
+        mark = node.start_mark
+        line, column = mark.line + 1, mark.column + 1
+        self.errors.append(Diagnostic(message, suggestion=cure, file=self.file, line=line, column=column))
+
+
+def expand_rules(
+    graph: Graph, level: int, by_name: Sequence[MixRule] = (), by_kind: Sequence[MixRule] = ()
+) -> Expansion:
+    """Return what the rules mean for the layers of `graph`.
+
+    Raises:
+        InputError: level 0, or patterns that match nothing (all of them, each with the nearest names).
+    """
+    if level == 0 and (by_name or by_kind):
+        raise InputError("quantization.mix: mixed precision is not possible at accuracy level 0; use levels 1 to 4")
+    steps = layer_steps(graph)
+    kinds = {step.name: step.kind for step in steps}
+    expander = _Expander(16 if level == 4 else 8, steps, node_names(graph, kinds))
+    expander.apply(by_kind, by_kind=True)
+    expander.apply(by_name, by_kind=False)
+    if expander.errors:
+        raise InputError(expander.errors)
+    return expander.found
+
+
+class _Expander:
+    def __init__(self, bits: int, steps: tuple[Step, ...], profile: Mapping[str, str]) -> None:
+        self.bits = bits
+        self.steps = steps
+        self.profile = profile
+        self.found = Expansion()
+        self.errors: list[Diagnostic] = []
+
+    def apply(self, rules: Sequence[MixRule], *, by_kind: bool) -> None:
+        """Apply the rules of one file; what it says wins over what was applied before."""
+        set_here: dict[str, MixRule] = {}
+        for rule in rules:
+            for pattern in rule.patterns:
+                steps = [step for step in self.steps if self._matches(step, pattern, by_kind=by_kind)]
+                self.found.matched.append((pattern, tuple(step.name for step in steps)))
+                if not steps:
+                    self.errors.append(self._unmatched(rule, pattern, by_kind=by_kind))
+                for step in steps:
+                    self._set(step, rule, set_here)
+
+    def _matches(self, step: Step, pattern: str, *, by_kind: bool) -> bool:
+        if by_kind:
+            wanted = KIND_ALIASES.get(pattern, pattern)
+            return fnmatchcase(step.kind, wanted)
+        names = [step.name, self.profile[step.name]]
+        if step.activation is not None:
+            names += [step.activation.name, self.profile[step.activation.name]]
+        return any(fnmatchcase(name, pattern) for name in names)
+
+    def _set(self, step: Step, rule: MixRule, set_here: dict[str, MixRule]) -> None:
+        if not step.integer:
+            message = f"{step.name} runs on the host, in float: its types are not used"
+            self._warn(rule, message)
+            return
+        before = set_here.get(step.name)
+        if before is not None and before is not rule and (before.reads, before.writes) != (rule.reads, rule.writes):
+            self._warn(rule, f"{step.name} is also named by the rule in line {before.line}: this later one wins")
+        set_here[step.name] = rule
+        reads, writes = (self.bits if bits is None else bits for bits in (rule.reads, rule.writes))
+        self.found.datatypes[step.name] = (reads, writes)
+
+    def _warn(self, rule: MixRule, message: str) -> None:
+        self.found.warnings.append(Diagnostic(message, file=rule.file or None, line=rule.line, severity="warning"))
+
+    def _unmatched(self, rule: MixRule, pattern: str, *, by_kind: bool) -> Diagnostic:
+        kinds = sorted({step.kind for step in self.steps})
+        known = [*kinds, *KIND_ALIASES] if by_kind else [*(step.name for step in self.steps), *self.profile.values()]
+        near: list[Any] = get_close_matches(pattern, known, n=3, cutoff=0.4)
+        shown = near or (kinds if by_kind else known[:3])
+        what = "kind" if by_kind else "node"
+        message = f"no {what} of this network matches '{pattern}'"
+        return Diagnostic(
+            message, suggestion=f"the nearest are {', '.join(shown)}", file=rule.file or None, line=rule.line
+        )

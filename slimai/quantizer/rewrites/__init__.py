@@ -1,0 +1,1 @@
+"""Float network to float network, before any integer: folding, equalization, absorption, clustering."""
