@@ -113,8 +113,8 @@ def scored(name: str, folder: Path, work: Path, images: int) -> tuple[Any, list[
 
     config = config_of(name, work, images)
     job = prepare(config)
-    networks = FloatNetworks(job, lambda graph, _: calibrate(job, graph, Cache(folder / "cache"), Silent(), threads=1))
-    quantizer = Quantizer(job, networks, 1)
+    networks = FloatNetworks(job, lambda graph, _: calibrate(job, graph, Cache(folder / "cache"), Silent()))
+    quantizer = Quantizer(job, networks)
     validation = None
     count = len(job.validation)
     everything = tuple(range(count))
@@ -126,7 +126,7 @@ def scored(name: str, folder: Path, work: Path, images: int) -> tuple[Any, list[
         if len(records) != count:
             before = time.perf_counter()
             run = item.runner()
-            validation = validation or reference(job, work / "spill" / name, Silent(), threads=1)
+            validation = validation or reference(job, work / "spill" / name, Silent())
             records = measure(Unit(candidate, everything), {candidate: run}.__getitem__, validation, job.metric).records
             save_records(path, records)
             score = job.metric.combine(records).score

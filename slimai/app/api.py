@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimai.app.check.verdict import judge_job
+from slimai.config.diagnose import judge
+from slimai.config.placing import placed
 from slimai.config.target import load_target
 from slimai.errors import Diagnostic, InputError
 from slimai.schema.root import SlimaiConfig
@@ -24,9 +26,6 @@ def load_config(*target: str | Path) -> SlimaiConfig:
     Raises:
         InputError: with every mistake of the configuration; the files that it names are not looked for.
     """
-    from slimai.config.diagnose import judge
-    from slimai.config.placing import placed
-
     composed = load_target([str(word) for word in target])
     verdict = judge(composed)
     if verdict.config is None:
@@ -49,7 +48,7 @@ def run(config: SlimaiConfig | Sequence[str], *, reporter: Reporter | None = Non
     Raises:
         InputError: the configuration, model or images are wrong.
     """
-    from slimai.app.run.pipeline import run_job
+    from slimai.app.run.pipeline import run_job  # noqa: PLC0415 - spares filelock, numpy
 
     job = config if isinstance(config, SlimaiConfig) else load_config(*config)
     return run_job(job, reporter=reporter)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
+from slimai import __version__
+from slimai.app.help import HELP
 from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError
+from slimai.registry import suggest
 
 COMMANDS = {
     "validate": "slimai.app.commands.validate:main",
@@ -64,31 +68,23 @@ def _run(words: list[str]) -> int:
     if first and not first.startswith(("-", "+", "~")) and "=" not in first:
         return _unknown(first)
     if first in ("-h", "--help") and len(words) == 1:
-        from slimai.app.help import HELP
-
         sys.stdout.write(HELP)
         return 0
     if first == "--version":
-        from slimai import __version__
-
         sys.stdout.write(f"slimai {__version__}\n")
         return 0
-    from slimai.app.launch.main_job import run_words
+    from slimai.app.launch.main_job import run_words  # noqa: PLC0415 - spares hydra, omegaconf, pydantic, yaml
 
     return run_words(words)
 
 
 def _command(word: str) -> Command:
-    from importlib import import_module
-
     module, _, name = COMMANDS[word].partition(":")
     command: Command = getattr(import_module(module), name)
     return command
 
 
 def _unknown(word: str) -> int:
-    from slimai.registry import suggest
-
     what = "file" if word.endswith((".cfg", ".yaml", ".yml")) else "command"
     cure = f"; to check it: slimai validate {word}" if what == "file" else suggest(word, COMMANDS)
     _say(f"slimai: unknown command '{word}'{cure}")

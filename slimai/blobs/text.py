@@ -25,7 +25,7 @@ def floats_to_text(values: NDArray[np.float32]) -> bytes:
         return " ".join([f"{value:.9g}" for value in flat.tolist()]).encode()
     if flat.size < WORTH_COMPILING or np.isnan(sizes).any():
         return plain_fixed(flat)
-    from slimai.blobs import _kernels
+    from slimai.blobs import _kernels  # noqa: PLC0415 - spares numba
 
     out = np.empty(flat.size * 16, np.uint8)
     return out[: _kernels.format_fixed(flat.view(np.int32), out)].tobytes()
@@ -41,7 +41,7 @@ def wholes_to_text(values: NDArray[Any]) -> bytes:
     flat = np.ascontiguousarray(values, np.int64).reshape(-1)
     if flat.size < WORTH_COMPILING:
         return " ".join(map(str, flat.tolist())).encode()
-    from slimai.blobs import _kernels
+    from slimai.blobs import _kernels  # noqa: PLC0415 - spares numba
 
     out = np.empty(flat.size * 21, np.uint8)
     return out[: _kernels.format_whole(flat, out)].tobytes()
@@ -51,7 +51,7 @@ def parse_numbers(text: bytes, most: int) -> NDArray[np.float64]:
     """Return the numbers of `text`, at most `most` + 1 of them; raises ValueError with the first bad word."""
     if len(text) < WORTH_COMPILING * 8:
         return parse_plain(text, most)
-    from slimai.blobs import _kernels
+    from slimai.blobs import _kernels  # noqa: PLC0415 - spares numba
 
     values = np.empty(min(most, len(text)) + 1, np.float64)
     powers = np.array([float(10**power) for power in range(16)])

@@ -13,6 +13,8 @@ from slimai.calibration.histogram import NonFiniteError
 from slimai.calibration.statistics import Statistics, TensorCollector
 from slimai.errors import InputError
 from slimai.graph.ir import Graph
+from slimai.runtime.memory import return_freed
+from slimai.runtime.session import FloatSession
 
 Array = NDArray[Any]
 Map = Callable[[Callable[[str], None], Iterable[str]], Iterable[None]]
@@ -114,9 +116,6 @@ def channel_extremes(
 
 
 def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
-    from slimai.runtime.memory import return_freed
-    from slimai.runtime.session import FloatSession
-
     session: FloatRunner = FloatSession(graph, outputs=outputs, threads=threads, reuse=True)
     return_freed()  # a network is in memory several times over while it is optimized, serialized and opened
     return session

@@ -107,7 +107,7 @@ Kernel = Callable[..., int]
 
 
 def _compiled_kernel() -> Kernel:
-    from slimai.calibration._kernels import count_blocks
+    from slimai.calibration._kernels import count_blocks  # noqa: PLC0415 - spares numba
 
     kernel: Kernel = count_blocks
     return kernel

@@ -72,7 +72,7 @@ Scan = Callable[[Floats, Any, Any], Floats]
 
 def _scanner(histogram: Histogram, method: Method) -> Scan:
     """Return the function grids (scale in bins, low, high) -> cost."""
-    from slimai.calibration import _kernels_search as kernels
+    from slimai.calibration import _kernels_search as kernels  # noqa: PLC0415 - spares numba
 
     counts, first = histogram.counts, histogram.first
     squared = method == "ImprovedMSE"

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+import slimai
 from slimai.artifacts.atomic import write_bytes
 from slimai.artifacts.cache import content_key
 from slimai.calibration.histogram import Histogram, HistogramBuilder, Kernel
@@ -175,7 +176,7 @@ class TensorCollector:
 
 def channel_sums(values: NDArray[np.float32]) -> ChannelSums:
     """Return the sums of the channel means of the images `values` [N, C, ...]."""
-    from slimai.calibration._kernels import add_channel_means
+    from slimai.calibration._kernels import add_channel_means  # noqa: PLC0415 - spares numba
 
     images, channels = values.shape[:2]
     limbs = np.zeros((_LIMBS, channels), np.int64)
@@ -190,6 +191,4 @@ def statistics_key(graph: str, preprocessing: str, images: str, bins: int) -> st
     input. images: hash of the files' contents, in order. The version of slimai belongs to it: another one may look
     at other tensors.
     """
-    from slimai import __version__
-
-    return content_key("statistics", FORMAT, __version__, graph, preprocessing, images, bins)
+    return content_key("statistics", FORMAT, slimai.__version__, graph, preprocessing, images, bins)

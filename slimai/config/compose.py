@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -37,7 +38,7 @@ def compose_job(
     Raises:
         InputError: Hydra refuses the overrides or a file; with the place and a suggestion.
     """
-    from slimai.config.compose_errors import explained
+    from slimai.config.compose_errors import explained  # noqa: PLC0415 - spares yaml
 
     words = tuple(overrides if written is None else written)
     terms = [in_hydra_terms(text) for text in overrides]
@@ -65,9 +66,7 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         InputError: an override does not parse, or sweeps in a way that only an adaptive sweeper can.
     """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    from slimai.config.compose_errors import explained
+    from slimai.config.compose_errors import explained  # noqa: PLC0415 - spares yaml
 
     terms = [in_hydra_terms(text) for text in overrides]
     with explained(tuple(terms), list(overrides)):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -48,8 +49,6 @@ def explained(terms: Sequence[str], written: list[str]) -> Iterator[None]:
 
 
 def _parse_problem(term: str, written: list[str]) -> Diagnostic | None:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     try:
         OverridesParser.create().parse_overrides([term])
     except OverrideParseException as error:
@@ -106,7 +105,7 @@ def _composition(error: HydraException, terms: Sequence[str], written: list[str]
 
 
 def _unknown_key(text: str, terms: Sequence[str], written: list[str]) -> Diagnostic:
-    from slimai.schema.root import SlimaiConfig
+    from slimai.schema.root import SlimaiConfig  # noqa: PLC0415 - spares pydantic
 
     bare = {term.lstrip("+~").partition("=")[0]: term for term in terms}
     key = next((key for key in bare if f"'{key}'" in text), None)

@@ -34,7 +34,7 @@ class UserConf(SearchPathPlugin):
 
 def prepare_hydra() -> None:
     """Register the search path plug-in, slimai's own plug-ins and the resolver ``${slimai_examples:}``."""
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf  # noqa: PLC0415 - spares omegaconf
 
     own = str(PACKAGE / "_plugins")  # holds the namespace package `hydra_plugins`, seen by slimai alone
     if own not in sys.path and (PACKAGE / "_plugins").is_dir():

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 
 from slimai.config.compose import hydra_ready
 from slimai.config.composed import Composed
 from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, preset_package
+from slimai.config.legacy.load import judge_cfg
 from slimai.config.overrides import as_written
 
 
@@ -55,10 +59,6 @@ class Origins:
 
 def trace(composed: Composed) -> Origins:
     """Return the origins of every key of `composed`; call it inside `compose.hydra_ready`."""
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.types import RunMode
-
     loader: Any = GlobalHydra.instance().config_loader()
     terms = list(composed.overrides)
     keys: dict[str, Place] = {}
@@ -92,8 +92,6 @@ def _file_of(loader: Any, config_path: str, files: Mapping[str, Path]) -> Path |
 
 
 def _place_cfg(file: Path, keys: dict[str, Place]) -> None:
-    from slimai.config.legacy.load import judge_cfg
-
     for path, place in judge_cfg(file).settings.places.items():
         keys[".".join(map(str, path))] = Place(str(file), place.line, place.column)
 
@@ -132,8 +130,6 @@ def _walk(node: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
 
 def find_origins(composed: Composed) -> Origins:
     """Return where each key of `composed` was set; needs no `hydra_ready` around it."""
-    from slimai.config.origins import Origins, trace
-
     try:
         with hydra_ready():
             return trace(composed)

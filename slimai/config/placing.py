@@ -18,7 +18,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 def placed(found: Sequence[Diagnostic], composed: Composed) -> tuple[Diagnostic, ...]:
     """Return the diagnostics with the places of their keys; those that have a file of their own keep it."""
-    from slimai.config.origins import find_origins
+    from slimai.config.origins import find_origins  # noqa: PLC0415 - spares hydra, omegaconf, pydantic, yaml
 
     if all(item.file or not item.key for item in found):
         return tuple(found)

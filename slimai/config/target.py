@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from slimai.config.compose import compose_job, hydra_ready
-from slimai.config.compose_errors import yaml_problem
+from slimai.config.compose_errors import did_you_mean, yaml_problem
 from slimai.config.composed import Composed
+from slimai.config.dirs import preset_names
 from slimai.config.hydra_setup import preset_package, store_preset
+from slimai.config.legacy.yaml_text import escape_interpolation
 from slimai.errors import Diagnostic, InputError
 
 
@@ -43,7 +47,7 @@ def load_target(target: Sequence[str]) -> Composed:
 
 
 def _legacy(path: Path, overrides: Sequence[str]) -> Composed:
-    from slimai.config.legacy.load import load_cfg
+    from slimai.config.legacy.load import load_cfg  # noqa: PLC0415 - spares pydantic
 
     values, found = load_cfg(path)
     if any(item.severity == "error" for item in found):
@@ -53,8 +57,6 @@ def _legacy(path: Path, overrides: Sequence[str]) -> Composed:
 
 def _literal(value: Any) -> Any:
     """Return the values with ``${`` escaped: a cfg has no interpolations."""
-    from slimai.config.legacy.yaml_text import escape_interpolation
-
     if isinstance(value, dict):
         return {key: _literal(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -63,17 +65,11 @@ def _literal(value: Any) -> Any:
 
 
 def _file_cure(name: str) -> str:
-    from slimai.config.compose_errors import did_you_mean
-    from slimai.config.dirs import preset_names
-
     near = did_you_mean(Path(name).stem, [f"+model={preset}" for preset in preset_names()])
     return near or "give +model=NAME, a YAML file or a legacy .cfg"
 
 
 def _yaml_values(path: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     try:
         with path.open(encoding="utf-8") as file:
             values = OmegaConf.to_container(OmegaConf.load(file), resolve=False)

@@ -30,8 +30,8 @@ def wrong_file(sample: Sample, file: Path, message: str, cure: str = "") -> Inpu
 
 def open_image(sample: Sample, file: Path) -> Image:
     """Return the picture with its header read; the pixels are decoded on first use."""
-    from PIL import Image as pillow  # noqa: N813
-    from PIL import UnidentifiedImageError
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
+    from PIL import UnidentifiedImageError  # noqa: PLC0415 - spares PIL
 
     try:
         with warnings.catch_warnings():

@@ -70,7 +70,7 @@ def _fitted(original: Size, network: Size, *, inside: bool) -> Size:
 
 def resample(image: Image, size: Size, interpolation: str) -> Array:
     """Return the picture scaled to `size` (w, h), as [H, W] or [H, W, C] uint8."""
-    from PIL import Image as pillow  # noqa: N813
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
 
     if image.size == size:
         return np.asarray(image)

@@ -26,7 +26,7 @@ def optimize_offline(model: bytes, where: str, *, fuse: bool = True) -> bytes:
     Raises:
         InputError: ONNX Runtime refuses the model; its reason is quoted.
     """
-    import onnxruntime
+    import onnxruntime  # noqa: PLC0415 - spares onnxruntime
 
     level = onnxruntime.GraphOptimizationLevel
     options = quiet_options()
@@ -43,7 +43,7 @@ def optimize_offline(model: bytes, where: str, *, fuse: bool = True) -> bytes:
 
 def evaluate(model: bytes, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
     """Return the values of `outputs`; used to fold constant subgraphs, never on images."""
-    import onnxruntime
+    import onnxruntime  # noqa: PLC0415 - spares onnxruntime
 
     options = quiet_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -53,7 +53,7 @@ def evaluate(model: bytes, feeds: Mapping[str, Array], outputs: Sequence[str]) -
 
 def quiet_options(threads: int = 1) -> Any:
     """Return session options with a fixed number of threads that write only fatal messages."""
-    import onnxruntime
+    import onnxruntime  # noqa: PLC0415 - spares onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -67,7 +67,7 @@ def quiet_options(threads: int = 1) -> Any:
 @cache
 def runtime_errors() -> tuple[type[Exception], ...]:
     """Return every exception type that ONNX Runtime raises for a bad model or bad inputs."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415 - spares onnxruntime
 
     own = [item for item in vars(state).values() if isinstance(item, type) and issubclass(item, Exception)]
     return (*own, RuntimeError, ValueError, TypeError, MemoryError)

@@ -13,8 +13,11 @@ from slimai.metrics.detection.decode_ssd import read_priors
 from slimai.metrics.detection.detections import ClassTable
 from slimai.metrics.detection.heads import check_heads
 from slimai.metrics.detection.options import DetectionOptions
+from slimai.metrics.detection.voc import VocAP, truths
 from slimai.metrics.image import Difference, Layout
+from slimai.metrics.labels.coco import read_instances
 from slimai.metrics.labels.imagelist import class_numbers, label_paths
+from slimai.metrics.labels.voc import read_voc_labels
 from slimai.metrics.segmentation import IGNORED, MapOptions, SegStats
 from slimai.metrics.similarity import Cosine, NoMetric
 from slimai.schema.metric_specs import (
@@ -71,9 +74,6 @@ def detection_options(spec: DetectionInput, beside: Path, context: MetricContext
 
 def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric:
     """Return `voc_det_AP` with the objects of every picture read."""
-    from slimai.metrics.detection.voc import VocAP, truths
-    from slimai.metrics.labels.voc import read_voc_labels
-
     _need(spec, VocInput, metric_cls)
     options = detection_options(spec, spec.annotations, context)
     table = ClassTable.voc(spec.voc_labels)
@@ -85,8 +85,7 @@ def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric
 
 def build_coco(metric_cls: str, spec: CocoInput, context: MetricContext) -> Metric:
     """Return `coco_det_AP` with the instances read."""
-    from slimai.metrics.detection.coco import CocoAP
-    from slimai.metrics.labels.coco import read_instances
+    from slimai.metrics.detection.coco import CocoAP  # noqa: PLC0415 - spares pycocotools
 
     _need(spec, CocoInput, metric_cls)
     if spec.ap != "area":

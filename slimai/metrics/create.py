@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from slimai.metrics.base import Metric, MetricContext
+from slimai.metrics.plugin import load_metric
+from slimai.metrics.rescaled import Rescaled
 from slimai.metrics.table import METRICS, Spec
 
 __all__ = ["METRICS", "create_metric", "default_metric"]
@@ -33,12 +35,9 @@ def create_metric(
     metric = build(name, spec, context)
     if score_range is None:
         return metric
-    from slimai.metrics.rescaled import Rescaled
 
     return Rescaled(metric, score_range)
 
 
 def _load_plugin(name: str, spec: Spec, context: MetricContext) -> Metric:
-    from slimai.metrics.plugin import load_metric
-
     return load_metric(name, spec, context)

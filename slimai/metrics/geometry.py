@@ -40,7 +40,7 @@ class PictureGeometry:
 
 
 def _picture_size(sample: Sample) -> tuple[int, int]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - spares PIL
 
     try:
         with Image.open(sample.files[0]) as picture:

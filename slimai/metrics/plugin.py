@@ -15,6 +15,7 @@ from typing import Any
 
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, MetricContext
+from slimai.metrics.plugin_adapter import VendorMetric
 from slimai.metrics.table import METRICS, Spec
 from slimai.metrics.vendor.base import REGISTERED, custom_metric_base
 from slimai.metrics.vendor.calls import FILES, METHODS, PluginError, guarded, place_of
@@ -128,6 +129,5 @@ def _as_metric(cls: Any, name: str, spec: Spec, context: MetricContext, folder: 
         raise PluginError(f"{place_of(cls)}: class '{name}' lacks {', '.join(lacking)}")
     if inspect.isabstract(cls):
         raise PluginError(f"{place_of(cls)}: class '{name}' has abstract methods")
-    from slimai.metrics.plugin_adapter import VendorMetric
 
     return VendorMetric(cls, name, spec, context, folder)

@@ -201,7 +201,7 @@ def through_geometry(truth: Mask, geometry: ImageGeometry, outside: int) -> Mask
 
 
 def _resized(found: Mask, kind: Resampling, size: tuple[int, int]) -> Mask:
-    from PIL import Image
+    from PIL import Image  # noqa: PLC0415 - spares PIL
 
     methods = {
         "NN": Image.Resampling.NEAREST,

@@ -18,7 +18,7 @@ RATIOS = np.linspace(1.0, 0.5, 26)
 
 def clipped_peaks(weights: Array, layout: WeightLayout, dtype: IntType, *, per_channel: bool) -> NDArray[np.float64]:
     """Return [O] the largest |weight| to keep in each output channel (the same for all, with one scale a layer)."""
-    from slimai.quantizer._kernels import rounding_errors
+    from slimai.quantizer._kernels import rounding_errors  # noqa: PLC0415 - spares numba
 
     rows = np.ascontiguousarray(layout.by_channel(weights.astype(np.float32)))
     peaks: NDArray[np.float64] = np.abs(rows).max(axis=1, initial=0.0).astype(np.float64)

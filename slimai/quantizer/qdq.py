@@ -32,9 +32,9 @@ def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
 
     Inputs and outputs are float and bear the network's own names.
     """
-    from onnx import checker
+    from onnx import checker  # noqa: PLC0415 - spares onnx
 
-    from slimai.graph.save import to_onnx
+    from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
     graph = qdq_graph(plan)
     opset = OPSET_16BIT if any(params.dtype.bits == 16 for params in plan.tensors.values()) else OPSET_8BIT

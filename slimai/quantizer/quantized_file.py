@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimai.errors import InputError
+from slimai.graph.tflite.load import load_tflite
+from slimai.quantizer.prequantized import stored_plan
+from slimai.quantizer.quantized_onnx import is_quantized, plan_of_quantized
 
 if TYPE_CHECKING:
     from slimai.graph.ir import Graph
@@ -23,11 +26,7 @@ def load_quantized(path: Path) -> QuantPlan:
     if path.suffix not in SUFFIXES:
         raise InputError.at(str(path), "not a model that can be simulated", path.suffix, cure="give .onnx or .tflite")
     if path.suffix == ".tflite":
-        from slimai.graph.tflite.load import load_tflite
-        from slimai.quantizer.prequantized import stored_plan
-
         return stored_plan(load_tflite(path), keep_asymmetric_weights=True)
-    from slimai.quantizer.quantized_onnx import plan_of_quantized
 
     graph = quantized_graph(path)
     if graph is None:
@@ -41,8 +40,7 @@ def quantized_graph(path: Path) -> Graph | None:
     Raises:
         InputError: the file cannot be read.
     """
-    from slimai.graph.load import load_onnx
-    from slimai.quantizer.quantized_onnx import is_quantized
+    from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares onnx
 
     try:
         graph = load_onnx(path, optimize=False)

@@ -194,7 +194,7 @@ class Analyser:
 
 
 def _note_grid(grid: _Grid, image: Array, place: Array, params: QParams) -> None:
-    from slimai.report._kernels import quantize
+    from slimai.report._kernels import quantize  # noqa: PLC0415 - spares numba
 
     values, integers, sums = flat(image, np.float32), place.reshape(-1), np.zeros(4)
     kind = params.dtype

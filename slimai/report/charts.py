@@ -196,8 +196,8 @@ def _few_legend(axes: Axes) -> None:
 @contextmanager
 def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """Yield a figure of that size in inches; Matplotlib's settings are those of the page inside the block only."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    import matplotlib as mpl  # noqa: PLC0415 - spares matplotlib
+    from matplotlib.figure import Figure  # noqa: PLC0415 - spares matplotlib
 
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height), layout="tight")

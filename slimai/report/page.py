@@ -107,7 +107,7 @@ def _render(name: str, **values: Any) -> str:
 
 
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - spares jinja2
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

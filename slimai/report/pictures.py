@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.data.files import decode, open_image, read_array
 from slimai.data.sample import Sample
 from slimai.errors import InputError
 from slimai.metrics.base import Metric
@@ -57,9 +58,7 @@ def _drawn(metric: Any, sample: Sample, outputs: Sequence[Array]) -> tuple[Image
 
 def picture_of(sample: Sample) -> Image | None:
     """Return the first file of a sample as RGB, None where it is no picture."""
-    from PIL import Image as pillow  # noqa: N813
-
-    from slimai.data.files import decode, open_image, read_array
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
 
     file = sample.files[0]
     if file.suffix.lower() == ".npy":
@@ -76,7 +75,7 @@ def picture_of(sample: Sample) -> Image | None:
 
 def fitted(image: Image) -> Image:
     """Return the picture at a width that a page shows well."""
-    from PIL import Image as pillow  # noqa: N813
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
 
     factor = shown_scale(image.width)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
@@ -93,7 +92,7 @@ def shown_scale(width: int) -> float:
 
 def draw_boxes(image: Image, found: Any, names: Sequence[str]) -> tuple[Image, str]:
     """Return the picture with the boxes whose score is at least 0.25, at most 30, and a line that counts them."""
-    from PIL import ImageDraw
+    from PIL import ImageDraw  # noqa: PLC0415 - spares PIL
 
     factor = shown_scale(image.width)
     shown = fitted(image).copy()
@@ -112,7 +111,7 @@ def draw_boxes(image: Image, found: Any, names: Sequence[str]) -> tuple[Image, s
 
 def overlay(image: Image, classes: NDArray[np.uint8], sample: Sample) -> Image:
     """Return the picture under its map of classes [h, w]; class 0 and 255 (not counted) are clear."""
-    from PIL import Image as pillow  # noqa: N813
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
 
     shown = fitted(image)
     placed = _placed(classes, sample, (image.width, image.height))
@@ -143,7 +142,7 @@ def class_color(index: int) -> tuple[int, int, int]:
 
 def _from_output(values: NDArray[np.float64]) -> Image:
     """Return an output picture [h, w, 1 or 3] of values in 0..1."""
-    from PIL import Image as pillow  # noqa: N813
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
 
     pixels = np.rint(np.clip(values, 0.0, 1.0) * 255).astype(np.uint8)
     plain = pixels[..., 0] if pixels.shape[-1] != 3 else pixels

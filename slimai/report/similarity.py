@@ -71,7 +71,7 @@ def decibel(noise_ratio: float) -> float:
 
 def compare_image(truth: NDArray[Any], found: NDArray[Any], params: QParams | None) -> NDArray[np.float64]:
     """Return the sums [4] that `Likeness.add` takes, of one image; `params` None when `found` holds real values."""
-    from slimai.report._kernels import compare
+    from slimai.report._kernels import compare  # noqa: PLC0415 - spares numba
 
     sums = np.zeros(4)
     scale, zero = (1.0, 0.0) if params is None else (params.scale, float(params.zero_point))

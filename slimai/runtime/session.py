@@ -37,7 +37,7 @@ class FloatSession:
         optimize: bool = True,
         reuse: bool = False,
     ) -> None:
-        import onnxruntime
+        import onnxruntime  # noqa: PLC0415 - spares onnxruntime
 
         wanted = None if outputs is None else tuple(dict.fromkeys(outputs))
         data = _serialized(model, wanted or ()) if isinstance(model, Graph) else model
@@ -99,8 +99,15 @@ class FloatSession:
         return dict(outputs)
 
 
+def runtime_version() -> str:
+    """Return ONNX Runtime's version."""
+    import onnxruntime  # noqa: PLC0415 - spares onnxruntime
+
+    return str(onnxruntime.__version__)
+
+
 def _serialized(graph: Graph, outputs: tuple[str, ...]) -> bytes:
-    from slimai.graph.save import to_onnx
+    from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
     unknown = [name for name in outputs if name not in graph.tensors]
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,8 +38,6 @@ def _expanded(path: Path) -> Path:
 
 def _normal(path: Path) -> Path:
     """Return the path without ``.`` and ``..`` parts; links are kept as the user wrote them."""
-    import os.path
-
     return Path(os.path.normpath(path))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from slimai.errors import InputError, SlimaiError
 from slimai.search.candidate import Candidate
 from slimai.search.contest import Contest, SearchSetup, SearchState
+from slimai.search.racing import racing
 from slimai.search.units import Unit
 
 INTERRUPTED = "interrupted"
@@ -24,8 +25,6 @@ def search(setup: SearchSetup) -> SearchState:
     Raises:
         SlimaiError: all candidates failed; every reason is told. InputError, when it is one for all.
     """
-    from slimai.search.racing import racing
-
     steps = len(setup.candidates) * len(setup.validation.samples)
     with setup.reporter.stage("score candidates", steps) as stage:
         contest = Contest(setup, stage)

@@ -33,7 +33,7 @@ def with_channel_clamp(context: LayerContext, compiled: Compiled) -> Compiled:
 
 def lower_to(y: Array, limits: Array) -> None:
     """Bring y [N, C, ...] down to limits [C], in place; fastest where the memory is channels-last."""
-    from slimai.simulator._kernels_elementwise import lower_rows
+    from slimai.simulator._kernels_elementwise import lower_rows  # noqa: PLC0415 - spares numba
 
     rows = np.moveaxis(y, 1, -1)
     if rows.flags.c_contiguous:

@@ -84,7 +84,7 @@ class Convolution:
         return out
 
     def _pointwise(self, x: Array, out: Array, tally: Tally) -> None:
-        from slimai.simulator._kernels_conv import widen
+        from slimai.simulator._kernels_conv import widen  # noqa: PLC0415 - spares numba
 
         product, depth = self.products[0], self.products[0].depth
         if product.width != depth:
@@ -125,7 +125,7 @@ class Convolution:
 
     def _gather(self, padded: Array, channels: int, index: int, first: int, width: int, cols: Array) -> None:
         """Fill cols with windows; a whole kernel row is one run of elements where it lies in one piece."""
-        from slimai.simulator._kernels_conv import gather_windows
+        from slimai.simulator._kernels_conv import gather_windows  # noqa: PLC0415 - spares numba
 
         window, depth = self.window, channels // self.group
         steps = (
@@ -154,7 +154,7 @@ class Convolution:
         return whole
 
     def _depthwise(self, x: Array, out: Array, tally: Tally) -> None:
-        from slimai.simulator import _kernels_conv
+        from slimai.simulator import _kernels_conv  # noqa: PLC0415 - spares numba
 
         few = self.outputs <= _FEW_CHANNELS and self.window.kernel == (3, 3) and self.dtype == np.int32
         if few:
@@ -180,7 +180,7 @@ class Convolution:
 
     def _depthwise_few(self, x: Array, out: Array, tally: Tally) -> None:
         """Few channels: pixels and channels are one axis, columns sorted by their remainder modulo the stride."""
-        from slimai.simulator._kernels_conv import depthwise_nine_flat
+        from slimai.simulator._kernels_conv import depthwise_nine_flat  # noqa: PLC0415 - spares numba
 
         window, channels, width = self.window, self.outputs, out.shape[2]
         stride = window.strides[1]

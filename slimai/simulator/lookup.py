@@ -20,7 +20,7 @@ def every_integer(params: QParams) -> Int:
 
 def look_up(x: Array, low: int, table: Array) -> Array:
     """Return table[x - low] in the memory order of x."""
-    from slimai.simulator._kernels_elementwise import look_up_flat
+    from slimai.simulator._kernels_elementwise import look_up_flat  # noqa: PLC0415 - spares numba
 
     out = np.empty_like(x, dtype=table.dtype, order="K")
     look_up_flat(x.ravel(order="K"), low, table, out.ravel(order="K"))

@@ -42,7 +42,7 @@ class Matrix:
     @cached_property
     def packed(self) -> NDArray[np.int16]:
         """What the pair engines read."""
-        from slimai.simulator._kernels_gemm import pack
+        from slimai.simulator._kernels_gemm import pack  # noqa: PLC0415 - spares numba
 
         return pack(self.values)
 
@@ -80,7 +80,7 @@ class Product:
         self._pool = pool
         self.engine = pair_engine(matrix, centred_range(x), reach)
         if self.engine != "blas":
-            from slimai.simulator import _kernels_gemm
+            from slimai.simulator import _kernels_gemm  # noqa: PLC0415 - spares numba
 
             if _kernels_gemm.AVAILABLE:
                 self._packed = matrix.packed
@@ -112,7 +112,7 @@ class Product:
         total = sums[: count * self.columns].reshape(count, self.columns)
         if self.engine == "blas":
             return np.matmul(rows[:count], self._factor, out=total)
-        from slimai.simulator import _kernels_gemm
+        from slimai.simulator import _kernels_gemm  # noqa: PLC0415 - spares numba
 
         kernel = _kernels_gemm.multiply if self.engine == "pairs" else _kernels_gemm.multiply_wide
         kernel(rows, count, self._packed, self.columns, sums)

@@ -227,7 +227,7 @@ class Program:
 
 def quantize_input(value: Array, params: QParams) -> Array:
     """Return `QParams.quantize` of floats, in their memory order."""
-    from slimai.simulator._kernels_elementwise import quantize_flat
+    from slimai.simulator._kernels_elementwise import quantize_flat  # noqa: PLC0415 - spares numba
 
     out = np.empty_like(value, dtype=params.dtype.numpy, order="K")
     low, high, zero = (np.float64(number) for number in (params.dtype.low, params.dtype.high, params.zero_point))

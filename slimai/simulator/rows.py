@@ -100,7 +100,7 @@ def _half(shift: Int) -> Int:
 
 
 def _xi_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
-    from slimai.simulator._kernels_requantize import xi_rows
+    from slimai.simulator._kernels_requantize import xi_rows  # noqa: PLC0415 - spares numba
 
     # A shift of 32 or more leaves nothing of a 32-bit value: a multiplier of 0 says the same.
     gone = (requantizer.pre_shift > 31) | (requantizer.shift > 31) | (requantizer.multiplier == 0)
@@ -125,7 +125,7 @@ def _reach(requantizer: Requantizer) -> int:
 
 
 def _scaled_kernel(requantizer: Requantizer, bias: Int) -> RowKernel | None:
-    from slimai.simulator._kernels_requantize import scaled_rows
+    from slimai.simulator._kernels_requantize import scaled_rows  # noqa: PLC0415 - spares numba
 
     reach, shift = _reach(requantizer), requantizer.shift
     # (reach + 1) * 2**shift bounds acc * m after the clamp: below 2**52 nothing is rounded in float64.
@@ -137,7 +137,7 @@ def _scaled_kernel(requantizer: Requantizer, bias: Int) -> RowKernel | None:
 
 
 def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
-    from slimai.simulator._kernels_requantize import two_step_rows, two_step_wide_rows
+    from slimai.simulator._kernels_requantize import two_step_rows, two_step_wide_rows  # noqa: PLC0415 - spares numba
 
     left, right = np.maximum(requantizer.shift, 0), np.maximum(-requantizer.shift, 0)
     reach = _reach(requantizer)
@@ -163,7 +163,7 @@ def _halves_fit(left: Int, right: Int, reach: int, bound: float) -> bool:
 
 
 def _halves_kernel(requantizer: Requantizer, bias: Int, right: Int, reach: int) -> RowKernel:
-    from slimai.simulator._kernels_requantize import two_step_halves_rows
+    from slimai.simulator._kernels_requantize import two_step_halves_rows  # noqa: PLC0415 - spares numba
 
     multiplier = requantizer.multiplier
     size = np.maximum(multiplier, 1) * 2.0**-31
@@ -175,14 +175,14 @@ def _halves_kernel(requantizer: Requantizer, bias: Int, right: Int, reach: int) 
 
 
 def _double_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:
-    from slimai.simulator._kernels_requantize import double_rows
+    from slimai.simulator._kernels_requantize import double_rows  # noqa: PLC0415 - spares numba
 
     tables = _packed((bias, requantizer.real), bias, np.float64)
     return partial(_call, double_rows, (tables, np.float64(_reach(requantizer)), *_ends(requantizer)))
 
 
 def _float_kernel(requantizer: Requantizer, bias: Int) -> RowKernel:
-    from slimai.simulator._kernels_requantize import float_rows
+    from slimai.simulator._kernels_requantize import float_rows  # noqa: PLC0415 - spares numba
 
     zero, low, high = _ends(requantizer)
     offsets, factors = _packed((bias,), bias, np.int32)[0], _packed((requantizer.real,), bias, np.float32)[0]

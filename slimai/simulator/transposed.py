@@ -62,7 +62,7 @@ class TransposedConvolution:
 
     def _spread(self, picture: Array, index: int, size: tuple[int, int]) -> Array:
         """Return the sums [OH, OW, O / group] of one group."""
-        from slimai.simulator._kernels_conv import overlap_add
+        from slimai.simulator._kernels_conv import overlap_add  # noqa: PLC0415 - spares numba
 
         product, window = self.products[index], self.window
         count = picture.shape[0] * picture.shape[1]

@@ -46,7 +46,7 @@ def stored_score(name, overrides):
         verdict = judge(compose_job([f"+model={name}", *overrides]))
     assert verdict.config is not None, verdict
     job = prepare(verdict.config)
-    run, records = float_runner(job, threads=1), []
+    run, records = float_runner(job), []
     for line in job.validation:
         sample, feeds = job.preprocess(line)
         found = run(feeds)

@@ -53,7 +53,7 @@ def test_a_rule_for_a_clustered_layer_holds_for_all_its_parts(config, tmp_path):
     )
     job = prepare(config(*words))
     cache = Cache(tmp_path / "cache")
-    quantizer = quantizer_for(job, lambda graph, _: calibrate(job, graph, cache, Silent(), threads=1), 1)
+    quantizer = quantizer_for(job, lambda graph, _: calibrate(job, graph, cache, Silent()))
     plan = quantizer(candidates(job.config)[0]).plan
     parts = [layer for layer in plan.layers if layer.node.name.startswith("Conv_41_c")]
     assert len(parts) >= 2

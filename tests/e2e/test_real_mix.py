@@ -40,15 +40,15 @@ def network(shared_data, tmp_path_factory, cache_dir):
 
     plain = job_of()
     cache = Cache(cache_dir)
-    networks = FloatNetworks(plain, lambda graph, _: calibrate(plain, graph, cache, Silent(), threads=1))
+    networks = FloatNetworks(plain, lambda graph, _: calibrate(plain, graph, cache, Silent()))
 
     def quantizer(rules=None):
         if rules is None:
-            return Quantizer(plain, networks, 1)
+            return Quantizer(plain, networks)
         path = folder / "rules.yaml"
         path.write_text(rules)
         words = ("quantization.mix=true", f"quantization.nodename_datatypes={path}")
-        return Quantizer(job_of(*words), networks, 1)
+        return Quantizer(job_of(*words), networks)
 
     images = [feeds for _, feeds in iter_batches(plain.validation[:IMAGES], plain.preprocess, 1)]
     return quantizer, images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slimai.app.candidates.float_networks import Calibration, FloatNetworks
 from slimai.app.candidates.quantizer import Quantizer
+from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantizer
 from slimai.app.opening.job import Job
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import STORED, Candidate
@@ -23,10 +24,9 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     )
 
 
-def quantizer_for(job: Job, statistics: Calibration, threads: int) -> Quantizer:
+def quantizer_for(job: Job, statistics: Calibration) -> Quantizer:
     """Return what builds the candidates of a job; `statistics` calibrates a float network, when that is needed."""
     if job.stored is None:
-        return Quantizer(job, FloatNetworks(job, statistics), threads)
-    from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantizer
+        return Quantizer(job, FloatNetworks(job, statistics))
 
-    return StoredQuantizer(job, StoredNetworks(job), threads)
+    return StoredQuantizer(job, StoredNetworks(job))

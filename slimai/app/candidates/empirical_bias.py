@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.calibration.collect import activations_runner, collect
 from slimai.graph.ir import Graph
+from slimai.quantizer.bias_correction import channel_means, shifted
+from slimai.quantizer.levels import limits_of
+from slimai.quantizer.planner import build_plan
 from slimai.schema.target import TargetSection
+from slimai.simulator.layerwise import revise_layers
 
 if TYPE_CHECKING:
     from slimai.calibration.collect import FloatRunner
@@ -33,8 +38,6 @@ def corrected_options(
     options: QuantOptions,
     target: TargetSection,
     batches: Batches,
-    *,
-    threads: int = 1,
 ) -> QuantOptions:
     """Return `options` with the bias offsets that bring the means of every layer's output back to float's.
 
@@ -42,10 +45,6 @@ def corrected_options(
     twice. The means are those behind a folded clamp, which errs to the side of too little, and of float values cut to
     what the layer's grid reaches: what its limits leave out on purpose is no error of the weights.
     """
-    from slimai.quantizer.bias_correction import channel_means, shifted
-    from slimai.quantizer.planner import build_plan
-    from slimai.simulator.layerwise import revise_layers
-
     plan = build_plan(graph, stats, options, target)
     truth = _float_means(graph, plan, batches)
     offsets = dict(options.bias_offsets)
@@ -58,15 +57,12 @@ def corrected_options(
         offsets[layer.node.name] = offsets.get(layer.node.name, np.zeros_like(error)) + error
         return shifted(layer, error, plan.tensors[layer.inputs[0]])
 
-    revise_layers(plan, target, batches, revise, arithmetic=target.arithmetic, threads=threads)
+    revise_layers(plan, target, batches, revise, arithmetic=target.arithmetic)
     return replace(options, bias_offsets=offsets)
 
 
 def _float_means(graph: Graph, plan: QuantPlan, batches: Batches) -> dict[str, NDArray[np.float64]]:
     """Return the mean of each channel of the outputs whose layers have a bias to correct, by tensor, in reach of it."""
-    from slimai.calibration.collect import activations_runner, collect
-    from slimai.quantizer.levels import limits_of
-
     tensors = [layer.outputs[0] for layer in plan.layers if layer.mode == "integer" and layer.node.op in CORRECTABLE]
     sources = {name: plan.sources.get(name, name) for name in tensors}
     reach = {source: limits_of(plan.tensors[name]) for name, source in sources.items()}

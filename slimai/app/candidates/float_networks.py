@@ -7,6 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.job import Job
+from slimai.calibration.collect import channel_extremes, channel_magnitudes
+from slimai.data.loader import iter_batches
+from slimai.quantizer.rewrites.absorption import absorb_biases
+from slimai.quantizer.rewrites.clustering import Clustered, chains, cluster_channels
+from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
+from slimai.quantizer.rewrites.equalization import equalize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +22,6 @@ if TYPE_CHECKING:
     from slimai.quantizer.plan import Decision
     from slimai.quantizer.rewrites.absorption import Absorbed
     from slimai.quantizer.rewrites.aids import Rewrites
-    from slimai.quantizer.rewrites.clustering import Clustered
     from slimai.quantizer.rewrites.equalization import Equalized
 
 
@@ -57,8 +62,6 @@ class FloatNetworks:
     def rewritten(self, rewrites: Rewrites) -> Clustered:
         """Return the network of `get`, before it is calibrated, with its decisions and where its nodes come from."""
         if rewrites not in self._graphs:
-            from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
-
             graph, decisions = fold_constant_channels(self._job.graph)
             if rewrites.equalization:
                 equalized = self._equalized(graph, clamps=rewrites.clamps)
@@ -71,16 +74,10 @@ class FloatNetworks:
         return self._graphs[rewrites]
 
     def _equalized(self, graph: Graph, *, clamps: bool) -> Equalized:
-        from slimai.calibration.collect import channel_magnitudes
-        from slimai.quantizer.rewrites.equalization import equalize
-
         magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
         return equalize(graph, magnitudes, clamp_per_channel=clamps)
 
     def _clustered(self, graph: Graph, rewrites: Rewrites) -> Clustered:
-        from slimai.calibration.collect import channel_magnitudes
-        from slimai.quantizer.rewrites.clustering import Clustered, chains, cluster_channels
-
         everywhere = rewrites.all_chains
         if not rewrites.channel_clustering or not any(chains(graph, everywhere=everywhere)):
             return Clustered(graph)
@@ -89,12 +86,7 @@ class FloatNetworks:
 
     def _absorbed(self, graph: Graph) -> Absorbed:
         """Return the network with biases absorbed; all images, because a value below those seen is cut off."""
-        from slimai.calibration.collect import channel_extremes
-        from slimai.quantizer.rewrites.absorption import absorb_biases
-
         return absorb_biases(graph, channel_extremes(graph, self._images()))
 
     def _images(self, count: int | None = None) -> Iterator[Mapping[str, NDArray[Any]]]:
-        from slimai.data.loader import iter_batches
-
         return (feeds for _, feeds in iter_batches(self._job.calibration[:count], self._job.preprocess, 1))

@@ -11,14 +11,14 @@ MIB = 1 << 20
 
 def default_memory_limit() -> int:
     """Return half of the machine's memory, in bytes."""
-    import psutil
+    import psutil  # noqa: PLC0415 - spares psutil
 
     return int(psutil.virtual_memory().total // 2)
 
 
 def resident_bytes() -> int:
     """Return the memory that this process holds, in bytes."""
-    import psutil
+    import psutil  # noqa: PLC0415 - spares psutil
 
     return int(psutil.Process().memory_info().rss)
 

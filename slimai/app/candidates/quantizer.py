@@ -8,12 +8,20 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from slimai.app.candidates.empirical_bias import corrected_options
 from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
+from slimai.data.loader import iter_batches
+from slimai.quantizer.key import plan_key
+from slimai.quantizer.options import QuantOptions
+from slimai.quantizer.planner import build_plan
+from slimai.quantizer.rewrites.aids import Choices, aids_for
 from slimai.quantizer.weight_store import WeightStore
 from slimai.search.candidate import EMPIRICAL, Candidate
 from slimai.search.evaluate import Runner
 from slimai.simulator.buffers import BufferPool
+from slimai.simulator.cost import estimate
+from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +29,6 @@ if TYPE_CHECKING:
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
-    from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Aids
     from slimai.simulator.program import Program
@@ -40,7 +47,6 @@ class Quantizer:
 
     job: Job
     networks: FloatNetworks
-    threads: int
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
@@ -48,8 +54,6 @@ class Quantizer:
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
-        from slimai.quantizer.planner import build_plan
-
         aids = self.aids(candidate)
         graph, stats = self.networks.get(aids.rewrites)
         plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target, self.store)
@@ -59,8 +63,6 @@ class Quantizer:
 
     def aids(self, candidate: Candidate) -> Aids:
         """Return the accuracy aids of a candidate."""
-        from slimai.quantizer.rewrites.aids import Choices, aids_for
-
         section = self.job.config.quantization
         choices = Choices(**{item.name: getattr(section, item.name) for item in fields(Choices)})
         found = aids_for(candidate.level, choices)
@@ -80,25 +82,19 @@ class Quantizer:
     def _corrected(self, candidate: Candidate, aids: Aids, options: QuantOptions) -> QuantOptions:
         key = f"{candidate!r} {sorted(self.edits.items())!r}"
         if key not in self._offsets:
-            from slimai.app.candidates.empirical_bias import corrected_options
-
             graph, stats = self.networks.get(aids.rewrites)
             batches, target = self._correction_images(graph), self.job.config.target
-            found = corrected_options(graph, stats, options, target, batches, threads=self.threads)
+            found = corrected_options(graph, stats, options, target, batches)
             self._offsets[key] = found.bias_offsets
         return replace(options, bias_offsets=self._offsets[key])
 
     def _correction_images(self, graph: Graph) -> list[Mapping[str, NDArray[Any]]]:
         """Return calibration images, as many as their activations fit in memory."""
-        from slimai.data.loader import iter_batches
-
         largest = max(math.prod(graph.shape(name)) for name in graph.activations())
         count = max(1, min(EMPIRICAL_IMAGES, EMPIRICAL_ELEMENTS // max(largest, 1)))
         return [feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1)]
 
     def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
-        from slimai.quantizer.options import QuantOptions
-
         section = self.job.config.quantization
         named = {**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))}
         return QuantOptions(
@@ -143,15 +139,11 @@ class QuantizedCandidate:
     @cached_property
     def key(self) -> str:
         """The hash of all integer parameters."""
-        from slimai.quantizer.key import plan_key
-
         return plan_key(self.plan)
 
     @cached_property
     def latency_ms(self) -> float | None:
         """The estimated time of a frame on the target."""
-        from slimai.simulator.cost import estimate
-
         config = self._quantizer.job.config
         return estimate(self.plan, config.target, config.performance).milliseconds
 
@@ -159,12 +151,9 @@ class QuantizedCandidate:
     def program(self) -> Program:
         """The compiled integer network."""
         if self._program is None:
-            from slimai.simulator.program import compile_plan
-
             target = self._quantizer.job.config.target
             arithmetic = self._quantizer.arithmetic(self.plan)
-            threads, pool = self._quantizer.threads, self._quantizer.pool
-            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, threads=threads, pool=pool)
+            self._program = compile_plan(self.plan, target, arithmetic=arithmetic, pool=self._quantizer.pool)
         return self._program
 
     def runner(self) -> Runner:

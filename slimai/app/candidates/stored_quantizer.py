@@ -13,13 +13,15 @@ from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
 from slimai.app.candidates.stored_reference import stored_network
 from slimai.app.opening.job import Job
+from slimai.calibration.statistics import Statistics
+from slimai.quantizer.prequantized import AS_STORED, stored_plan
+from slimai.quantizer.rewrites.aids import Aids
 from slimai.search.candidate import Candidate
 
 if TYPE_CHECKING:
-    from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
     from slimai.quantizer.plan import QuantPlan
-    from slimai.quantizer.rewrites.aids import Aids, Rewrites
+    from slimai.quantizer.rewrites.aids import Rewrites
     from slimai.schema.target import TargetSection
 
 
@@ -37,8 +39,6 @@ class StoredNetworks(FloatNetworks):
 
 def no_statistics(graph: Graph, rewrites: Rewrites | None = None) -> Statistics:
     """Return statistics of no tensor."""
-    from slimai.calibration.statistics import Statistics
-
     del graph, rewrites
     return Statistics({}, 0, 0)
 
@@ -49,16 +49,12 @@ class StoredQuantizer(Quantizer):
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned from stored parameters."""
-        from slimai.quantizer.prequantized import stored_plan
-
         keep = self.job.config.quantization.keep_asymmetric_weights
         plan = stored_plan(stored_network(self.job), candidate.level, keep_asymmetric_weights=keep)
         return QuantizedCandidate(self, candidate, plan, no_statistics(plan.graph))
 
     def aids(self, candidate: Candidate) -> Aids:
         """Return no aids: all of them change weights or need calibration."""
-        from slimai.quantizer.rewrites.aids import Aids
-
         del candidate
         return Aids()
 
@@ -73,8 +69,6 @@ def stored_arithmetic(plan: QuantPlan, target: TargetSection) -> str:
     What the configuration names; for ``native`` the target's asymmetric preset at level 3, for every layer, and its
     symmetric one at the others.
     """
-    from slimai.quantizer.prequantized import AS_STORED
-
     if target.arithmetic != "native":
         return target.arithmetic
     return target.native.asym8 if plan.level == AS_STORED else target.native.sym8

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.job import Job
+from slimai.quantizer.prequantized import stored_plan
+from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,17 +28,14 @@ def stored_network(job: Job) -> StoredNetwork:
     return job.stored
 
 
-def reference_program(job: Job, *, threads: int) -> Program:
+def reference_program(job: Job) -> Program:
     """Return the program of the reference: level 3, every weight as stored."""
-    from slimai.quantizer.prequantized import stored_plan
-    from slimai.simulator.program import compile_plan
-
     plan = stored_plan(stored_network(job), keep_asymmetric_weights=True)
     target = job.config.target
-    return compile_plan(plan, target, arithmetic=target.native.asym8, threads=threads)
+    return compile_plan(plan, target, arithmetic=target.native.asym8)
 
 
-def reference_runner(job: Job, *, threads: int) -> Callable[[Arrays], dict[str, Any]]:
+def reference_runner(job: Job) -> Callable[[Arrays], dict[str, Any]]:
     """Return the function from float inputs to the dequantized outputs of the reference."""
-    program = reference_program(job, threads=threads)
+    program = reference_program(job)
     return lambda feeds: dict(program.dequantize(program.run(feeds)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from slimai.data.image_list import parse_image_list
@@ -95,7 +96,7 @@ def _plugin(config: SlimaiConfig) -> Iterator[Diagnostic]:
     name, folders = config.metric.metric_cls, plugin_folders(config)
     if any((folder / f"{name}.py").is_file() for folder in folders) or name in _installed():
         return
-    from slimai.config.compose_errors import did_you_mean
+    from slimai.config.compose_errors import did_you_mean  # noqa: PLC0415 - spares hydra, omegaconf, yaml
 
     own = [path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.py")]
     places = ", ".join(map(str, dict.fromkeys(folders)))
@@ -104,6 +105,4 @@ def _plugin(config: SlimaiConfig) -> Iterator[Diagnostic]:
 
 
 def _installed() -> set[str]:
-    from importlib.metadata import entry_points
-
     return {point.name for point in entry_points(group="slimai.metrics")}

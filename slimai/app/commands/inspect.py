@@ -11,7 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slimai.app.screen.table import shorten
 from slimai.errors import EXIT_DONE
+from slimai.graph.names import node_names
+from slimai.quantizer.layers import layer_steps
+from slimai.quantizer.mix_rules import KIND_ALIASES
+from slimai.quantizer.planner import layer_kinds
+from slimai.quantizer.quantized_file import load_quantized, quantized_graph
+from slimai.simulator.cost import node_macs
 
 if TYPE_CHECKING:
     from slimai.graph.ir import Graph, Node
@@ -48,11 +55,9 @@ def main(argv: Sequence[str]) -> int:
 
 def rows_of(path: Path) -> list[Row]:
     """Return the nodes of the model in order. Raises InputError when it cannot be read."""
-    from slimai.quantizer.quantized_file import load_quantized, quantized_graph
-
     if path.suffix == ".tflite" or quantized_graph(path) is not None:
         return _quantized_rows(load_quantized(path))
-    from slimai.graph.load import load_onnx
+    from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares onnx
 
     return _float_rows(load_onnx(path))
 
@@ -66,10 +71,6 @@ def _place(layer: Layer) -> str:
 
 
 def _float_rows(graph: Graph) -> list[Row]:
-    from slimai.graph.names import node_names
-    from slimai.quantizer.layers import layer_steps
-    from slimai.quantizer.planner import layer_kinds
-
     names = node_names(graph, layer_kinds(graph))
     rows = []
     for step in layer_steps(graph):
@@ -80,8 +81,6 @@ def _float_rows(graph: Graph) -> list[Row]:
 
 
 def _row(graph: Graph, name: str, kind: str, node: Node, runs: str) -> Row:
-    from slimai.simulator.cost import node_macs
-
     output = node.outputs[0]
     shape = graph.shape(output) if output in graph.tensors else ()
     parameters = sum(math.prod(graph.shape(item)) for item in dict.fromkeys(node.inputs) if item in graph.constants)
@@ -89,9 +88,6 @@ def _row(graph: Graph, name: str, kind: str, node: Node, runs: str) -> Row:
 
 
 def _as_text(rows: Sequence[Row]) -> str:
-    from slimai.app.screen.table import shorten
-    from slimai.quantizer.mix_rules import KIND_ALIASES
-
     cells = [
         (
             shorten(row.name, _NAME_WIDTH),

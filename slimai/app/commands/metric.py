@@ -9,12 +9,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from slimai.blobs.octrl import read_octrl
+from slimai.data.image_list import parse_image_list
+from slimai.data.resize import Resize
 from slimai.errors import EXIT_DONE, Diagnostic, InputError
+from slimai.metrics.base import MetricContext
+from slimai.metrics.geometry import PictureGeometry
+from slimai.metrics.harness import Dump, known_shapes, score_dump
+from slimai.registry import suggest
+from slimai.schema import metric_specs as specs
+from slimai.schema.metric import MetricUnion
+from slimai.search.candidate import finite
 
 if TYPE_CHECKING:
     from slimai.data.sample import Sample
-    from slimai.metrics.base import MetricContext, Result
-    from slimai.metrics.geometry import PictureGeometry
+    from slimai.metrics.base import Result
 
 EPILOG = """example:
   slimai metric --metric-cls voc_det_AP --metric-input 'voc/annotations voc_labels=[cat;dog]' \\
@@ -36,8 +47,6 @@ def main(argv: Sequence[str]) -> int:
 
 def score(options: argparse.Namespace) -> tuple[Result, int, str]:
     """Return the result, the number of images and the metric's name. Raises InputError and PluginError."""
-    from slimai.metrics.harness import Dump, known_shapes, score_dump
-
     section = _section(options)
     samples = _samples(options)
     outputs = _outputs(options)
@@ -58,10 +67,6 @@ def score(options: argparse.Namespace) -> tuple[Result, int, str]:
 
 def _section(options: argparse.Namespace) -> Any:
     """Return the validated `metric` section that the options spell."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from slimai.schema.metric import MetricUnion
-
     values: dict[str, Any] = {"metric_cls": options.metric_cls}
     if options.metric_input:
         values["metric_input"] = options.metric_input
@@ -85,9 +90,6 @@ def _diagnostic(detail: Mapping[str, Any]) -> Diagnostic:
 
 def _near(name: str, tag: str) -> str:
     """Return a hint for an option that the metric of the union's `tag` does not have."""
-    from slimai.registry import suggest
-    from slimai.schema import metric_specs as specs
-
     inputs: dict[str, type[specs.MetricSpec]] = {
         "voc": specs.VocInput,
         "coco": specs.CocoInput,
@@ -100,8 +102,6 @@ def _near(name: str, tag: str) -> str:
 
 
 def _samples(options: argparse.Namespace) -> tuple[Sample, ...]:
-    from slimai.data.image_list import parse_image_list
-
     folder = options.image_dir or options.imagelist.parent
     samples, found = parse_image_list(options.imagelist, folder, options.count, look=False)
     errors = [item for item in found if item.severity == "error"]
@@ -111,8 +111,6 @@ def _samples(options: argparse.Namespace) -> tuple[Sample, ...]:
 
 
 def _outputs(options: argparse.Namespace) -> tuple[str, ...]:
-    from slimai.blobs.octrl import read_octrl
-
     known = read_octrl(options.octrl)
     wanted = tuple((options.replace_output or "").strip("[]").replace(",", " ").split())
     unknown = [name for name in wanted if name not in known]
@@ -124,8 +122,6 @@ def _outputs(options: argparse.Namespace) -> tuple[str, ...]:
 def _context(
     options: argparse.Namespace, samples: tuple[Sample, ...], outputs: tuple[str, ...], shapes: tuple[Any, ...]
 ) -> MetricContext:
-    from slimai.metrics.base import MetricContext
-
     return MetricContext(
         outputs=outputs,
         shapes=shapes,
@@ -153,8 +149,6 @@ def _geometry(options: argparse.Namespace, spec: Any, samples: tuple[Sample, ...
         raise InputError.at("--resize", "the size of the network's input is not known", cure="add --input-size")
     if size is None or (options.resize is None and not all(sample.files[0].is_file() for sample in samples)):
         return None
-    from slimai.data.resize import Resize
-    from slimai.metrics.geometry import PictureGeometry
 
     if options.resize is None:
         return PictureGeometry(size)
@@ -163,8 +157,6 @@ def _geometry(options: argparse.Namespace, spec: Any, samples: tuple[Sample, ...
 
 
 def _as_json(name: str, result: Result, images: int) -> str:
-    from slimai.search.candidate import finite
-
     values = {key: finite(value) for key, value in result.values.items()}
     answer = {
         "metric": name,

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slimai.app.launch.multirun_table import COLUMNS
 from slimai.errors import EXIT_DONE, InputError
+from slimai.report.document import PLACE
+from slimai.report.page import write_multirun_page, write_page
 
 EPILOG = """examples:
   slimai report slimai_output/yolo          writes slimai_output/yolo/report.html
@@ -33,9 +36,6 @@ def rebuild(folder: Path) -> list[Path]:
     Raises:
         InputError: it is neither, or what it has saved cannot be read.
     """
-    from slimai.report.document import PLACE
-    from slimai.report.page import write_multirun_page, write_page
-
     if not (folder / MULTIRUN_FILE).is_file():
         return [write_page(folder)]
     jobs = read_jobs(folder / MULTIRUN_FILE)
@@ -46,8 +46,6 @@ def rebuild(folder: Path) -> list[Path]:
 
 def read_jobs(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a `multirun.json`; raises InputError."""
-    from slimai.app.launch.multirun_table import COLUMNS
-
     try:
         jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
         rows = [{key: job[key] for key in COLUMNS} for job in jobs]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from slimai.artifacts.atomic import write_text
 from slimai.errors import EXIT_DONE, EXIT_FAILED
 
 EPILOG = """examples:
@@ -22,7 +23,6 @@ def main(argv: Sequence[str]) -> int:
     files = _files(options.output, options.docs)
     if options.check:
         return _check(files)
-    from slimai.artifacts.atomic import write_text
 
     for path, text in files.items():
         write_text(path, text)
@@ -31,8 +31,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _files(folder: Path, docs: Path | None) -> dict[Path, str]:
-    from slimai.schema.export import all_schemas
-    from slimai.schema.reference import reference_page
+    from slimai.schema.export import all_schemas  # noqa: PLC0415 - spares pydantic
+    from slimai.schema.reference import reference_page  # noqa: PLC0415 - spares pydantic
 
     files = {folder / name: text for name, text in all_schemas().items()}
     return files | ({docs: reference_page()} if docs else {})

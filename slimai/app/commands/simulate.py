@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from slimai.artifacts.atomic import write_bytes
 from slimai.errors import EXIT_DONE, InputError
+from slimai.quantizer.quantized_file import load_quantized
+from slimai.schema.target import TargetSection
+from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,9 +36,6 @@ ARITHMETIC = ("native", "xi_sym", "gemmlowp", "tflite_s64", "single", "ort_f32")
 def main(argv: Sequence[str]) -> int:
     """Simulate the model that the command line names; return 0."""
     options = _parser().parse_args(list(argv))
-    from slimai.quantizer.quantized_file import load_quantized
-    from slimai.schema.target import TargetSection
-    from slimai.simulator.program import compile_plan
 
     feeds = read_arrays(options.inputs)
     plan = load_quantized(options.model)
@@ -52,8 +55,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         InputError: the file cannot be read, is no .npz of plain arrays, or is empty.
     """
-    import numpy as np
-
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -72,10 +73,6 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    import numpy as np
-
-    from slimai.artifacts.atomic import write_bytes
-
     memory = io.BytesIO()
     named: dict[str, Any] = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     np.savez(memory, **named)

@@ -9,23 +9,35 @@ import platform
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+import slimai
 from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
+from slimai.app.candidates.stored_reference import REFERENCE
 from slimai.app.delivery.bounds import delivery_bounds
 from slimai.app.delivery.dumps import remove_blobs
 from slimai.app.opening.job import Job
 from slimai.artifacts.atomic import write_bytes, write_text
 from slimai.artifacts.journal import Journal
+from slimai.quantizer.dot import write_dot_stages
+from slimai.quantizer.profile import profile_text
+from slimai.quantizer.qdq import to_qdq
 from slimai.search.candidate import EMPIRICAL, Candidate, Outcome, corrected_candidate, finite
 from slimai.search.choice import Choice, choose
 from slimai.search.loop import SearchState
 from slimai.search.results import write_results
 
 if TYPE_CHECKING:
-    from slimai.graph.ir import Graph
     from slimai.metrics.base import Result
+
+
+FOLDER = "dot_path"
+RESULTS_EVERY_S = 1.0
+ALL_PROFILES = 2  # output_debug from which every candidate's profile is kept
 
 
 def correction_facts(outcomes: Sequence[Outcome], network: str, delivered: Outcome | None) -> dict[str, Any] | None:
@@ -43,32 +55,29 @@ def correction_facts(outcomes: Sequence[Outcome], network: str, delivered: Outco
     }
 
 
-RESULTS_EVERY_S = 1.0
-ALL_PROFILES = 2  # output_debug from which every candidate's profile is kept
+def write_network(job: Job) -> None:
+    """Write the optimized float network."""
+    from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
+
+    data = to_onnx(job.graph, batch="N" if job.graph.batchable else 1).SerializeToString(deterministic=True)
+    write_bytes(job.config.path.output_dir / f"tvmgen_{job.config.network.name}_slimai_main_0.onnx", data)
 
 
 class Delivery:
     """Writes results into the output folder. Only `finish` and `results` replace earlier ones."""
 
-    def __init__(self, job: Job, quantizer: Quantizer, seconds: dict[str, float]) -> None:
+    def __init__(self, job: Job, quantizer: Quantizer, seconds: dict[str, float], float_result: Result | None) -> None:
         self.job = job
         self._quantizer = quantizer
         self.output = job.config.path.output_dir
         self.name = job.config.network.name
-        self.float_result: Result | None = None
+        self.float_result = float_result
         self.host_layers: tuple[str, ...] = ()
         self._seconds = seconds
         self._best: Outcome | None = None
         self._written_at = -math.inf
         self._written = Journal(self.output / ".slimai" / "profiles.jsonl")
         self._profiles = _earlier_profiles(self.output) | _journaled_profiles(self._written, self.output)
-
-    def network(self, graph: Graph) -> None:
-        """Write the optimized float network."""
-        from slimai.graph.save import to_onnx
-
-        data = to_onnx(graph, batch="N" if graph.batchable else 1).SerializeToString(deterministic=True)
-        write_bytes(self.output / f"tvmgen_{self.name}_slimai_main_0.onnx", data)
 
     def folder(self, candidate: Candidate) -> Path:
         """Return where the profile files of a candidate lie: ``acc<level>`` when there are several levels."""
@@ -110,8 +119,6 @@ class Delivery:
         self.host_layers = tuple(layer.name for layer in item.plan.layers if layer.mode == "host")
 
     def _dots(self, item: QuantizedCandidate) -> None:
-        from slimai.quantizer.dot import write_dot_stages
-
         write_dot_stages(self.output / FOLDER, self.job.graph, item.plan)
 
     def _forget(self, outcome: Outcome | None) -> None:
@@ -125,8 +132,6 @@ class Delivery:
 
     def profile(self, item: QuantizedCandidate) -> None:
         """Write the profile of a candidate."""
-        from slimai.quantizer.profile import profile_text
-
         path = self.profile_path(item.candidate)
         if path not in self._profiles:  # noted before it is written: a run that is killed here leaves no orphan
             self._written.append({"profile": path.relative_to(self.output).as_posix()})
@@ -135,10 +140,6 @@ class Delivery:
 
     def code(self, item: QuantizedCandidate) -> None:
         """Write the deployable model: QDQ ONNX and the integer tables."""
-        import numpy as np
-
-        from slimai.quantizer.qdq import to_qdq
-
         model = to_qdq(item.plan)
         write_bytes(self.output / f"{self.name}_quant.onnx", model.SerializeToString(deterministic=True))
         file = io.BytesIO()
@@ -163,8 +164,6 @@ class Delivery:
 
     def timings(self) -> None:
         """Write what may differ between equal runs: seconds, host, time."""
-        from datetime import UTC, datetime
-
         document = {
             "seconds": self._seconds,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -174,11 +173,9 @@ class Delivery:
         write_text(self.output / "timings.json", json.dumps(document, indent=1) + "\n")
 
     def _facts(self, state: SearchState) -> Mapping[str, Any]:
-        from slimai import __version__
-
         config, result = self.job.config, self.float_result
         return {
-            "slimai": __version__,
+            "slimai": slimai.__version__,
             "network": self.name,
             "config": config.key(),
             "metric": self.job.metric.name,
@@ -203,7 +200,6 @@ def reference_name(job: Job) -> str:
     """Return what ``float`` in run.json is the score of."""
     if job.stored is None:
         return "float32"
-    from slimai.app.candidates.stored_reference import REFERENCE
 
     return REFERENCE
 
@@ -231,6 +227,3 @@ def _earlier_profiles(output: Path) -> set[Path]:
         return set()
     plain = [(Path(profile).name, level) for profile, level in rows]
     return {output / name for name, _ in plain} | {output / f"acc{level}" / name for name, level in plain}
-
-
-FOLDER = "dot_path"

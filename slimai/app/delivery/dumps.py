@@ -12,6 +12,7 @@ from slimai.app.opening.dump_check import BLOB_AXES, OUTPUTS
 from slimai.artifacts.atomic import write_text
 from slimai.blobs.names import blob_name, safe_name
 from slimai.blobs.octrl import OCTRL_NAME, format_octrl
+from slimai.blobs.writer import format_fixed_blob, format_float_blob, write_blob
 from slimai.errors import SlimaiError
 
 if TYPE_CHECKING:
@@ -63,8 +64,6 @@ class Dumps:
 
     def float_outputs(self, folder: Path, samples: Sequence[Sample], outputs: Arrays) -> None:
         """Write the blobs of a batch of float outputs [N, ...] by name, one a sample."""
-        from slimai.blobs.writer import format_float_blob, write_blob
-
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in outputs.items():
             for row, sample in enumerate(samples):
@@ -77,8 +76,6 @@ class Dumps:
 
         folders: several candidates that have the same integers.
         """
-        from slimai.blobs.writer import write_blob
-
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         for name, values in outputs.items():
@@ -118,8 +115,6 @@ def remove_blobs(folder: Path) -> None:
 
 def tensor_blob(values: NDArray[Any], plan: QuantPlan, name: str) -> bytes:
     """Return the blob of one image's tensor as the integer network holds it."""
-    from slimai.blobs.writer import format_fixed_blob, format_float_blob
-
     params = plan.tensors.get(name)
     if params is not None:
         return format_fixed_blob(values, params.scale, params.zero_point)

@@ -5,15 +5,34 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+import slimai
+from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers
+from slimai.app.delivery.worst_images import worst_images
+from slimai.app.float_pass.local import batch_size, float_runner
+from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
+from slimai.artifacts.cache import content_key
+from slimai.data.loader import iter_batches
+from slimai.quantizer.planner import build_plan
 from slimai.report import document
+from slimai.report.analysis import Analyser, batch_for
+from slimai.report.page import write_page
+from slimai.report.pictures import pair
+from slimai.report.probes import probes as probe
+from slimai.report.ranking import SUSPECTS, Trials, rank
 from slimai.runtime.memory import return_freed
+from slimai.schema.root import MACHINE_KEYS
 from slimai.search.evaluate import batches
 from slimai.search.events import Reporter
+from slimai.simulator.cost import estimate
+from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,10 +40,9 @@ if TYPE_CHECKING:
     from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
     from slimai.app.delivery.deliver import Delivery
     from slimai.app.opening.job import Job
-    from slimai.report.analysis import Analyser
     from slimai.report.pictures import Pair
     from slimai.report.probes import Probe
-    from slimai.report.ranking import Remedy, Suspect, Trials
+    from slimai.report.ranking import Remedy, Suspect
     from slimai.search.candidate import Candidate
     from slimai.search.evaluate import Validation
     from slimai.search.loop import SearchState
@@ -47,30 +65,25 @@ class Findings:
     probes: tuple[Probe, ...]
 
 
+def first_dumps(job: Job, reporter: Reporter) -> None:
+    """Write what is known before anything is quantized: the lists; and the calibration set's float outputs."""
+    dumps = Dumps(job)
+    dumps.lists()
+    if dumps.level < FIXED:
+        return
+    run = float_runner(job)
+    with reporter.stage("dump calibration outputs", len(job.calibration)) as stage:
+        for samples, feeds in iter_batches(job.calibration, job.preprocess, batch_size(job.graph)):
+            dumps.float_outputs(dumps.output / dumps.name, samples, run(feeds))
+            stage.advance(len(samples))
+
+
 class Inspection:
     """Writes the debug files and the report of one run, beside its results."""
 
     def __init__(self, job: Job, delivery: Delivery, quantizer: Quantizer, reporter: Reporter) -> None:
         self.job, self.delivery, self.quantizer, self.reporter = job, delivery, quantizer, reporter
         self.dumps = Dumps(job)
-        self.threads = quantizer.threads
-
-    def start(self) -> None:
-        """Write what is known before anything is run: the lists; and the calibration set's float outputs."""
-        self.dumps.lists()
-        if self.dumps.level >= FIXED:
-            self._calibration_outputs()
-
-    def _calibration_outputs(self) -> None:
-        from slimai.app.float_pass.local import batch_size, float_runner
-        from slimai.data.loader import iter_batches
-
-        run = float_runner(self.job, threads=self.threads)
-        folder = self.dumps.output / self.dumps.name
-        with self.reporter.stage("dump calibration outputs", len(self.job.calibration)) as stage:
-            for samples, feeds in iter_batches(self.job.calibration, self.job.preprocess, batch_size(self.job.graph)):
-                self.dumps.float_outputs(folder, samples, run(feeds))
-                stage.advance(len(samples))
 
     def finish(self, validation: Validation, state: SearchState) -> None:
         """Write the outputs that the level asks for, analyse what is delivered and write the report."""
@@ -93,15 +106,11 @@ class Inspection:
                 self.dumps.similarity(findings.analyser.rows())
             self._save(item, findings, self._worst(item, validation), key)
             item.release()
-        from slimai.report.page import write_page
 
         write_page(self.delivery.output)
 
     def _key(self, item: QuantizedCandidate, *, late: bool) -> str:
         """Return the hash of what the analysis depends on: an equal one is not made again."""
-        from slimai.app.opening.content_keys import content_keys
-        from slimai.artifacts.cache import content_key
-
         keys = content_keys(self.job, self.quantizer.edits)
         every = self.dumps.level >= LAYERS
         return content_key(keys.score, keys.plan, item.candidate, item.key, late, every, config_text(self.job.config))
@@ -126,10 +135,8 @@ class Inspection:
 
     def _analyse(self, item: QuantizedCandidate, validation: Validation, *, late: bool) -> Findings:
         """Return what two integer forwards an image tell of each layer; `late`: the time limit has passed."""
-        from slimai.report.analysis import Analyser, batch_for
-
         graph, _ = self.quantizer.networks.get(self.quantizer.aids(item.candidate).rewrites)
-        analyser = Analyser(graph, item.program, threads=self.threads)
+        analyser = Analyser(graph, item.program)
         every = self.dumps.level >= LAYERS
         count = len(validation.samples)
         shown = min(count, ANALYSED_LATE if late else ANALYSED)
@@ -149,9 +156,7 @@ class Inspection:
         analyser.finish()
         return_freed()
         if trials is not None:
-            from slimai.report.probes import probes as probe
-
-            probes = probe(graph, item.plan, trials.feeds, trials.truth, threads=self.threads)
+            probes = probe(graph, item.plan, trials.feeds, trials.truth)
         return Findings(analyser, self._ranking(item, analyser, trials), probes)
 
     def _layer_sink(self, item: QuantizedCandidate, samples: Sequence[Any]) -> Any:
@@ -165,10 +170,6 @@ class Inspection:
         return sink
 
     def _trials(self, item: QuantizedCandidate, feeds: Arrays, truth: Arrays) -> Trials:
-        from slimai.quantizer.planner import build_plan
-        from slimai.report.ranking import Trials
-        from slimai.simulator.program import compile_plan
-
         aids = self.quantizer.aids(item.candidate)
         graph, stats = self.quantizer.networks.get(aids.rewrites)
         options, target = self.quantizer.options(item.candidate, aids), self.job.config.target
@@ -180,28 +181,22 @@ class Inspection:
                 datatypes={**options.datatypes, **remedy.datatypes},
             )
             plan = build_plan(graph, stats, changed, target)
-            return compile_plan(plan, target, arithmetic=target.arithmetic, threads=self.threads)
+            return compile_plan(plan, target, arithmetic=target.arithmetic)
 
         few = {name: values[:TRIED] for name, values in feeds.items()}
         return Trials(few, {name: values[:TRIED] for name, values in truth.items()}, rebuild)
 
     def _ranking(self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None) -> tuple[Suspect, ...]:
-        from slimai.report.ranking import SUSPECTS, rank
-
         with self.reporter.stage("try remedies", SUSPECTS if trials is not None else 0) as stage:
             rows = analyser.rows()
             found = rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance)
         if self.job.stored is None:
             return found
-        from slimai.app.candidates.stored_reference import ADVICE
 
         return tuple(replace(suspect, remedy=ADVICE) for suspect in found)
 
     def _worst(self, item: QuantizedCandidate, validation: Validation) -> list[Pair]:
         """Return pictures of the images that lose most by quantization."""
-        from slimai.app.delivery.worst_images import worst_images
-        from slimai.report.pictures import pair
-
         count = min(SEARCHED, len(validation.samples))
         part = replace(validation, samples=validation.samples[:count])
         found = worst_images(item.program, part, self.job.metric, SHOWN)
@@ -214,8 +209,6 @@ class Inspection:
         return pairs
 
     def _save(self, item: QuantizedCandidate, findings: Findings, pairs: list[Pair], key: str) -> None:
-        from slimai.simulator.cost import estimate
-
         config = self.job.config
         rows = findings.analyser.rows()
         shown = [*self.job.graph.inputs, *(row.tensor for row in rows)]
@@ -249,11 +242,7 @@ def fixed_batches(program: Program, validation: Validation) -> Iterator[tuple[li
 
 def environment() -> dict[str, str]:
     """Return the versions that a result may depend on; nothing about the machine's name or the time."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from slimai import __version__
-
-    found = {"slimai": __version__, "python": platform.python_version(), "system": platform.system()}
+    found = {"slimai": slimai.__version__, "python": platform.python_version(), "system": platform.system()}
     found["machine"] = platform.machine()
     for name in PACKAGES:
         try:
@@ -265,10 +254,6 @@ def environment() -> dict[str, str]:
 
 def config_text(config: Any) -> str:
     """Return the settings that decide what is computed, as YAML."""
-    import yaml
-
-    from slimai.schema.root import MACHINE_KEYS
-
     data = config.model_dump(mode="json", by_alias=True)
     for key in (*MACHINE_KEYS, "path.input_dir"):  # the model's path is whole
         section, _, name = key.rpartition(".")

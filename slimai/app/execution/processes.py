@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -86,8 +87,6 @@ class Processes:
         return True
 
     def _submit(self, work: Work) -> Future[Any]:
-        from concurrent.futures.process import BrokenProcessPool
-
         try:
             with _uninterrupted():  # the process that may be started here inherits it
                 return self._pool.submit(_work, work)
@@ -154,8 +153,6 @@ def _died() -> SlimaiError:
 
 
 def _result(future: Future[Any]) -> Any:
-    from concurrent.futures.process import BrokenProcessPool
-
     try:
         return future.result()
     except BrokenProcessPool as error:

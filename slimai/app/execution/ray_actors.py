@@ -28,7 +28,7 @@ class Actors:
     """Runs work on `count` Ray actors of one CPU each."""
 
     def __init__(self, spec: Spec, count: int) -> None:
-        import ray
+        import ray  # noqa: PLC0415 - spares ray
 
         self._ray = ray
         self._own = not ray.is_initialized()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from slimai.runtime.session import runtime_version
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -49,12 +51,10 @@ class Opener:
 
 def machine() -> str:
     """Return what decides the last bits of a float pass here: the processor's kind and ONNX Runtime's version."""
-    import onnxruntime
-
     wanted = ("model name", "flags", "Features", "CPU part")
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except OSError:
         lines = [platform.processor()]
     kind = [line for line in lines if line.startswith(wanted)] or lines
-    return "\n".join((platform.machine(), *kind, onnxruntime.__version__))
+    return "\n".join((platform.machine(), *kind, runtime_version()))

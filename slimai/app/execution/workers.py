@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from slimai.app.execution.processes import Processes
+from slimai.app.execution.ray_actors import Actors
 from slimai.app.execution.work import Spec, Work
 from slimai.schema.smart_search import SmartSearchSection
 
@@ -37,7 +38,5 @@ class Pool(Protocol):
 def start_pool(spec: Spec, settings: SmartSearchSection) -> Pool:
     """Return the workers that the settings ask for."""
     if settings.executor == "ray":
-        from slimai.app.execution.ray_actors import Actors
-
         return Actors(spec, settings.workers)
     return Processes(spec, settings.workers)

@@ -6,7 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from slimai.app.candidates.stored_reference import reference_runner
 from slimai.app.opening.job import Job
+from slimai.calibration.collect import collect
+from slimai.data.loader import iter_batches
+from slimai.quantizer.layers import quantized_tensors, weighted_inputs
+from slimai.runtime.session import FloatSession
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,9 +52,6 @@ def collect_part(job: Job, graph: Graph, images: slice, *, bins: int, batch: int
 
     runner: of `activations_runner`. What is wrong with an image is told as in a pass over all of them.
     """
-    from slimai.calibration.collect import collect
-    from slimai.data.loader import iter_batches
-
     found = iter_batches(job.calibration[images], job.preprocess, batch, threads=1)
     batches = (arrays for _, arrays in found)
     what = collected_tensors(graph)
@@ -58,8 +60,6 @@ def collect_part(job: Job, graph: Graph, images: slice, *, bins: int, batch: int
 
 def collected_tensors(graph: Graph) -> dict[str, Any]:
     """Return which tensors the pass looks at, and of which it keeps channel means, as arguments of `collect`."""
-    from slimai.quantizer.layers import quantized_tensors, weighted_inputs
-
     return {"tensors": quantized_tensors(graph), "per_channel": weighted_inputs(graph)}
 
 
@@ -70,17 +70,12 @@ def _names(job: Job) -> list[str]:
 def _batches(
     job: Job, samples: tuple[Sample, ...], batch: int
 ) -> Iterator[tuple[list[Sample], Mapping[str, NDArray[Any]]]]:
-    from slimai.data.loader import iter_batches
-
     yield from iter_batches(samples, job.preprocess, batch)
 
 
-def float_runner(job: Job, *, threads: int) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]:
+def float_runner(job: Job) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]:
     """Return what computes the reference outputs: the float network, or the integers of a pre-quantized one."""
     if job.stored is not None:
-        from slimai.app.candidates.stored_reference import reference_runner
+        return reference_runner(job)
 
-        return reference_runner(job, threads=threads)
-    from slimai.runtime.session import FloatSession
-
-    return FloatSession(job.graph, outputs=job.outputs, threads=threads).run
+    return FloatSession(job.graph, outputs=job.outputs).run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slimai.app.candidates.stored_reference import REFERENCE
 from slimai.app.opening.job import Job
 from slimai.errors import Diagnostic
 
@@ -37,6 +38,5 @@ def reference_note(job: Job) -> tuple[str, ...]:
     """Return one line about a reference that is not the float network."""
     if job.stored is None:
         return ()
-    from slimai.app.candidates.stored_reference import REFERENCE
 
     return (f'pre-quantized network: nothing is calibrated; the reference ("float") is {REFERENCE}',)

@@ -17,10 +17,13 @@ from slimai.app.float_pass.local import (
     float_runner,
     integer_batch,
 )
+from slimai.app.float_pass.work import CalibrationWork, OpenWork, ReferenceWork
 from slimai.app.opening.content_keys import graph_hash, preprocessing_key
 from slimai.app.opening.job import Job
 from slimai.artifacts.cache import Cache, hash_files
 from slimai.artifacts.spill import Spill, slices
+from slimai.calibration.collect import collect
+from slimai.calibration.statistics import Statistics, statistics_key
 from slimai.quantizer.rewrites.aids import AS_IT_IS, Rewrites
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from slimai.app.execution.crew import Crew
-    from slimai.calibration.statistics import Statistics
     from slimai.data.sample import Sample
     from slimai.graph.ir import Graph
 
@@ -42,7 +44,6 @@ def calibrate(
     cache: Cache,
     reporter: Reporter,
     *,
-    threads: int,
     rewrites: Rewrites = AS_IT_IS,
     crew: Crew | None = None,
 ) -> Statistics:
@@ -50,8 +51,6 @@ def calibrate(
 
     rewrites: which of the job's networks `graph` is, for the workers of `crew`, which may take part of the pass.
     """
-    from slimai.calibration.statistics import Statistics, statistics_key
-
     bins = job.config.quantization.histogram_bins or PERCENTILE_BINS
     network = graph_hash(graph)
     images = hash_files(file for sample in job.calibration for file in sample.files)
@@ -59,7 +58,7 @@ def calibrate(
     stats, found = cache.get(
         key,
         ".stats.npz",
-        lambda: _CalibrationPass(job, graph, bins, threads, reporter).run(crew, network, rewrites),
+        lambda: _CalibrationPass(job, graph, bins, reporter).run(crew, network, rewrites),
         lambda value, path: value.save(path),
         Statistics.load,
     )
@@ -76,13 +75,9 @@ class _CalibrationPass:
     job: Job
     graph: Graph
     bins: int
-    threads: int
     reporter: Reporter
 
     def run(self, crew: Crew | None, network: str, rewrites: Rewrites) -> Statistics:
-        from slimai.app.float_pass.work import CalibrationWork, OpenWork
-        from slimai.calibration.collect import collect
-
         count, batch = len(self.job.calibration), batch_size(self.graph)
         pace = None if crew is None else crew.pace(count, batch)
         work = partial(CalibrationWork, rewrites, network, self.bins, batch)
@@ -97,7 +92,7 @@ class _CalibrationPass:
 
             names = _names(self.job)
             what = collected_tensors(self.graph)
-            stats = collect(self.graph, feeds(), **what, bins=self.bins, threads=self.threads, names=names)
+            stats = collect(self.graph, feeds(), **what, bins=self.bins, names=names)
             if crew is None or pace is None or stats.images == count:
                 return stats
             for part in crew.run(work(start, stop) for start, stop in pace.parts()):
@@ -106,14 +101,12 @@ class _CalibrationPass:
             return stats
 
 
-def reference(job: Job, folder: Path, reporter: Reporter, *, threads: int, crew: Crew | None = None) -> Validation:
+def reference(job: Job, folder: Path, reporter: Reporter, *, crew: Crew | None = None) -> Validation:
     """Return the validation set with its inputs and reference outputs spilled to `folder`.
 
     The workers of `crew` may compute part of it.
     """
-    from slimai.app.float_pass.work import OpenWork, ReferenceWork
-
-    run = float_runner(job, threads=threads)
+    run = float_runner(job)
     count = len(job.validation)
     inputs, outputs = Spill(folder / "inputs", count), Spill(folder / "reference", count)
     placed: list[Sample] = []

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from slimai.app.float_pass.local import collect_part, collected_tensors, float_runner
+from slimai.app.opening.content_keys import graph_hash
+from slimai.calibration.collect import activations_runner
+from slimai.data.loader import iter_batches
 from slimai.data.sample import Sample
 from slimai.errors import SlimaiError
 
@@ -45,17 +49,12 @@ class CalibrationWork:
 
     def run(self, worker: OpenedJob) -> Statistics:
         """Return the statistics of these images."""
-        from slimai.app.float_pass.local import collect_part
-
         graph, session = self.opened(worker)
         images = slice(self.start, self.stop)
         return collect_part(worker.job, graph, images, bins=self.bins, batch=self.batch, runner=session)
 
     def opened(self, worker: OpenedJob) -> Any:
         """Return the network and its session, opened now or with an earlier part."""
-        from slimai.app.float_pass.local import collected_tensors
-        from slimai.calibration.collect import activations_runner
-
         if self.network not in worker.float_passes:
             graph = self._graph(worker)
             tensors = collected_tensors(graph)["tensors"]
@@ -63,8 +62,6 @@ class CalibrationWork:
         return worker.float_passes[self.network]
 
     def _graph(self, worker: OpenedJob) -> Any:
-        from slimai.app.opening.content_keys import graph_hash
-
         graph = worker.quantizer.networks.graph(self.rewrites)
         if graph_hash(graph) != self.network:
             raise SlimaiError(
@@ -83,18 +80,14 @@ class ReferenceWork:
 
     def run(self, worker: OpenedJob) -> tuple[Sequence[Sample], Arrays, Arrays]:
         """Return the samples with their geometry, inputs and reference outputs."""
-        from slimai.data.loader import iter_batches
-
         part = worker.job.validation[self.start : self.stop]
         samples, arrays = next(iter_batches(part, worker.job.preprocess, len(part), threads=1))
         return samples, arrays, dict(self.opened(worker)(arrays))
 
     def opened(self, worker: OpenedJob) -> Any:
         """Return what computes the reference, opened now or with an earlier part."""
-        from slimai.app.float_pass.local import float_runner
-
         if "reference" not in worker.float_passes:
-            worker.float_passes = {"reference": float_runner(worker.job, threads=1)}
+            worker.float_passes = {"reference": float_runner(worker.job)}
         return worker.float_passes["reference"]
 
 

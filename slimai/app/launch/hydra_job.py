@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
 from slimai.app.launch.job_log import LoggedReporter, State, Status, job_log, read_status, write_status
 from slimai.app.launch.preflight import CommandLine
+from slimai.app.screen import summary
+from slimai.app.screen.reporter import ConsoleReporter
 from slimai.config.compose import plain
 from slimai.config.composed import Composed
 from slimai.config.diagnose import judge
@@ -39,13 +44,9 @@ JOB = "job"
 
 def run_hydra(line: CommandLine, extra: Sequence[str] = ()) -> list[Status]:
     """Run the command line by Hydra and return how the jobs of this process ended, in order."""
-    import hydra
-
     ends: list[Status] = []
 
     def task(config: DictConfig) -> float:
-        from hydra.core.hydra_config import HydraConfig
-
         end = run_composed(config, HydraConfig.get())
         ends.append(end)
         return float("nan") if end.score is None else end.score
@@ -120,16 +121,14 @@ class _Job:
         return end
 
     def _pipeline(self, config: SlimaiConfig, logger: Any) -> float | None:
-        from slimai.app.run.pipeline import run_job
-        from slimai.app.screen.reporter import ConsoleReporter
-        from slimai.app.screen.summary import run_summary
+        from slimai.app.run.pipeline import run_job  # noqa: PLC0415 - spares filelock, numpy
 
         console = ConsoleReporter(quiet=os.environ.get("SLIMAI_QUIET", "") not in ("", "0"))
         result: RunResult = run_job(config, reporter=LoggedReporter(console, logger))
-        summary = run_summary(result)
-        logger.info("%s", summary)
+        ending = summary.run_summary(result)
+        logger.info("%s", ending)
         if self.number is None:
-            console.table(summary)
+            console.table(ending)
         return result.score
 
     def _tell(self, end: Status, logger: Any) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slimai.app.launch.hydra_job import EXIT_CODES, run_hydra
+from slimai.app.launch.multirun import run_multirun
 from slimai.app.launch.preflight import CommandLine, preflight, read_words, report
+from slimai.config.compose import compose_job, hydra_ready
 from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INVALID
 
 
@@ -19,8 +21,6 @@ def run_words(words: Sequence[str]) -> int:
     if jobs and not report(jobs, multirun=line.multirun and not line.adaptive):
         return EXIT_INVALID
     if line.multirun:
-        from slimai.app.launch.multirun import run_multirun
-
         return run_multirun(line, jobs)
     ends = run_hydra(line)
     return max((EXIT_CODES[end.status] for end in ends), default=EXIT_FAILED)
@@ -28,8 +28,6 @@ def run_words(words: Sequence[str]) -> int:
 
 def _show(line: CommandLine) -> None:
     """Let Hydra show what its flag asks for; wrong overrides are explained by slimai."""
-    from slimai.config.compose import compose_job, hydra_ready
-
     if not (line.foreign or line.config_dir or line.multirun):
         with hydra_ready():
             compose_job([word for word in line.overrides if not word.startswith("hydra")])

@@ -13,6 +13,7 @@ from typing import Any
 from slimai.app.launch.job_log import Status, read_status
 from slimai.app.screen.table import render
 from slimai.artifacts.atomic import write_text
+from slimai.report.page import write_multirun_page
 
 COLUMNS = ("job", "status", "overrides", "float", "score", "value", "profile", "level", "range", "ms", "message")
 
@@ -112,6 +113,4 @@ def write_summary(folder: Path, rows: Sequence[Row]) -> None:
     write_text(folder / "multirun.csv", text.getvalue())
     write_text(folder / "multirun.json", json.dumps({"jobs": cells}, indent=1, ensure_ascii=False) + "\n")
     if cells:
-        from slimai.report.page import write_multirun_page
-
         write_multirun_page(folder, cells)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from slimai.app.check.verdict import judge_job, shadow_report
 from slimai.config.compose import compose_job, expand_sweep, hydra_ready
 from slimai.config.composed import Composed
@@ -49,8 +52,6 @@ class CheckedJob:
 
 def read_words(words: Sequence[str]) -> CommandLine:
     """Return the command line of Hydra's flags and overrides; an unknown flag ends the program with code 2."""
-    from hydra._internal.utils import get_args_parser
-
     options = get_args_parser().parse_args(list(words))
     overrides = tuple(options.overrides)
     passive = any((options.help, options.hydra_help, options.cfg, options.info))
@@ -101,7 +102,6 @@ def _jobs(line: CommandLine, own: list[str]) -> list[list[str]]:
         return [own]
     if not line.adaptive:
         return expand_sweep(line.overrides)
-    from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = [OverridesParser.create().parse_override(in_hydra_terms(word)) for word in own]
     first = [item for item in parsed if not item.is_sweep_override() or item.is_discrete_sweep()]

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import slimai
 from slimai.app.opening.job import Job
 from slimai.artifacts.cache import content_key, hash_files
 from slimai.artifacts.journal import Journal
+from slimai.quantizer.key import plan_key
+from slimai.quantizer.prequantized import stored_plan
 from slimai.schema.metric_specs import MetricSpec
 
 if TYPE_CHECKING:
@@ -31,14 +34,12 @@ class ContentKeys:
 
 def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentKeys:
     """Return the keys of a job's results; `edits` are limits edited by hand."""
-    from slimai import __version__
-
     config = job.config
     metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust"})
     quantization = config.quantization.model_dump(mode="json", exclude=_SPACE)
     rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
     parts = {
-        "slimai version": __version__,
+        "slimai version": slimai.__version__,
         "model": content_key(graph_hash(job.graph), _stored_key(job)),
         "preprocessing": content_key(preprocessing_key(job)),
         "validation images": hash_files(file for sample in job.validation for file in sample.files),
@@ -57,8 +58,6 @@ def _stored_key(job: Job) -> str:
     """Return the hash of the integers and parameters of a pre-quantized network, or an empty string."""
     if job.stored is None:
         return ""
-    from slimai.quantizer.key import plan_key
-    from slimai.quantizer.prequantized import stored_plan
 
     return plan_key(stored_plan(job.stored, keep_asymmetric_weights=True))
 
@@ -85,7 +84,7 @@ def changed_parts(journal: Journal, keys: ContentKeys) -> list[str]:
 
 def graph_hash(graph: Graph) -> str:
     """Return the sha256, in hex, of the network as it is saved."""
-    from slimai.graph.save import to_onnx
+    from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
     return content_key(to_onnx(graph).SerializeToString(deterministic=True))
 

@@ -32,7 +32,7 @@ def read_mix(config: SlimaiConfig, graph: Graph) -> Mix:
     section = config.quantization
     if section.mix is not True:
         return Mix()
-    from slimai.quantizer.mix_rules import expand_rules
+    from slimai.quantizer.mix_rules import expand_rules  # noqa: PLC0415 - spares numpy, yaml
 
     by_name, by_kind = _files(section.nodename_datatypes, section.nodekind_datatypes)
     found = {
@@ -46,7 +46,7 @@ def read_mix(config: SlimaiConfig, graph: Graph) -> Mix:
 
 
 def _files(*paths: Path | None) -> tuple[RulesFile, ...]:
-    from slimai.quantizer.mix_rules import RulesFile, read_rules
+    from slimai.quantizer.mix_rules import RulesFile, read_rules  # noqa: PLC0415 - spares numpy, yaml
 
     errors: list[Diagnostic] = []
     files = []

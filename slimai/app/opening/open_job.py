@@ -8,8 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slimai.app.opening.dump_check import FIXED, check_dumps
 from slimai.app.opening.job import Job
 from slimai.app.opening.mix import read_mix
+from slimai.blobs.names import safe_names
+from slimai.data.image_list import parse_image_list
 from slimai.errors import Diagnostic, InputError
 from slimai.schema.root import SlimaiConfig
 
@@ -74,8 +77,6 @@ def prepare(config: SlimaiConfig) -> Job:
 def _check_dumps(
     config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sets: tuple[tuple[Sample, ...], tuple[Sample, ...]]
 ) -> None:
-    from slimai.app.opening.dump_check import FIXED, check_dumps
-
     level = config.metric.output_debug
     check_dumps(outputs, graph, level, sets if level >= FIXED else sets[1:])
 
@@ -95,7 +96,7 @@ def open_network(config: SlimaiConfig) -> tuple[Graph, StoredNetwork | None]:
     """Return the network of the configuration in float, and with its integers when it is a pre-quantized one."""
     if config.network.model_type == "float":
         return load_network(config), None
-    from slimai.graph.tflite.load import load_tflite
+    from slimai.graph.tflite.load import load_tflite  # noqa: PLC0415 - spares numpy
 
     stored = load_tflite(config.network.input_model, name=config.network.name)
     return stored.graph, stored
@@ -103,7 +104,7 @@ def open_network(config: SlimaiConfig) -> tuple[Graph, StoredNetwork | None]:
 
 def load_network(config: SlimaiConfig) -> Graph:
     """Return the float network of the configuration."""
-    from slimai.graph.load import load_onnx
+    from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares numpy, onnx
 
     shapes = {
         name: (1, *node.shape[1:]) if node.shape else None for name, node in config.network.input_node_name.items()
@@ -113,8 +114,6 @@ def load_network(config: SlimaiConfig) -> Graph:
 
 
 def _samples(config: SlimaiConfig, which: str, findings: _Findings) -> tuple[Sample, ...]:
-    from slimai.data.image_list import parse_image_list
-
     path: Path | None = getattr(config.dataset, f"{which}_set")
     if path is None:
         return ()
@@ -125,7 +124,7 @@ def _samples(config: SlimaiConfig, which: str, findings: _Findings) -> tuple[Sam
 
 
 def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
-    from slimai.data.preprocess import preprocess_for
+    from slimai.data.preprocess import preprocess_for  # noqa: PLC0415 - spares numpy
 
     shapes = {name: graph.shape(name) for name in graph.inputs}
     return preprocess_for(config.network, shapes)
@@ -133,8 +132,6 @@ def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
 
 def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
     """Return the outputs in the order of `metric.replace_output`, which must name each once; else the graph's."""
-    from slimai.blobs.names import safe_names
-
     wanted = config.metric.replace_output
     safe = safe_names(graph.outputs)
     if not wanted:
@@ -154,8 +151,8 @@ def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
 
 
 def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], samples: tuple[Sample, ...]) -> Metric:
-    from slimai.metrics.base import MetricContext
-    from slimai.metrics.create import create_metric
+    from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
+    from slimai.metrics.create import create_metric  # noqa: PLC0415 - spares numpy
 
     context = MetricContext(
         outputs=outputs,

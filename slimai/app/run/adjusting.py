@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slimai.app.opening.content_keys import graph_hash
-from slimai.search.candidate import EMPIRICAL, Candidate
+from slimai.quantizer.adjust import AdjustHeader, changed_parameters, edited_limits, read_adjust, write_adjust
+from slimai.search.candidate import EMPIRICAL, Candidate, Outcome
 from slimai.search.evaluate import Runner, Validation, batches, measure_batch
+from slimai.search.events import Reporter
 
 if TYPE_CHECKING:
     from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
+    from slimai.app.opening.job import Job
     from slimai.metrics.base import Metric
-    from slimai.quantizer.adjust import AdjustHeader
 
 FOLDER = "Adjust_yaml"
 
@@ -36,8 +38,6 @@ def adjust_path(output: Path, network: str) -> Path:
 
 def header(quantizer: Quantizer, candidate: Candidate) -> AdjustHeader:
     """Return what an adjust file of this candidate belongs to."""
-    from slimai.quantizer.adjust import AdjustHeader
-
     plain = replace(candidate, variant=candidate.variant.removesuffix(EMPIRICAL).removesuffix("_"))
     return AdjustHeader(graph_hash(quantizer.job.graph)[:16], plain.level, plain.label)
 
@@ -47,8 +47,6 @@ def read_edits(quantizer: Quantizer, candidate: Candidate, path: Path) -> dict[s
 
     Raises InputError with every mistake of the file.
     """
-    from slimai.quantizer.adjust import edited_limits, read_adjust
-
     if not path.exists():
         return {}
     plan = quantizer(candidate).plan
@@ -56,10 +54,38 @@ def read_edits(quantizer: Quantizer, candidate: Candidate, path: Path) -> dict[s
     return edited_limits(plan, edited)
 
 
+def read_edited(job: Job, plain: Quantizer, candidates: Sequence[Candidate]) -> Quantizer:
+    """Return the quantizer with the limits that a person has edited, where the job has one candidate."""
+    if not job.config.metric.adjust or len(candidates) != 1:
+        return plain
+    edits = read_edits(plain, candidates[0], adjust_path(job.config.path.output_dir, job.config.network.name))
+    return replace(plain, edits=edits) if edits else plain
+
+
+def adjust_delivered(
+    plain: Quantizer, quantizer: Quantizer, validation: Validation, delivered: Outcome | None, reporter: Reporter
+) -> None:
+    """Write the file to edit for what is delivered, or tell what its edits did; nothing where the job has no `adjust`.
+
+    plain: the quantizer without edits.
+    """
+    config, metric = plain.job.config, plain.job.metric
+    if not config.metric.adjust or delivered is None:
+        return
+    path = adjust_path(config.path.output_dir, config.network.name)
+    before = plain(delivered.candidate)
+    if not quantizer.edits:
+        if write_file(before, plain, path):
+            reporter.line(f"adjust: edit Min and Max in {path} and run again with the same level and range")
+        return
+    after = quantizer(delivered.candidate)
+    readings = [read_network(item.runner(), validation, metric) for item in (before, after)]
+    for line in report_lines(changed_parameters(before.plan, after.plan), *readings):
+        reporter.line(line)
+
+
 def write_file(item: QuantizedCandidate, quantizer: Quantizer, path: Path) -> bool:
     """Write the adjust file of a candidate unless there is one; return whether it was written."""
-    from slimai.quantizer.adjust import write_adjust
-
     return write_adjust(path, header(quantizer, item.candidate), item.plan, item.stats)
 
 

@@ -11,9 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.app.candidates.quantizer import Quantizer
+from slimai.data.loader import iter_batches
+from slimai.quantizer.insert_requantize import REQUANTIZE
+from slimai.quantizer.layers import layer_steps
+from slimai.quantizer.planner import build_plan
+from slimai.report.analysis import Analyser, batch_for
 from slimai.search.candidate import Candidate
 from slimai.search.events import Reporter
 from slimai.search.knee import Costs, Raisable, raising_order
+from slimai.simulator.cost import estimate
 
 if TYPE_CHECKING:
     from slimai.graph.ir import Graph
@@ -45,8 +51,6 @@ class Ranking:
 
     def order(self, noise: Mapping[str, float]) -> tuple[list[str], Costs]:
         """Return the layers, the one that is most worth 16 bit first, and what sets of them cost."""
-        from slimai.quantizer.layers import layer_steps
-
         graph, _ = self.quantizer.networks.get(self.quantizer.aids(self.candidate).rewrites)
         steps = [step for step in layer_steps(graph) if step.integer]
         narrow, wide = (self._plan(steps, bits) for bits in ((8, 8), (16, 16)))
@@ -67,8 +71,6 @@ class Ranking:
 
     def _plan(self, steps: list[Step], bits: tuple[int, int]) -> QuantPlan:
         """Return the plan in which every layer reads and writes these bits."""
-        from slimai.quantizer.planner import build_plan
-
         aids = self.quantizer.aids(self.candidate)
         graph, stats = self.quantizer.networks.get(aids.rewrites)
         options = self.quantizer.options(self.candidate, aids)
@@ -76,8 +78,6 @@ class Ranking:
         return build_plan(graph, stats, every, self.quantizer.job.config.target)
 
     def _estimate(self, plan: QuantPlan) -> Estimate:
-        from slimai.simulator.cost import estimate
-
         config = self.quantizer.job.config
         return estimate(plan, config.target, config.performance)
 
@@ -87,8 +87,6 @@ class Ranking:
 
     def _conversions(self, plan: QuantPlan) -> dict[str, float]:
         """Return the cycles of a conversion by tensor, from a plan that converts every tensor."""
-        from slimai.quantizer.insert_requantize import REQUANTIZE
-
         cycles = {cost.name: cost.cycles for cost in self._estimate(plan).layers}
         found: dict[str, float] = {}
         for layer in plan.layers:
@@ -99,12 +97,8 @@ class Ranking:
 
     def _noise(self, graph: Graph) -> dict[str, float]:
         """Return the noise of each layer alone, or of the worst slices that it touches, over signal, by node name."""
-        from slimai.data.loader import iter_batches
-        from slimai.quantizer.layers import layer_steps
-        from slimai.report.analysis import Analyser, batch_for
-
         job, item = self.quantizer.job, self.quantizer(self.candidate)
-        analyser = Analyser(graph, item.program, threads=self.quantizer.threads)
+        analyser = Analyser(graph, item.program)
         samples, sliced = job.calibration[:SENSED], SliceNoise(item.plan.tensors)
         with self.reporter.stage("sense layers", len(samples)) as stage:
             for taken, feeds in iter_batches(samples, job.preprocess, batch_for(graph)):

@@ -7,17 +7,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from slimai.app.candidates.choose import quantizer_for
+from slimai.app.candidates.programs import Programs
 from slimai.app.execution.crew import Crew
+from slimai.app.float_pass.shared import calibrate
+from slimai.app.opening.open_job import reopen
+from slimai.artifacts.cache import Cache
 from slimai.artifacts.lock import RUN
+from slimai.artifacts.spill import Spill
 from slimai.data.sample import Sample
 from slimai.errors import SlimaiError
 from slimai.search.evaluate import OnBatch, Validation
+from slimai.search.events import Silent
 from slimai.search.units import Measured, Unit, measure
-
-if TYPE_CHECKING:
-    from slimai.app.candidates.programs import Programs
 
 
 class CrewExecutor:
@@ -82,17 +86,11 @@ class Worker:
     """An opened job: measures units of the search, and takes parts of the float passes."""
 
     def __init__(self, spec: WorkerSpec, stopped: Callable[[], bool] = lambda: False) -> None:
-        from slimai.app.candidates.choose import quantizer_for
-        from slimai.app.float_pass.shared import calibrate
-        from slimai.app.opening.open_job import reopen
-        from slimai.artifacts.cache import Cache
-        from slimai.search.events import Silent
-
         self._spec = spec
         self._stopped = stopped
         self.job = reopen(spec.config, spec.calibration, spec.validation)
         self.quantizer = quantizer_for(
-            self.job, lambda graph, _: calibrate(self.job, graph, Cache(spec.cache), Silent(), threads=1), threads=1
+            self.job, lambda graph, _: calibrate(self.job, graph, Cache(spec.cache), Silent())
         )
         self._samples = list(spec.validation)
         self._search: tuple[Programs, Validation] | None = None
@@ -111,9 +109,6 @@ class Worker:
 
     def _opened(self, item: UnitWork) -> tuple[Programs, Validation]:
         """Return what the search needs; names and edits are the same in all its units."""
-        from slimai.app.candidates.programs import Programs
-        from slimai.artifacts.spill import Spill
-
         programs = Programs(replace(self.quantizer, edits=item.edits), self._spec.memory_limit)
         count = len(self._samples)
         inputs = Spill.opened(self._spec.spill / "inputs", count, item.inputs)

@@ -63,7 +63,7 @@ class ConsoleReporter:
     """Writes progress to standard error and results to standard output."""
 
     def __init__(self, *, quiet: bool = False, live: bool | None = None) -> None:
-        from rich.console import Console
+        from rich.console import Console  # noqa: PLC0415 - spares rich
 
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -96,7 +96,7 @@ class ConsoleReporter:
 
 
 def _bar(console: Any) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - spares rich
 
     return Progress(
         TextColumn("{task.description:<24}"),

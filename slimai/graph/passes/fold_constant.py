@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.optimize import evaluate
 from slimai.graph.passes.base import Pass, Refusal, Replacement
 
 # A larger constant would make the saved model big without making it faster.
@@ -39,8 +40,7 @@ def _shape(graph: Graph, node: Node) -> Array:
 
 
 def _evaluated(graph: Graph, node: Node) -> dict[str, Array]:
-    from slimai.graph.optimize import evaluate
-    from slimai.graph.save import subgraph, to_onnx
+    from slimai.graph.save import subgraph, to_onnx  # noqa: PLC0415 - spares onnx
 
     part = subgraph(graph, [node])
     return dict(zip(part.outputs, evaluate(to_onnx(part).SerializeToString(), {}, part.outputs), strict=True))

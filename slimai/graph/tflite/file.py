@@ -126,7 +126,7 @@ class _DamagedError(ValueError):
 @cache
 def _names(enumeration: str) -> Mapping[int, str]:
     """Return value -> name of an enumeration of the schema."""
-    import tflite
+    import tflite  # noqa: PLC0415 - spares tflite
 
     members = vars(getattr(tflite, enumeration))
     return {value: name for name, value in members.items() if isinstance(value, int) and not name.startswith("_")}
@@ -139,7 +139,7 @@ class _Reader:
         self.constants = 0
 
     def model(self) -> FileModel:
-        import tflite
+        import tflite  # noqa: PLC0415 - spares tflite
 
         root = tflite.Model.GetRootAs(self.data, 0)
         if root.Version() != 3:
@@ -233,7 +233,7 @@ class _Reader:
     @staticmethod
     def _options(item: Any, code: str) -> Mapping[str, Any]:
         """Return the fields of the options table; empty when the file has another table or none."""
-        import tflite
+        import tflite  # noqa: PLC0415 - spares tflite
 
         kind, fields = OPTIONS.get(code, ("", ()))
         table = item.BuiltinOptions()

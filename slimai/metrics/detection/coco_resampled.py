@@ -25,7 +25,7 @@ def resampled_ap(kind: str, records: Sequence[Record], counts: Counts) -> NDArra
     kind: ``bbox`` or ``segm``. records: of the pictures, in the order of the list. counts: [R, pictures] how often
     each is drawn.
     """
-    from slimai.metrics.detection._kernels import add_precision
+    from slimai.metrics.detection._kernels import add_precision  # noqa: PLC0415 - spares numba
 
     found = _Found.of(kind, records)
     sums, classes = np.zeros(len(counts)), np.zeros(len(counts), np.int64)

@@ -67,7 +67,7 @@ def _read(path: Path) -> tuple[NDArray[np.generic], bool]:
     """Return the numbers of a file [h, w] or [h, w, channels], and whether they are palette indices."""
     if path.suffix.lower() == ".npy":
         return _read_npy(path), False
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - spares PIL
 
     try:
         with Image.open(path) as picture:

@@ -105,7 +105,7 @@ def compile_prelu(context: LayerContext) -> Compiled:
 
 def _by_channel(context: LayerContext, tables: Array, axis: int | None) -> Kernel:
     """Return the kernel that looks integers up in the table of their slope, [slopes along `axis`, 2**bits]."""
-    from slimai.simulator._kernels_elementwise import look_up_rows
+    from slimai.simulator._kernels_elementwise import look_up_rows  # noqa: PLC0415 - spares numba
 
     low = context.input().dtype.low
 

@@ -19,6 +19,7 @@ from slimai.simulator.fixed_point import (
     round_half_away,
 )
 from slimai.simulator.lookup import every_integer
+from slimai.simulator.ops.onnxruntime_float import compile_float_product, compile_float_sum
 from slimai.simulator.requantize import GEMMLOWP, build_requantizer
 from slimai.simulator.rows import FlatRequantizer
 
@@ -39,8 +40,6 @@ def _sum(context: LayerContext, sign: int) -> Compiled:
     if context.rule.recipe == "tflite":
         return _tflite_sum(context, sign)
     if context.rule.recipe == "ort":
-        from slimai.simulator.ops.onnxruntime_float import compile_float_sum
-
         return compile_float_sum(context, sign)
     return _weighted_sum(context, sign)
 
@@ -64,7 +63,7 @@ def common_weights(a: QParams, b: QParams, out: QParams, where: str) -> tuple[in
 
 
 def _weighted_sum(context: LayerContext, sign: int) -> Compiled:
-    from slimai.simulator._kernels_elementwise import weighted_sum
+    from slimai.simulator._kernels_elementwise import weighted_sum  # noqa: PLC0415 - spares numba
 
     a, b = context.input(0), context.input(1)
     ka, kb, shift = common_weights(a, b, context.out, context.layer.name)
@@ -128,7 +127,7 @@ def _tflite_sum(context: LayerContext, sign: int) -> Compiled:
 
 def _table_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> Accumulate:
     """Return the sum by a table an operand: small ones of 8 bits stay in the cache."""
-    from slimai.simulator._kernels_elementwise import table_sum
+    from slimai.simulator._kernels_elementwise import table_sum  # noqa: PLC0415 - spares numba
 
     table_a, table_b = _scaled_table(a, double, left, 1), _scaled_table(b, double, left, sign)
 
@@ -140,7 +139,7 @@ def _table_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> A
 
 def _scaled_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> Accumulate:
     """Return the sum computed in float64, for |v| <= 2**15: v * m * 2**(left - 31) is exact and at most 2**30."""
-    from slimai.simulator._kernels_elementwise import scaled_sum
+    from slimai.simulator._kernels_elementwise import scaled_sum  # noqa: PLC0415 - spares numba
 
     multiplier, exponent = quantize_multiplier(np.array([a.scale, b.scale]) / double)
     ka, kb = (float(value) for value in np.ldexp(multiplier.astype(np.float64), left - 31))
@@ -162,11 +161,9 @@ def _scaled_table(params: QParams, double: float, left: int, sign: int) -> NDArr
 
 def compile_mul(context: LayerContext) -> Compiled:
     """Return the kernel of an elementwise product."""
-    from slimai.simulator._kernels_elementwise import centred_product
+    from slimai.simulator._kernels_elementwise import centred_product  # noqa: PLC0415 - spares numba
 
     if context.rule.recipe == "ort":
-        from slimai.simulator.ops.onnxruntime_float import compile_float_product
-
         return compile_float_product(context)
     a, b, out = context.input(0), context.input(1), context.out
     if context.rule.recipe == "tflite":

@@ -13,6 +13,7 @@ from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.layout import is_channels_last
 from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
+from slimai.simulator.ops.tflite_tables import concat_table
 
 
 def _carry(context: LayerContext, source: str, target: str) -> Callable[[Array], Array]:
@@ -63,7 +64,6 @@ def _concat_carry(context: LayerContext, source: str, target: str) -> Callable[[
     x, out = context.tensors[source], context.tensors[target]
     if context.rule.recipe != "tflite" or x == out or (x.dtype, out.dtype) != (U8, U8):
         return _carry(context, source, target)
-    from slimai.simulator.ops.tflite_tables import concat_table
 
     table = concat_table(x, out).astype(np.uint8)
     return lambda values: look_up(values, x.dtype.low, table)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from slimai.quantizer.params import QParams
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
+from slimai.simulator.ops.clamp import ScaleChange
+from slimai.simulator.ops.resize_taps import linear_taps
 
 Float = NDArray[np.float32]
 _F32 = np.float32
@@ -95,9 +97,6 @@ def float_softmax(rows: Int, x: QParams, out: QParams) -> Int:
 
 def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
     """Return the kernel of a linear Resize on integers: float32 weights, the result truncated towards zero."""
-    from slimai.simulator.ops.clamp import ScaleChange
-    from slimai.simulator.ops.resize_taps import linear_taps
-
     mode, name = context.attrs["coordinate_transformation_mode"], context.layer.name
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
     change = ScaleChange(context)

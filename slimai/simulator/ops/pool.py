@@ -13,6 +13,7 @@ from slimai.simulator.fixed_point import Int, multiply_by_quantized_multiplier, 
 from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, keeps_integers, pair, to_nhwc
 from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
+from slimai.simulator.ops.onnxruntime_float import float_mean, float_window_mean
 from slimai.simulator.requantize import GEMMLOWP
 
 
@@ -105,8 +106,6 @@ def _float_averagepool(context: LayerContext, counts: Int) -> Compiled:
 
     With count_include_pad it divides by the whole kernel, also where ceil_mode reaches beyond the padding.
     """
-    from slimai.simulator.ops.onnxruntime_float import float_window_mean
-
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
     x = context.input()
     if context.attrs.get("count_include_pad", 0):
@@ -187,8 +186,6 @@ def _mean_over(context: LayerContext, axes: tuple[int, ...], *, keepdims: bool) 
 
 def _mean_tail(context: LayerContext, size: int) -> Any:
     if context.rule.recipe == "ort":
-        from slimai.simulator.ops.onnxruntime_float import float_mean
-
         return lambda sums: float_mean(context, sums, size)
     if context.rule.recipe == "tflite":
         return lambda sums: tflite_mean(context, sums, size)

@@ -9,7 +9,9 @@ import numpy as np
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.ops.clamp import ScaleChange
+from slimai.simulator.ops.onnxruntime_float import compile_float_resize
 from slimai.simulator.ops.resize_taps import linear_taps, nearest_index
+from slimai.simulator.ops.tflite_resize import compile_tflite_linear
 from slimai.simulator.rows import FlatRequantizer
 
 WEIGHT_BITS = 11
@@ -43,14 +45,10 @@ def _nearest(context: LayerContext, axes: list[int], shape: Any, sizes: Any, sca
 
 def _linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
     if context.rule.recipe == "tflite":
-        from slimai.simulator.ops.tflite_resize import compile_tflite_linear
-
         found = compile_tflite_linear(context, axes, shape, sizes)
         if found is not None:
             return found
     if context.rule.recipe == "ort":
-        from slimai.simulator.ops.onnxruntime_float import compile_float_resize
-
         return compile_float_resize(context, axes, shape, sizes, scales)
     return _fixed_linear(context, axes, shape, sizes, scales)
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from slimai.quantizer.params import QParams
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
+from slimai.simulator.ops.onnxruntime_float import float_softmax
+from slimai.simulator.ops.tflite_softmax import tflite_softmax
 
 RowFunction = Callable[[Int], Int]
 
@@ -33,14 +35,10 @@ def compile_softmax(context: LayerContext) -> Compiled:
 
 def _recipe(context: LayerContext, x: QParams, out: QParams, depth: int) -> RowFunction:
     if context.rule.recipe == "tflite":
-        from slimai.simulator.ops.tflite_softmax import tflite_softmax
-
         recipe = tflite_softmax(x, out)
         if recipe is not None:
             return recipe
     if context.rule.recipe == "ort":
-        from slimai.simulator.ops.onnxruntime_float import float_softmax
-
         return lambda rows: float_softmax(rows, x, out)
     table, fraction = exponentials(x, depth), int(np.rint(256.0 / out.scale))
     return lambda rows: divided(rows, table, fraction, out)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from slimai.simulator.context import Compiled, LayerContext
 from slimai.simulator.lookup import every_integer, table_layer
+from slimai.simulator.ops.tflite_tables import tflite_table
 
 Real = NDArray[Any]
 Function = Callable[[Real, Mapping[str, Any]], Real]
@@ -38,8 +39,6 @@ FUNCTIONS: dict[str, Function] = {
 
 def _compile(context: LayerContext) -> Compiled:
     if context.rule.recipe == "tflite":
-        from slimai.simulator.ops.tflite_tables import tflite_table
-
         values = tflite_table(context)
         if values is not None:
             return table_layer(context, values)

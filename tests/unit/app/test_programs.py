@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 import pytest
 
-from slimai.app.candidates import programs
+from slimai.app.candidates import memory_limit
 from slimai.app.candidates.memory_limit import MIB, passed_limit, peak_bytes, resident_bytes, worker_share
 from slimai.app.candidates.programs import Programs
 from slimai.search.candidate import Candidate
@@ -94,7 +94,7 @@ def test_cleared_programs_are_gone():
 
 def test_workers_share_what_this_process_leaves(monkeypatch):
     said = []
-    monkeypatch.setattr(programs, "resident_bytes", lambda: 300 * MIB)
+    monkeypatch.setattr(memory_limit, "resident_bytes", lambda: 300 * MIB)
     assert worker_share(1500 * MIB, 2, said.append) == 600 * MIB
     assert said == []
     assert worker_share(800 * MIB, 2, said.append) == 250 * MIB
