@@ -94,7 +94,8 @@ def pareto_front(candidates: Rows) -> list[tuple[float, float]]:
 
 def score_by_range(candidates: Rows, float_score: float | None, best: str) -> str:
     """Return score against range in percent, a line a level; empty for single-shot calibration."""
-    ranged = [row for row in candidates if row["range"] is not None]
+    # a range is a text where a float would not hold it
+    ranged = [{**row, "range": float(row["range"])} for row in candidates if row["range"] is not None]
     if not ranged:
         return ""
     with _figure(4.6, 3.2) as (figure, axes):

@@ -3,33 +3,65 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Literal
 
 Status = Literal["full", "partial", "failed"]
+
+
+class Variant(StrEnum):
+    """What a candidate has beside level and range, in the order in which names have them."""
+
+    PERCENTILE = "percentile"  # the range is the central part of the histogram's mass, not a share of the limits
+    CLIP = "clip"  # weights are clipped where that lowers their squared error
+    MIX = "mix"  # nodes are raised to a wider type (`Candidate.raised`)
+    EMPIRICAL = "empirical"  # biases are corrected from the integer network's own outputs
+
+
+PLAIN: frozenset[Variant] = frozenset()
+_MIX = re.compile(rf"{Variant.MIX}([0-9]*)")
 
 
 @dataclass(frozen=True)
 class Candidate:
     """One point of the space: accuracy level, and either a range in percent or a single-shot method.
 
-    variant: a further setting of the wider search (`slimai.search.space`) or ``mix``, or empty. raised: names of the
-    nodes that `mix: auto` computes in 16 bit, in graph order.
+    variant: further settings. raised: names of the nodes that `mix: auto` computes in 16 bit, in graph order.
+    trial: the number of that set of nodes among those tried, from 1 on; None: of no set, or of the delivered one.
     """
 
     level: int
     percent: Decimal | None = None
     method: str | None = None
-    variant: str = ""
+    variant: frozenset[Variant] = PLAIN
     raised: tuple[str, ...] = ()
+    trial: int | None = None
 
     @property
     def label(self) -> str:
         """Return the last part of the profile's name: ``96``, ``99.99``, ``ImprovedMSE`` or ``96_clip``."""
         base = self.method or "" if self.percent is None else format_percent(self.percent)
-        return f"{base}_{self.variant}" if self.variant else base
+        return f"{base}_{self.variant_name}" if self.variant else base
+
+    @property
+    def variant_name(self) -> str:
+        """Return the variant as names and journals spell it: ``percentile_clip``, ``mix3``, or an empty string."""
+        numbered = "" if self.trial is None else str(self.trial)
+        return "_".join(
+            option.value + (numbered if option is Variant.MIX else "") for option in Variant if option in self.variant
+        )
+
+    def having(self, *options: Variant) -> Candidate:
+        """Return the candidate with further settings."""
+        return replace(self, variant=self.variant.union(options))
+
+    def without(self, option: Variant) -> Candidate:
+        """Return the candidate without a setting."""
+        return replace(self, variant=self.variant - {option})
 
     def profile(self, network: str) -> str:
         """Return the profile's name without suffix, ``<network>_<label>``."""
@@ -39,9 +71,9 @@ class Candidate:
         """Return the mapping that the journal and run.json hold for it."""
         return {
             "accuracy_level": self.level,
-            "range": None if self.percent is None else float(self.percent),
+            "range": None if self.percent is None else _json_percent(self.percent),
             "calibration": self.method,
-            "variant": self.variant,
+            "variant": self.variant_name,
             "raised": list(self.raised),
         }
 
@@ -49,18 +81,35 @@ class Candidate:
 def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
     """Return the candidate that `Candidate.to_json` wrote."""
     percent = data["range"]
+    variant, trial = _variant_of(data["variant"])
     return Candidate(
         data["accuracy_level"],
         None if percent is None else Decimal(str(percent)),
         data["calibration"],
-        data["variant"],
+        variant,
         tuple(data.get("raised", ())),
+        trial,
     )
+
+
+def _json_percent(percent: Decimal) -> float | str:
+    """Return the number, or its text where a float64 is not exactly it: reading it back gives the same decimal."""
+    number = float(percent)
+    return number if Decimal(str(number)) == percent else format_percent(percent)
+
+
+def _variant_of(name: str) -> tuple[frozenset[Variant], int | None]:
+    """Return the options and the trial's number of a `Candidate.variant_name`."""
+    words = name.split("_") if name else []
+    numbers = [found[1] for word in words if (found := _MIX.fullmatch(word))]
+    options = frozenset(Variant.MIX if _MIX.fullmatch(word) else Variant(word) for word in words)
+    return options, int(numbers[0]) if numbers and numbers[0] else None
 
 
 def format_percent(percent: Decimal) -> str:
     """Return the shortest plain decimal: ``96`` for 96.0, ``99.99`` for 99.990."""
-    return format(percent.normalize(), "f")
+    text = format(percent, "f")  # `normalize` would round to the digits of the context
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def finite(value: float | None) -> float | None:
@@ -151,9 +200,7 @@ def best(outcomes: Iterable[Outcome]) -> Outcome | None:
 
 def corrected_candidate(candidate: Candidate) -> Candidate:
     """Return the candidate with empirically corrected biases."""
-    return replace(candidate, variant="_".join(filter(None, (candidate.variant, EMPIRICAL))))
+    return candidate.having(Variant.EMPIRICAL)
 
 
 STORED = "stored"  # in the place of a calibration method: the parameters come with the network
-
-EMPIRICAL = "empirical"  # in the variant of the winner whose biases were corrected from its own integer outputs

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
-from slimai.search.candidate import Candidate
+from slimai.search.candidate import PLAIN, Candidate, Variant
 
 WIDER_NETWORKS = ("maskrcnn", "unet", "deeplab")
-# variant -> what it changes beside level and range
-VARIANTS = {
-    "percentile": "the range is the central part of the histogram's mass instead of a share of the limits",
-    "clip": "weights are clipped where that lowers their squared error",
-    "percentile_clip": "both",
-}
+WIDER_VARIANTS = (
+    frozenset({Variant.PERCENTILE}),
+    frozenset({Variant.CLIP}),
+    frozenset({Variant.PERCENTILE, Variant.CLIP}),
+)
 
 
 def has_wider_space(network: str, search_level: int) -> bool:
@@ -33,8 +33,5 @@ def space(
         plain = [Candidate(level, method=method) for level in levels for method in methods]
     else:
         plain = [Candidate(level, percent) for level in levels for percent in percents]
-    variants = VARIANTS if wider else {}
-    if methods:
-        variants = {name: text for name, text in variants.items() if "percentile" not in name}
-    more = [Candidate(item.level, item.percent, item.method, name) for name in variants for item in plain]
-    return (*plain, *more)
+    variants = [item for item in WIDER_VARIANTS if not (methods and Variant.PERCENTILE in item)] if wider else []
+    return tuple(replace(item, variant=variant) for variant in (PLAIN, *variants) for item in plain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,7 +17,7 @@ from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
 from slimai.quantizer.rewrites.aids import Choices, aids_for
 from slimai.quantizer.weight_store import WeightStore
-from slimai.search.candidate import EMPIRICAL, Candidate
+from slimai.search.candidate import Candidate, Variant
 from slimai.search.evaluate import Runner
 from slimai.simulator.buffers import BufferPool
 from slimai.simulator.cost import estimate
@@ -50,7 +50,7 @@ class Quantizer:
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
-    _offsets: dict[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
+    _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
@@ -67,7 +67,7 @@ class Quantizer:
         choices = Choices(**{item.name: getattr(section, item.name) for item in fields(Choices)})
         found = aids_for(candidate.level, choices)
         clamps = found.clamps and self.job.config.target.clamp_per_channel
-        return replace(found, clamps=clamps, weight_clipping=found.weight_clipping or "clip" in candidate.variant)
+        return replace(found, clamps=clamps, weight_clipping=found.weight_clipping or Variant.CLIP in candidate.variant)
 
     def arithmetic(self, plan: QuantPlan) -> str:
         """Return the preset that a plan is compiled for, or ``native``."""
@@ -77,10 +77,10 @@ class Quantizer:
     def options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the quantizer's options of a candidate, with its empirical bias offsets where its variant has them."""
         options = self._plain_options(candidate, aids)
-        return self._corrected(candidate, aids, options) if EMPIRICAL in candidate.variant else options
+        return self._corrected(candidate, aids, options) if Variant.EMPIRICAL in candidate.variant else options
 
     def _corrected(self, candidate: Candidate, aids: Aids, options: QuantOptions) -> QuantOptions:
-        key = f"{candidate!r} {sorted(self.edits.items())!r}"
+        key = (candidate, tuple(sorted(self.edits.items())))
         if key not in self._offsets:
             graph, stats = self.networks.get(aids.rewrites)
             batches, target = self._correction_images(graph), self.job.config.target
@@ -100,7 +100,7 @@ class Quantizer:
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),
-            range_mode="percentile" if "percentile" in candidate.variant else section.range_mode,
+            range_mode="percentile" if Variant.PERCENTILE in candidate.variant else section.range_mode,
             method=cast('Literal["ImprovedMSE", "ImprovedKL"] | None', candidate.method),
             level4_weights=section.level4_weights,
             nonnegative_inputs=nonnegative_inputs(self.job),

@@ -26,7 +26,7 @@ from slimai.artifacts.journal import Journal
 from slimai.quantizer.dot import write_dot_stages
 from slimai.quantizer.profile import profile_text
 from slimai.quantizer.qdq import to_qdq
-from slimai.search.candidate import EMPIRICAL, Candidate, Outcome, corrected_candidate, finite
+from slimai.search.candidate import Candidate, Outcome, Variant, corrected_candidate, finite
 from slimai.search.choice import Choice, choose
 from slimai.search.loop import SearchState
 from slimai.search.results import write_results
@@ -42,7 +42,7 @@ ALL_PROFILES = 2  # output_debug from which every candidate's profile is kept
 
 def correction_facts(outcomes: Sequence[Outcome], network: str, delivered: Outcome | None) -> dict[str, Any] | None:
     """Return what run.json tells of the empirical correction, or None when there was none."""
-    corrected = next((item for item in outcomes if EMPIRICAL in item.candidate.variant), None)
+    corrected = next((item for item in outcomes if Variant.EMPIRICAL in item.candidate.variant), None)
     if corrected is None:
         return None
     before = next(item for item in outcomes if corrected_candidate(item.candidate) == corrected.candidate)

@@ -11,7 +11,7 @@ import numpy as np
 
 from slimai.app.opening.content_keys import graph_hash
 from slimai.quantizer.adjust import AdjustHeader, changed_parameters, edited_limits, read_adjust, write_adjust
-from slimai.search.candidate import EMPIRICAL, Candidate, Outcome
+from slimai.search.candidate import Candidate, Outcome, Variant
 from slimai.search.evaluate import Runner, Validation, batches, measure_batch
 from slimai.search.events import Reporter
 
@@ -38,7 +38,7 @@ def adjust_path(output: Path, network: str) -> Path:
 
 def header(quantizer: Quantizer, candidate: Candidate) -> AdjustHeader:
     """Return what an adjust file of this candidate belongs to."""
-    plain = replace(candidate, variant=candidate.variant.removesuffix(EMPIRICAL).removesuffix("_"))
+    plain = candidate.without(Variant.EMPIRICAL)
     return AdjustHeader(graph_hash(quantizer.job.graph)[:16], plain.level, plain.label)
 
 

@@ -17,14 +17,13 @@ from slimai.app.delivery.bounds import delivery_bounds
 from slimai.app.run.mix_file import RULES_FILE, rules_text
 from slimai.app.run.mix_ranking import Ranking
 from slimai.artifacts.atomic import write_text
-from slimai.search.candidate import Candidate, Outcome
+from slimai.search.candidate import Candidate, Outcome, Variant
 from slimai.search.choice import Bounds, Choice, choose
 from slimai.search.events import Reporter
 from slimai.search.knee import Costs, largest_prefix, smallest_prefix, without
 from slimai.search.loop import SearchSetup, SearchState, search
 from slimai.search.units import Inline
 
-VARIANT = "mix"
 DROPS = 4  # members whose removal is tried, each a full evaluation
 WORTH = 0.02  # of the estimated extra time, which a removal has to save to be tried
 
@@ -129,9 +128,7 @@ class AutoMix:
         delivered = self.choice(state).delivered
         if delivered is None or not delivered.candidate.raised:
             return state
-        first, *_ = state.outcomes
-        name = _variant(first.candidate.variant)
-        named = replace(delivered, candidate=replace(delivered.candidate, variant=name))
+        named = replace(delivered, candidate=replace(delivered.candidate, trial=None))
         return SearchState([named if item == delivered else item for item in state.outcomes], state.cut_short)
 
     def choice(self, state: SearchState) -> Choice:
@@ -190,8 +187,8 @@ class _Trials:
     def _score(self, names: list[str]) -> Outcome:
         auto = self._auto
         known = [item.candidate for item in self.state.outcomes]
-        variant = _variant(self._base.candidate.variant, sum(1 for item in known if item.raised) + 1)
-        candidate = replace(self._base.candidate, variant=variant, raised=self._sorted(names))
+        trial = sum(1 for item in known if item.raised) + 1
+        candidate = replace(self._base.candidate.having(Variant.MIX), raised=self._sorted(names), trial=trial)
         setup = replace(
             auto.setup,
             candidates=(*known, candidate),
@@ -213,12 +210,6 @@ class _Trials:
             f"mix: {raised} layers in 16 bit: score {score}, {outcome.latency_ms or 0:.3f} ms; "
             f"{self._auto.bounds} {verdict}"
         )
-
-
-def _variant(base: str, number: int | None = None) -> str:
-    """Return the name of a set of nodes: ``mix`` for the delivered one, numbered in the order of trial else."""
-    name = VARIANT if number is None else f"{VARIANT}{number}"
-    return f"{base}_{name}" if base else name
 
 
 def auto_mix(

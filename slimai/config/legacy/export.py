@@ -229,5 +229,5 @@ def tuned_from(run: Mapping[str, Any]) -> Tuned | None:
     if best is None:
         return None
     percent = best["range"]
-    text = None if percent is None else number_text(float(percent))
+    text = None if percent is None else percent if isinstance(percent, str) else number_text(float(percent))
     return Tuned(int(best["accuracy_level"]), text, best.get("calibration") if percent is None else None)

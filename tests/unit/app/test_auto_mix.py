@@ -12,7 +12,7 @@ from slimai.app.run.mix_ranking import SliceNoise, noise_by_node
 from slimai.config.diagnose import judge_values
 from slimai.quantizer.mix_rules import parse_rules
 from slimai.quantizer.params import S8, QParams
-from slimai.search.candidate import Candidate, Outcome, outcome_from_json
+from slimai.search.candidate import Candidate, Outcome, Variant, outcome_from_json
 from slimai.search.choice import Bounds
 
 VALUES = {
@@ -33,7 +33,9 @@ def config():
 
 def outcome(*raised, score=0.9, method=None):
     percent = None if method else Decimal("99.50")
-    return Outcome(Candidate(3, percent, method, "mix" if raised else "", raised), "full", score, score, 1.25)
+    return Outcome(
+        Candidate(3, percent, method, frozenset({Variant.MIX} if raised else ()), raised), "full", score, score, 1.25
+    )
 
 
 def test_the_file_tells_goal_scores_and_estimates(config):

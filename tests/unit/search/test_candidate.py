@@ -2,11 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from slimai.search.candidate import Candidate, Outcome, best, outcome_from_json, ranked
+from slimai.search.candidate import Candidate, Outcome, Variant, best, candidate_from_json, outcome_from_json, ranked
 
 
 def outcome(level=1, percent="98", score=0.5, status="full", latency=1.0):
@@ -67,3 +70,37 @@ def test_what_is_no_number_is_null_in_json_and_comes_back_as_none_at_all():
     assert math.isnan(found.values["AP_small"])
     assert math.isnan(found.values["odd"])
     assert json.dumps(found.to_json("net"), allow_nan=False) == text
+
+
+PERCENTS = st.decimals(Decimal("1e-18"), Decimal(100), allow_nan=False).filter(lambda value: value > 0)
+VARIANTS = st.frozensets(st.sampled_from(Variant))
+
+
+@given(PERCENTS, VARIANTS, st.one_of(st.none(), st.integers(1, 99)))
+def test_the_journal_gives_back_the_very_candidate(percent, variant, trial):
+    item = Candidate(1, percent, variant=variant, trial=trial if Variant.MIX in variant else None)
+    assert candidate_from_json(json.loads(json.dumps(item.to_json()))) == item
+
+
+def test_a_percentage_that_no_float_holds_is_not_rounded():
+    close = Candidate(1, Decimal("99.9999999999999999"))
+    assert close.to_json()["range"] == "99.9999999999999999"
+    assert Candidate(1, Decimal("99.99")).to_json()["range"] == 99.99
+    assert candidate_from_json(close.to_json()) != Candidate(1, Decimal(100))
+
+
+@pytest.mark.parametrize(
+    ("options", "trial", "name"),
+    [
+        ((), None, ""),
+        ((Variant.CLIP, Variant.PERCENTILE), None, "percentile_clip"),
+        ((Variant.MIX,), 3, "mix3"),
+        ((Variant.EMPIRICAL, Variant.MIX, Variant.CLIP), None, "clip_mix_empirical"),
+        ((Variant.EMPIRICAL, Variant.MIX), 12, "mix12_empirical"),
+    ],
+)
+def test_names_and_journals_spell_the_variant(options, trial, name):
+    item = replace(Candidate(1, Decimal(96)).having(*options), trial=trial)
+    assert item.to_json()["variant"] == name
+    assert item.label == ("96" if not name else f"96_{name}")
+    assert candidate_from_json(item.to_json()) == item

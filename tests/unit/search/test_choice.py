@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimai.search.candidate import Candidate, Outcome
+from slimai.search.candidate import Candidate, Outcome, Variant
 from slimai.search.choice import Bounds, choose
 
 
-def outcome(score, latency, status="full", variant=""):
-    candidate = Candidate(1, Decimal(100), variant=variant)
+def outcome(score, latency, status="full", trial=None):
+    variant = frozenset() if trial is None else frozenset({Variant.MIX})
+    candidate = Candidate(1, Decimal(100), variant=variant, trial=trial)
     return Outcome(candidate, status, value=score, score=score, latency_ms=latency, images=4)
 
 
-BASE, SMALL, ALL = outcome(0.7, 1.0), outcome(0.85, 1.5, variant="mix2"), outcome(0.9, 3.0, variant="mix1")
+BASE, SMALL, ALL = outcome(0.7, 1.0), outcome(0.85, 1.5, trial=2), outcome(0.9, 3.0, trial=1)
 
 
 @pytest.mark.parametrize(
