@@ -14,7 +14,7 @@ from slimai.graph.ops import TRAITS
 
 Check = Callable[[Graph, Node], str]
 
-# Operators outside the canonical table that work element by element or along inner axes only.
+# Operators outside the table of `slimai.graph.ops` that work element by element or along inner axes only.
 _ELEMENTWISE = frozenset(
     {
         "Elu",
@@ -59,11 +59,6 @@ _ELEMENTWISE = frozenset(
 )
 _BROADCAST = frozenset(
     {
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "PRelu",
         "Pow",
         "Min",
         "Max",
@@ -112,11 +107,12 @@ def _mixed(graph: Graph, node: Node) -> str:
     if not activations:
         return "does not depend on the input"
     traits = TRAITS.get(node.op)
-    if node.op in _ELEMENTWISE or (traits is not None and traits.per_image and node.op != "PRelu"):
+    rule = traits.batch if traits is not None else "apart" if node.op in _ELEMENTWISE else "formula"
+    if rule == "apart":
         return ""
-    if node.op in _BROADCAST:
+    if rule == "broadcast" or node.op in _BROADCAST:
         return _broadcast(graph, node)
-    check = _CHECKS.get(node.op)
+    check = FORMULAS.get(node.op)
     return check(graph, node) if check else "is not known to keep images apart"
 
 
@@ -205,7 +201,8 @@ def _reduce(graph: Graph, node: Node) -> str:
     return ""
 
 
-_CHECKS: dict[str, Check] = {
+# Of the table's operators with a formula, and of some outside it.
+FORMULAS: dict[str, Check] = {
     "Concat": _concat,
     "Slice": _slice,
     "Pad": _pad,

@@ -1,4 +1,4 @@
-"""What the operators mean: the canonical attributes and a table of traits.
+"""What the operators are: the canonical attributes, and a row of traits for each.
 
 Canonical operators (activations first; constants are inputs only where noted; every attribute present):
 
@@ -46,60 +46,220 @@ renamed ``Onnx<Op>`` so that nobody takes its attributes for canonical ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal
 
 from slimai.graph.ir import Graph, Node
 
 Family = Literal["matrix", "arithmetic", "clamp", "pointwise", "pool", "reduce", "move", "resize", "softmax", "index"]
+ScaleRule = Literal["free", "same", "concat", "fixed", "index"]
+Recipe = Literal["dsp", "tflite", "ort"]
+Holds = Literal["never", "always", "formula"]
 
 ONNX_FORM = "Onnx"
+DEPTHWISE = "DepthwiseConv"
+_DEPTHWISE_ALIASES = ("XIDepthwiseConvolution",)
+_EVERY_RECIPE: frozenset[Recipe] = frozenset({"dsp", "tflite", "ort"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Traits:
-    """How an operator treats its inputs.
+    """What an operator is: the row of it that all of slimai reads. A new operator is a new row (docs/architecture.md).
 
-    family: matrix (sums of products), arithmetic (two operands), clamp (piecewise linear, keeps the scale),
-    pointwise (a table at 8 bit), pool, reduce, move (output elements are input elements), resize, softmax, index.
-    weight / bias: input positions of constants of the layer, or None.
-    per_image: True when the operator keeps axis 0 apart whatever its attributes are.
+    Of its form:
+        family: matrix (sums of products), arithmetic (two operands), clamp (piecewise linear, keeps the scale),
+            pointwise (a function of one element), pool, reduce, move (output elements are input elements), resize,
+            softmax, index.
+        weight, bias: input positions of constants of the layer, or None.
+        two_activations: whether `weight` may also be an activation.
+        onnx: float attributes with ONNX's defaults, where ONNX's operator of this name is the canonical one; None
+            where it has a rule in `slimai.graph.canonical`, or ONNX has none.
+        qlinear: ONNX Runtime's quantized form with (tensor, scale, zero point) an operand, or "".
+        aliases: names of the vendor's tools for it.
+
+    Of its mathematics:
+        batch: why images of a batch stay apart: whatever its attributes are; by NumPy broadcasting of operands along
+            other axes; or by a formula (`slimai.graph.batch`).
+        sign: never_negative; kept: not negative where no input is; formula (`slimai.graph.sign`); any.
+        factor: whether a positive factor a channel of all inputs is one of the output; formula: see
+            `slimai.quantizer.rewrites.channels`, which also knows how limits of a Clip follow a factor.
+        constant: whether a constant added to a channel is added to the output's; formula: see
+            `slimai.quantizer.rewrites.absorption`.
+        whole_windows: whether each output, without padding, sums over all weights of its row, so that a constant input
+            channel adds the same everywhere.
+        saturates: whether it is flat towards an infinity; `slimai.quantizer.tails` has the formulas.
+
+    Of its integers:
+        scale: how the output's parameters relate to the inputs': free; same: output integers are input integers;
+            concat: all inputs come to the output's; fixed: by `fixed_range`; index: the output is not quantized. None:
+            no integer kernel, it runs in float on the host.
+        fixed_range: smallest and largest value of the function, on which its output's scale is made.
+        clamp: takes: a following one becomes the clamp of its integers; is: it is one.
+        ranks: numbers of axes that have an integer kernel; empty: all.
+        operands: on whose grid a constant operand is quantized: its own, the output's; "": there is none.
+        recipes: under which recipes of docs/arithmetic.md it has an integer kernel.
+        view: no element moves, so that it costs nothing.
     """
 
     family: Family
     weight: int | None = None
     bias: int | None = None
-    per_image: bool = False
+    two_activations: bool = False
+    onnx: Mapping[str, float] | None = None
+    qlinear: str = ""
+    aliases: tuple[str, ...] = ()
+    batch: Literal["apart", "broadcast", "formula"] = "formula"
+    sign: Literal["any", "never_negative", "kept", "formula"] = "any"
+    factor: Holds = "never"
+    constant: Holds = "never"
+    whole_windows: bool = False
+    saturates: bool = False
+    scale: ScaleRule | None = None
+    fixed_range: tuple[float, float] | None = None
+    clamp: Literal["", "takes", "is"] = ""
+    ranks: tuple[int, ...] = ()
+    operands: Literal["", "own", "output"] = ""
+    recipes: frozenset[Recipe] = field(default=_EVERY_RECIPE)
+    view: bool = False
+
+    @property
+    def integer(self) -> bool:
+        """Whether it has integer kernels."""
+        return self.scale is not None
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether it is a layer with a constant weight and a place for a bias."""
+        return self.bias is not None
+
+    @property
+    def alike_by_channel(self) -> bool:
+        """Whether it is one function of one element for every channel (a Clip may have a limit a channel instead)."""
+        return self.family in ("clamp", "pointwise") and self.weight is None and self.integer
+
+    @property
+    def operand_count(self) -> int:
+        """Operands of a form that ONNX shares."""
+        return 2 if self.family == "arithmetic" else 1
 
 
-_MATRIX = Traits("matrix", weight=1, bias=2)
-_POINTWISE = Traits("pointwise", per_image=True)
+def _layer(**columns: Any) -> Traits:
+    return Traits(family="matrix", weight=1, bias=2, scale="free", clamp="takes", **columns)
 
+
+def _arithmetic(**columns: Any) -> Traits:
+    return Traits(family="arithmetic", onnx={}, batch="broadcast", **columns)
+
+
+def _clamp(**columns: Any) -> Traits:
+    return Traits(family="clamp", batch="apart", scale="free", **columns)
+
+
+def _function(**columns: Any) -> Traits:
+    return Traits(**{"family": "pointwise", "batch": "apart", **columns})
+
+
+def _pool(**columns: Any) -> Traits:
+    return Traits(family="pool", batch="apart", sign="kept", factor="always", **columns)
+
+
+def _move(**columns: Any) -> Traits:
+    return Traits(**{"family": "move", "scale": "same", "sign": "kept", **columns})
+
+
+_SPATIAL = (3, 4)  # 1-D and 2-D
+
+# fmt: off
 TRAITS: dict[str, Traits] = {
-    "Conv": Traits("matrix", weight=1, bias=2, per_image=True),
-    "ConvTranspose": Traits("matrix", weight=1, bias=2, per_image=True),
-    "Gemm": _MATRIX,
-    "MatMul": Traits("matrix", weight=1),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), Traits("arithmetic")),
-    **dict.fromkeys(("Relu", "Clip", "Requantize"), Traits("clamp", per_image=True)),
-    **dict.fromkeys(
-        ("LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish", "Exp", "Abs", "Neg", "Sqrt"),
-        _POINTWISE,
-    ),
-    "PRelu": Traits("pointwise", weight=1, per_image=True),
-    "Softmax": Traits("softmax"),
-    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool"), Traits("pool", per_image=True)),
-    "ReduceMean": Traits("reduce"),
-    **dict.fromkeys(("Concat", "Split", "Slice", "Pad", "Reshape", "Transpose"), Traits("move")),
-    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), Traits("move", per_image=True)),
-    "Resize": Traits("resize"),
-    "ArgMax": Traits("index"),
+    "Conv": _layer(batch="apart", ranks=_SPATIAL, whole_windows=True, aliases=("XIConvolution",)),
+    "ConvTranspose": _layer(batch="apart", ranks=_SPATIAL, aliases=("XIDeconvolution",)),
+    "Gemm": _layer(whole_windows=True, aliases=("XIInnerProduct", "XIFullyConnected")),
+    "MatMul": Traits(family="matrix", weight=1, two_activations=True, scale="free", clamp="takes",
+                     aliases=("XIMatMul",)),
+    "Add": _arithmetic(sign="kept", factor="formula", scale="free", clamp="takes", operands="own",
+                       qlinear="QLinearAdd", aliases=("XIEltwiseAdd",)),
+    "Sub": _arithmetic(factor="formula", scale="free", clamp="takes", operands="own", aliases=("XIEltwiseSub",)),
+    "Mul": _arithmetic(sign="kept", scale="free", clamp="takes", operands="own", qlinear="QLinearMul",
+                       aliases=("XIEltwiseMul",)),
+    "Div": _arithmetic(),
+    "Relu": _clamp(onnx={}, sign="never_negative", factor="always", clamp="is", aliases=("XIReLU",)),
+    "Clip": _clamp(sign="formula", clamp="is"),
+    "Requantize": _clamp(),
+    "LeakyRelu": _function(onnx={"alpha": 0.01}, sign="kept", factor="always", scale="free",
+                           qlinear="QLinearLeakyRelu", aliases=("XILeakyReLU",)),
+    "PRelu": _function(weight=1, batch="broadcast", sign="kept", factor="always", scale="free", aliases=("XIPReLU",)),
+    "Sigmoid": _function(onnx={}, sign="never_negative", saturates=True, scale="fixed", fixed_range=(0.0, 1.0),
+                         qlinear="QLinearSigmoid", aliases=("XISigmoid",)),
+    "Tanh": _function(onnx={}, sign="kept", saturates=True, scale="fixed", fixed_range=(-1.0, 1.0),
+                      aliases=("XITanh",)),
+    "HardSigmoid": _function(onnx={"alpha": 0.2, "beta": 0.5}, sign="never_negative", saturates=True, scale="free"),
+    "HardSwish": _function(onnx={}, sign="kept", saturates=True, scale="free"),
+    "SiLU": _function(sign="kept", saturates=True, scale="free"),
+    "Mish": _function(onnx={}, sign="kept", saturates=True, scale="free"),
+    "Exp": _function(onnx={}, sign="never_negative"),
+    "Abs": _function(onnx={}, sign="never_negative"),
+    "Neg": _function(onnx={}),
+    "Sqrt": _function(onnx={}, sign="never_negative"),
+    "Softmax": Traits(family="softmax", sign="never_negative", scale="fixed", fixed_range=(0.0, 1.0),
+                      qlinear="QLinearSoftmax", aliases=("XISoftmax",)),
+    "MaxPool": _pool(constant="always", scale="same", ranks=_SPATIAL, aliases=("XIMaxPooling",)),
+    "AveragePool": _pool(constant="formula", scale="free", clamp="takes", ranks=_SPATIAL,
+                         qlinear="QLinearAveragePool", aliases=("XIAvePooling",)),
+    "GlobalAveragePool": _pool(constant="always", scale="free", clamp="takes", qlinear="QLinearGlobalAveragePool",
+                               aliases=("XIGlobalAvePooling",)),
+    "ReduceMean": Traits(family="reduce", sign="kept", factor="formula", constant="formula", scale="free",
+                         clamp="takes", qlinear="QLinearReduceMean"),
+    "Concat": _move(scale="concat", operands="output", aliases=("XIConcat",)),
+    "Split": _move(aliases=("XISplit",)),
+    "Slice": _move(aliases=("XISlice",)),
+    "Pad": _move(sign="formula", factor="formula", aliases=("XIPad",)),
+    "Reshape": _move(factor="formula", constant="formula", view=True, aliases=("XIReshape",)),
+    "Transpose": _move(aliases=("XIPermute",)),
+    "DepthToSpace": _move(batch="apart"),
+    "SpaceToDepth": _move(batch="apart"),
+    "Resize": _move(family="resize", factor="always", ranks=_SPATIAL, aliases=("XIResize", "XIInterp")),
+    "ArgMax": Traits(family="index", scale="index"),
 }
+# fmt: on
+
+# Names of the vendor's tools -> kind of layer.
+KIND_ALIASES: Mapping[str, str] = {
+    **{alias: op for op, traits in TRAITS.items() for alias in traits.aliases},
+    **dict.fromkeys(_DEPTHWISE_ALIASES, DEPTHWISE),
+}
+
+
+def operators(**columns: Any) -> tuple[str, ...]:
+    """Return the operators whose row has these values in these columns, in the order of the table."""
+    return tuple(
+        op for op, row in TRAITS.items() if all(getattr(row, name) == value for name, value in columns.items())
+    )
+
+
+def traits_of(node: Node) -> Traits | None:
+    """Return the row of the node's operator, or None when it is none of the table."""
+    return None if node.domain else TRAITS.get(node.op)
 
 
 def is_canonical(node: Node) -> bool:
     """Return whether the node's attributes are the canonical ones of the table above."""
-    return node.domain == "" and node.op in TRAITS
+    return traits_of(node) is not None
+
+
+def is_clamp(node: Node) -> bool:
+    """Return whether the node is a clamp that the layer before may take in (Relu, Clip)."""
+    traits = traits_of(node)
+    return traits is not None and traits.clamp == "is"
+
+
+def clamp_range(node: Node) -> tuple[float, float]:
+    """Return the real limits of a Relu or Clip; the largest where channels have upper limits of their own."""
+    if node.op == "Relu":
+        return 0.0, inf
+    hi = node.attrs["hi"]
+    return node.attrs["lo"], max(hi) if isinstance(hi, tuple) else hi
 
 
 def channel_limits(node: Node) -> tuple[float, ...] | None:
@@ -116,10 +276,6 @@ def is_depthwise(graph: Graph, node: Node) -> bool:
     return int(node.attrs["group"]) == channels
 
 
-def weight_of(graph: Graph, node: Node) -> str | None:
-    """Return the constant that holds the node's weights, or None when it has none or computes them."""
-    traits = TRAITS.get(node.op)
-    if traits is None or traits.weight is None or len(node.inputs) <= traits.weight:
-        return None
-    name = node.inputs[traits.weight]
-    return name if name in graph.constants else None
+def kind_of(graph: Graph, node: Node) -> str:
+    """Return the kind of layer: the operator, or DepthwiseConv."""
+    return DEPTHWISE if is_depthwise(graph, node) else node.op

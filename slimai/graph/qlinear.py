@@ -12,17 +12,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from slimai.graph.ops import TRAITS
+
 _CONTRIB = "com.microsoft"
-_TRIPLES = {
-    "QLinearAdd": "Add",
-    "QLinearMul": "Mul",
-    "QLinearSigmoid": "Sigmoid",
-    "QLinearLeakyRelu": "LeakyRelu",
-    "QLinearSoftmax": "Softmax",
-    "QLinearAveragePool": "AveragePool",
-    "QLinearGlobalAveragePool": "GlobalAveragePool",
-    "QLinearReduceMean": "ReduceMean",
-}
+_TRIPLES = {row.qlinear: op for op, row in TRAITS.items() if row.qlinear}
 _OWN_ATTRIBUTES = {"channels_last", "opset"}
 
 
@@ -125,7 +118,7 @@ class _Builder:
         return [*(part for part, _ in parts), *self._written(node, "Concat", names, node.input[:2])]
 
     def _triples(self, node: onnx.NodeProto) -> Sequence[onnx.NodeProto]:
-        pair = node.op_type in {"QLinearAdd", "QLinearMul"}
-        parts = [self._read(node, position) for position in ((0, 3) if pair else (0,))]
+        count = TRAITS[_TRIPLES[node.op_type]].operand_count
+        parts = [self._read(node, 3 * position) for position in range(count)]
         names = [name for _, name in parts]
         return [*(part for part, _ in parts), *self._written(node, _TRIPLES[node.op_type], names, 3 * len(parts))]

@@ -18,7 +18,7 @@ from slimai.artifacts.atomic import write_text
 from slimai.calibration.limits import Limits
 from slimai.calibration.statistics import Statistics
 from slimai.errors import Diagnostic, InputError
-from slimai.quantizer.levels import FIXED_SCALES
+from slimai.graph.ops import TRAITS
 from slimai.quantizer.plan import QuantPlan
 from slimai.quantizer.profile import Entry, entries, number
 from slimai.registry import suggest
@@ -72,7 +72,7 @@ def fixed_names(plan: QuantPlan) -> frozenset[str]:
     fixed = {
         name
         for layer in plan.layers
-        if layer.mode == "integer" and layer.node.op in FIXED_SCALES
+        if layer.mode == "integer" and TRAITS[layer.node.op].scale == "fixed"
         for name in layer.outputs
     }
     return frozenset(plan.profile_names[name] for name in (*fixed, *plan.sources) if name in plan.profile_names)

@@ -11,12 +11,13 @@ from slimai.calibration.solve import Grid, solve_limits
 from slimai.calibration.statistics import Statistics
 from slimai.errors import Diagnostic, InputError
 from slimai.graph.ir import Graph
-from slimai.quantizer.layers import Step, layer_steps, nonnegative_tensors, quantized_tensors
+from slimai.graph.ops import TRAITS
+from slimai.graph.sign import nonnegative_tensors
+from slimai.quantizer.layers import Step, layer_steps, quantized_tensors
 from slimai.quantizer.levels import LEVELS, Scheme, activation_params, as_float32, fixed_params
 from slimai.quantizer.options import QuantOptions
-from slimai.quantizer.params import S8, S16, U8, QParams
+from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Decision
-from slimai.quantizer.support import INTEGER_OPS
 from slimai.quantizer.tails import clip_tails
 from slimai.quantizer.tying import Groups, TyingInput, tie
 
@@ -48,7 +49,7 @@ class Assignment:
         """Representative of a group -> the fixed-scale operator that writes it."""
         fixed = {}
         for step in self.steps:
-            if step.integer and INTEGER_OPS[step.node.op].scale == "fixed":
+            if step.integer and TRAITS[step.node.op].scale == "fixed":
                 fixed[self.groups.find(step.outputs[0])] = step.node.op
         return fixed
 
@@ -61,7 +62,8 @@ class Assignment:
             return fixed_params(self.scheme, self._fixed_ops[head], bits)
         nonnegative = all(name in self.nonnegative for name in self.groups.members[head])
         found = activation_params(self.scheme, limits.low, limits.high, nonnegative=nonnegative, bits=bits)
-        return _with_floor(found, limits, self.floors.get(head, 0.0))
+        floor = self.floors.get(head, 0.0)
+        return _with_floor(found, limits, floor, free_zero=self.scheme.at(bits).asymmetric)
 
     def group_limits(self, tensor: str, bits: int) -> Limits:
         """Return the limits that the group of `tensor` has to cover; edited ones, where there are any, are final."""
@@ -78,11 +80,11 @@ class Assignment:
         self.floors[head] = max(self.floors.get(head, 0.0), smallest)
 
 
-def _with_floor(params: QParams, limits: Limits, floor: float) -> QParams:
+def _with_floor(params: QParams, limits: Limits, floor: float, *, free_zero: bool) -> QParams:
     if params.scale >= floor:
         return params
     scale = as_float32(floor)
-    zero = round(-limits.low / scale) if params.zero_point else 0
+    zero = params.dtype.low + round(-limits.low / scale) if free_zero else params.zero_point
     return QParams(params.dtype, scale, zero)
 
 
@@ -95,7 +97,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     scheme = scheme_of(options.level)
     steps = layer_steps(graph)
     tensors = quantized_tensors(graph, steps)
-    bits = 16 if options.level == 4 else 8
+    bits = scheme.bits
     reads = {step.name: options.datatypes.get(step.name, (bits, bits))[0] for step in steps}
     writes = {step.name: options.datatypes.get(step.name, (bits, bits))[1] for step in steps}
     widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
@@ -133,7 +135,7 @@ def _output_step(
     def size(step: Step) -> float:
         name = step.outputs[0]
         bits = widths[name]
-        if INTEGER_OPS[step.node.op].scale == "fixed":
+        if TRAITS[step.node.op].scale == "fixed":
             return fixed_params(scheme, step.node.op, bits).scale
         low, high = known[bits][name]
         return activation_params(scheme, low, high, nonnegative=name in nonnegative, bits=bits).scale
@@ -144,13 +146,14 @@ def _output_step(
 def scheme_of(level: int) -> Scheme:
     """Return the scheme of an accuracy level; InputError for another number."""
     if level not in LEVELS:
-        raise InputError(f"quantization.accuracy_level: there is no level {level}; levels are 0, 1, 2, 3, 4")
+        known = ", ".join(map(str, LEVELS))
+        raise InputError(f"quantization.accuracy_level: there is no level {level}; levels are {known}")
     return LEVELS[level]
 
 
 def fixed_tensors(graph: Graph, steps: tuple[Step, ...]) -> frozenset[str]:
     """Return the outputs of fixed-scale operators (Sigmoid, Softmax, Tanh)."""
-    found = (step for step in steps if step.integer and INTEGER_OPS[step.node.op].scale == "fixed")
+    found = (step for step in steps if step.integer and TRAITS[step.node.op].scale == "fixed")
     return frozenset(name for step in found for name in step.outputs if name in graph.tensors)
 
 
@@ -173,12 +176,9 @@ def tensor_widths(
 
 def tensor_grid(scheme: Scheme, bits: int, nonnegative: bool) -> Grid:
     """Return the integers that a tensor is quantized to, for the search of its limits."""
-    if bits == 16:
-        return Grid(S16.low, S16.high)
-    if scheme.asymmetric:
-        return Grid(U8.low, U8.high, free_zero=True)
-    kind = U8 if scheme.unsigned and nonnegative else S8
-    return Grid(kind.low, kind.high)
+    own = scheme.at(bits)
+    kind = own.type_of(nonnegative=nonnegative)
+    return Grid(kind.low, kind.high, free_zero=own.asymmetric)
 
 
 def tensor_limits(

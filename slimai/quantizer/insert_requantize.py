@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from slimai.graph.ir import Graph, Node, TensorInfo
+from slimai.graph.ops import TRAITS, ScaleRule
 from slimai.quantizer.assign import Assignment
 from slimai.quantizer.layers import Step
 from slimai.quantizer.params import QParams
-from slimai.quantizer.support import INTEGER_OPS
 
 REQUANTIZE = "Requantize"
 
@@ -55,7 +55,7 @@ class _Builder:
         if not step.integer:
             self.network.steps.append(step)
             return
-        rule = INTEGER_OPS[step.node.op].scale
+        rule = TRAITS[step.node.op].scale
         bits = self.given.reads[step.name]
         renamed = {name: self._read(step, name, bits, rule) for name in step.inputs}
         step = _with_inputs(step, renamed)
@@ -66,7 +66,7 @@ class _Builder:
         else:
             self.network.steps.append(step)
 
-    def _read(self, step: Step, tensor: str, bits: int, rule: str) -> str:
+    def _read(self, step: Step, tensor: str, bits: int, rule: ScaleRule | None) -> str:
         """Return the tensor that the step reads in place of `tensor`."""
         own = self.network.params[tensor]
         if rule == "concat":

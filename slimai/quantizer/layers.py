@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slimai.graph.ir import Graph, Node
-from slimai.graph.ops import TRAITS, is_depthwise
-from slimai.quantizer.support import INTEGER_OPS, host_reason
-
-CLAMPS = ("Relu", "Clip")
+from slimai.graph.ops import TRAITS, is_clamp, kind_of
+from slimai.quantizer.support import host_reason
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,10 @@ def folded_clamp(graph: Graph, node: Node) -> Node | None:
 
     It must be the only reader of the node's output, which is no network output.
     """
-    if host_reason(graph, node) or not INTEGER_OPS[node.op].folds_clamp:
+    if host_reason(graph, node) or TRAITS[node.op].clamp != "takes":
         return None
     reader = graph.only_consumer(node.outputs[0])
-    if reader is None or reader.op not in CLAMPS or host_reason(graph, reader):
+    if reader is None or not is_clamp(reader) or host_reason(graph, reader):
         return None
     return reader
 
@@ -59,8 +57,7 @@ def folded_clamp(graph: Graph, node: Node) -> Node | None:
 def _step(graph: Graph, node: Node, clamp: Node | None) -> Step:
     inputs = tuple(name for name in node.inputs if name and name not in graph.constants)
     outputs = clamp.outputs if clamp is not None else tuple(name for name in node.outputs if name)
-    kind = "DepthwiseConv" if is_depthwise(graph, node) else node.op
-    return Step(node, inputs, outputs, kind, clamp, host_reason(graph, node))
+    return Step(node, inputs, outputs, kind_of(graph, node), clamp, host_reason(graph, node))
 
 
 def quantized_tensors(graph: Graph, steps: tuple[Step, ...] | None = None) -> tuple[str, ...]:
@@ -81,34 +78,3 @@ def weighted_inputs(graph: Graph) -> frozenset[str]:
         for step in layer_steps(graph)
         if step.integer and step.inputs and TRAITS[step.node.op].weight is not None
     )
-
-
-_KEEPS_SIGN = (
-    *("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Split", "Slice", "Reshape", "Transpose"),
-    *("DepthToSpace", "SpaceToDepth", "Concat", "Add", "Mul", "Resize", "Relu", "Clip", "PRelu", "LeakyRelu"),
-    *("HardSwish", "SiLU", "Mish", "Sqrt", "Tanh", "Abs", "Exp"),
-)
-_NEVER_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt")
-
-
-def nonnegative_tensors(graph: Graph, inputs: tuple[str, ...] = ()) -> frozenset[str]:
-    """Return the tensors that cannot be negative, by what the operators are; constants by their values.
-
-    inputs: network inputs known to be so (pixels without a mean).
-    """
-    found = {name for name, value in graph.constants.items() if value.size and bool((value >= 0).all())} | {*inputs}
-    for node in graph.nodes:
-        if _is_nonnegative(node, found):
-            found.update(node.outputs)
-    return frozenset(name for name in found if name not in graph.constants)
-
-
-def _is_nonnegative(node: Node, known: set[str]) -> bool:
-    if node.domain:
-        return False
-    if node.op in _NEVER_NEGATIVE or (node.op == "Clip" and node.attrs["lo"] >= 0):
-        return True
-    reads = [name for name in node.inputs if name]
-    if node.op == "Pad":
-        return node.attrs["value"] >= 0 and all(name in known for name in reads)
-    return node.op in _KEEPS_SIGN and all(name in known for name in reads)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slimai.errors import InputError
+from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import S8, S16, U8, IntType, QParams
 
 # Smallest normal float32; scales of tensors without any range are 2^-7, which no product can underflow.
@@ -16,33 +18,58 @@ SCALE_OF_ZEROS = 2.0**-7
 
 @dataclass(frozen=True)
 class Scheme:
-    """Integer types of one accuracy level.
+    """Integer types of one accuracy level; all code reads them here.
 
-    per_channel: whether operators with that capability have one weight scale an output channel.
-    unsigned: tensors that cannot be negative are u8 symmetric. asymmetric: activations are u8 with a zero point.
+    weights, activations: of layers. per_channel: whether operators with that capability have one weight scale an
+    output channel. nonnegative: the type of tensors that cannot be negative, where it differs; of the same width.
+    asymmetric: activations have a zero point. other: the level whose types the layers of another width have, in mixed
+    precision; None: there is no mixed precision.
     """
 
     weights: IntType
     activations: IntType
     per_channel: bool
-    unsigned: bool = False
+    nonnegative: IntType | None = None
     asymmetric: bool = False
+    other: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.nonnegative is not None and (self.asymmetric or self.nonnegative.bits != self.bits):
+            raise ValueError("a type of its own for tensors that cannot be negative is symmetric, and as wide")
+
+    @property
+    def bits(self) -> int:
+        """Width of the activations."""
+        return self.activations.bits
+
+    @property
+    def raised_bits(self) -> int | None:
+        """The width that mixed precision can raise layers to, or None where there is none above the level's own."""
+        wider = None if self.other is None else LEVELS[self.other].bits
+        return wider if wider is not None and wider > self.bits else None
+
+    def at(self, bits: int) -> Scheme:
+        """Return the scheme of layers that read, or tensors that have, `bits` bits.
+
+        Raises:
+            InputError: the level has no types of that width.
+        """
+        found = self if bits == self.bits or self.other is None else LEVELS[self.other]
+        if found.bits != bits:
+            raise InputError.at("quantization.mix", "the accuracy level has no integer types of this many bits", bits)
+        return found
+
+    def type_of(self, *, nonnegative: bool) -> IntType:
+        """Return the type of an activation; nonnegative: it cannot be negative whatever the input."""
+        return self.nonnegative if nonnegative and self.nonnegative is not None else self.activations
 
 
 LEVELS: dict[int, Scheme] = {
     0: Scheme(weights=S8, activations=S8, per_channel=False),
-    1: Scheme(weights=S8, activations=S8, per_channel=True),
-    2: Scheme(weights=S8, activations=S8, per_channel=True, unsigned=True),
-    3: Scheme(weights=S8, activations=U8, per_channel=True, asymmetric=True),
-    4: Scheme(weights=S16, activations=S16, per_channel=True),
-}
-
-# Operators whose output scale is part of their definition: (8 bit unsigned, 8 bit signed, 16 bit).
-# Signed types have zero point 0, so half of the table would be lost on 1/256: the ends are 127/128 and 32767/32768.
-FIXED_SCALES: dict[str, tuple[float, float, float]] = {
-    "Sigmoid": (2.0**-8, 2.0**-7, 2.0**-15),
-    "Softmax": (2.0**-8, 2.0**-7, 2.0**-15),
-    "Tanh": (2.0**-7, 2.0**-7, 2.0**-15),
+    1: Scheme(weights=S8, activations=S8, per_channel=True, other=4),
+    2: Scheme(weights=S8, activations=S8, per_channel=True, nonnegative=U8, other=4),
+    3: Scheme(weights=S8, activations=U8, per_channel=True, asymmetric=True, other=4),
+    4: Scheme(weights=S16, activations=S16, per_channel=True, other=1),
 }
 
 
@@ -71,29 +98,32 @@ def asymmetric_params(low: float, high: float, dtype: IntType = U8) -> QParams:
 
 
 def activation_params(scheme: Scheme, low: float, high: float, *, nonnegative: bool, bits: int) -> QParams:
-    """Return the parameters of an activation with limits low <= 0 <= high at 8 or 16 bits.
+    """Return the parameters of an activation with limits low <= 0 <= high at the width `bits`.
 
     nonnegative: the tensor cannot be negative whatever the input (not: was not in calibration).
     """
-    if bits == 16:
-        return symmetric_params(max(-low, high), S16)
-    if scheme.asymmetric:
-        return asymmetric_params(low, high)
-    if scheme.unsigned and nonnegative:
-        return symmetric_params(high, U8)
-    return symmetric_params(max(-low, high), S8)
+    own = scheme.at(bits)
+    kind = own.type_of(nonnegative=nonnegative)
+    if own.asymmetric:
+        return asymmetric_params(low, high, kind)
+    return symmetric_params(max(-low, high) if kind.signed else high, kind)
 
 
 def fixed_params(scheme: Scheme, op: str, bits: int) -> QParams:
-    """Return the parameters of the output of a fixed-scale operator (a key of FIXED_SCALES)."""
-    unsigned, signed, wide = FIXED_SCALES[op]
-    if bits == 16:
-        return QParams(S16, wide)
-    if scheme.asymmetric:
-        return QParams(U8, unsigned, 128 if op == "Tanh" else 0)
-    if scheme.unsigned and op != "Tanh":
-        return QParams(U8, unsigned)
-    return QParams(S8, signed)
+    """Return the parameters of the output of an operator whose output scale is part of its definition.
+
+    Its integers divide the operator's `fixed_range` into 2^bits steps. Signed types have zero point 0 at levels without
+    zero points, so the end of the range that is farther from 0 gets half of them: 127/128 or 32767/32768 is reached.
+    """
+    fixed_range = TRAITS[op].fixed_range
+    if fixed_range is None:
+        raise ValueError(f"{op} has no fixed range")
+    own, (low, high) = scheme.at(bits), fixed_range
+    kind = own.type_of(nonnegative=low >= 0)
+    if kind.signed and not own.asymmetric:
+        return QParams(kind, max(-low, high) / 2 ** (kind.bits - 1))
+    scale = (high - low) / 2**kind.bits
+    return QParams(kind, scale, kind.low + round(-low / scale))
 
 
 def limits_of(params: QParams) -> tuple[float, float]:

@@ -20,40 +20,12 @@ import yaml
 from slimai.errors import Diagnostic, InputError
 from slimai.graph.ir import Graph
 from slimai.graph.names import node_names
+from slimai.graph.ops import KIND_ALIASES
 from slimai.quantizer.layers import Step, layer_steps
+from slimai.quantizer.levels import LEVELS
+from slimai.quantizer.params import S8, S16
 
-BITS = {"s8": 8, "s16": 16}
-
-
-# Kind names of the vendor's tools; `slimai inspect` lists them.
-KIND_ALIASES: Mapping[str, str] = {
-    "XIConvolution": "Conv",
-    "XIDepthwiseConvolution": "DepthwiseConv",
-    "XIDeconvolution": "ConvTranspose",
-    "XIInnerProduct": "Gemm",
-    "XIFullyConnected": "Gemm",
-    "XIMatMul": "MatMul",
-    "XIEltwiseAdd": "Add",
-    "XIEltwiseSub": "Sub",
-    "XIEltwiseMul": "Mul",
-    "XIConcat": "Concat",
-    "XIMaxPooling": "MaxPool",
-    "XIAvePooling": "AveragePool",
-    "XIGlobalAvePooling": "GlobalAveragePool",
-    "XIReLU": "Relu",
-    "XILeakyReLU": "LeakyRelu",
-    "XIPReLU": "PRelu",
-    "XISigmoid": "Sigmoid",
-    "XITanh": "Tanh",
-    "XISoftmax": "Softmax",
-    "XIReshape": "Reshape",
-    "XIPermute": "Transpose",
-    "XISlice": "Slice",
-    "XISplit": "Split",
-    "XIPad": "Pad",
-    "XIResize": "Resize",
-    "XIInterp": "Resize",
-}
+BITS = {kind.name: kind.bits for kind in (S8, S16)}
 
 
 @dataclass(frozen=True)
@@ -193,11 +165,16 @@ def expand_rules(
     Raises:
         InputError: level 0, or patterns that match nothing (all of them, each with the nearest names).
     """
-    if level == 0 and (by_name or by_kind):
-        raise InputError("quantization.mix: mixed precision is not possible at accuracy level 0; use levels 1 to 4")
+    scheme = LEVELS[level]
+    if scheme.other is None and (by_name or by_kind):
+        fit = [number for number, item in LEVELS.items() if item.other is not None]
+        raise InputError(
+            f"quantization.mix: mixed precision is not possible at accuracy level {level}; "
+            f"use levels {min(fit)} to {max(fit)}"
+        )
     steps = layer_steps(graph)
     kinds = {step.name: step.kind for step in steps}
-    expander = _Expander(16 if level == 4 else 8, steps, node_names(graph, kinds))
+    expander = _Expander(scheme.bits, steps, node_names(graph, kinds))
     expander.apply(by_kind, by_kind=True)
     expander.apply(by_name, by_kind=False)
     if expander.errors:

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from slimai.calibration.statistics import Statistics
 from slimai.graph.ir import Array, Graph, Node
 from slimai.graph.names import node_names, profile_names
-from slimai.graph.ops import TRAITS, is_depthwise
+from slimai.graph.ops import DEPTHWISE, TRAITS, is_depthwise
 from slimai.quantizer.assign import Assignment, assign, host_decisions
 from slimai.quantizer.bias_correction import corrected_bias
 from slimai.quantizer.clipping import clipped_peaks
 from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
-from slimai.quantizer.levels import activation_params, limits_of
+from slimai.quantizer.levels import Scheme, activation_params, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
-from slimai.quantizer.params import INT_TYPES, IntType, QParams
+from slimai.quantizer.params import S8, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
 from slimai.quantizer.weight_layout import weight_layout
 from slimai.quantizer.weight_store import WeightStore
@@ -27,7 +27,6 @@ from slimai.quantizer.weights import QuantizedLayer, quantize_constant, quantize
 
 # A finer output grid than this asks for a multiplier that the target cannot hold (xi_sym refuses M >= 2^16).
 LARGEST_MULTIPLIER = 2.0**15
-_ELEMENTWISE = ("Add", "Sub", "Mul")
 
 
 def build_plan(
@@ -84,7 +83,7 @@ def _limits(given: Assignment, network: Network, tensor: str) -> tuple[float, fl
 
 def layer_kinds(graph: Graph) -> dict[str, str]:
     """Return node name -> kind, for the nodes whose kind is not their operator."""
-    return {node.name: "DepthwiseConv" for node in graph.nodes if is_depthwise(graph, node)}
+    return {node.name: DEPTHWISE for node in graph.nodes if is_depthwise(graph, node)}
 
 
 def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
@@ -96,9 +95,10 @@ def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
     return known | fresh
 
 
-def weight_type(options: QuantOptions, bits: int) -> IntType:
-    """Return the type of weights beside activations of `bits` bits."""
-    return INT_TYPES[options.level4_weights] if bits == 16 else INT_TYPES["s8"]
+def weight_type(scheme: Scheme, options: QuantOptions, bits: int) -> IntType:
+    """Return the type of weights beside activations of `bits` bits: the scheme's, or s8 for 16x8."""
+    own = scheme.at(bits).weights
+    return S8 if bits > 8 and options.level4_weights == "s8" else own
 
 
 def _reachable_grids(given: Assignment, options: QuantOptions, store: WeightStore) -> list[Decision]:
@@ -106,11 +106,11 @@ def _reachable_grids(given: Assignment, options: QuantOptions, store: WeightStor
     decisions = []
     for step in given.steps:
         weights = _constant_weights(given.graph, step.node) if step.integer else None
-        if weights is None or step.node.op == "PRelu":
+        if weights is None or TRAITS[step.node.op].family != "matrix":
             continue
         bits = given.reads[step.name]
         peaks = store.peaks(weights, weight_layout(step.node, weights.shape))
-        largest = float(peaks.max(initial=0.0)) / weight_type(options, bits).high
+        largest = float(peaks.max(initial=0.0)) / weight_type(given.scheme, options, bits).high
         finest = given.params(step.inputs[0], bits).scale * largest / LARGEST_MULTIPLIER
         output = given.params(step.outputs[0])
         if output.scale < finest:
@@ -146,8 +146,8 @@ class LayerBuilder:
             return Layer(name, step.kind, step.node, step.inputs, step.outputs, "host", step.host), ()
         base = Layer(name, step.kind, step.node, step.inputs, step.outputs, activation=step.activation)
         weights = _constant_weights(self.graph, step.node)
-        if step.node.op == "PRelu" and weights is not None:
-            kept = quantize_constant(weights, weight_type(self.options, self._bits(step)))
+        if weights is not None and TRAITS[step.node.op].family != "matrix":
+            kept = quantize_constant(weights, weight_type(self.given.scheme, self.options, self._bits(step)))
             return replace(base, weight=kept), ()
         if weights is not None:
             made = self._weighted(step, weights)
@@ -159,7 +159,7 @@ class LayerBuilder:
 
     def _weighted(self, step: Step, weights: Array) -> QuantizedLayer:
         bits = self._bits(step)
-        dtype, per_channel = weight_type(self.options, bits), self._per_channel(step)
+        dtype, per_channel = weight_type(self.given.scheme, self.options, bits), self._per_channel(step)
         layout = weight_layout(step.node, weights.shape)
         scale = self.network.params[step.inputs[0]].scale
         limits = (
@@ -175,7 +175,7 @@ class LayerBuilder:
                 scale,
                 dtype,
                 per_channel=per_channel,
-                wide=bits == 16,
+                wide=bits > 8,
                 limits=limits,
                 store=self.store,
             )
@@ -197,7 +197,8 @@ class LayerBuilder:
     def _per_channel(self, step: Step) -> bool:
         """Whether the target has a kernel with one weight scale an output channel for this layer."""
         stacked = step.node.op == "MatMul" and len(self.graph.shape(step.node.inputs[1])) > 2
-        return self.given.scheme.per_channel and step.node.op in self.target.per_channel_ops and not stacked
+        scheme = self.given.scheme.at(self._bits(step))
+        return scheme.per_channel and step.node.op in self.target.per_channel_ops and not stacked
 
     def _float_bias(self, step: Step) -> NDArray[np.float64] | None:
         """Return the bias to quantize, [O] or None."""
@@ -210,18 +211,20 @@ class LayerBuilder:
         return offset if bias is None else bias + offset
 
     def _operands(self, step: Step) -> Mapping[int, tuple[Array, QParams]]:
-        """Return the constant operands of an elementwise operator or Concat, quantized, by input position."""
-        operands = {}
+        """Return the constant operands of the operators that take them, quantized, by input position."""
+        operands: dict[int, tuple[Array, QParams]] = {}
+        if not TRAITS[step.node.op].operands:
+            return operands
         for position, tensor in enumerate(step.node.inputs):
             value = self.graph.constants.get(tensor)
-            if value is None or step.node.op not in (*_ELEMENTWISE, "Concat"):
+            if value is None:
                 continue
             params = self._operand_params(step, value)
             operands[position] = (params.quantize(value), params)
         return operands
 
     def _operand_params(self, step: Step, value: Array) -> QParams:
-        if step.node.op == "Concat":
+        if TRAITS[step.node.op].operands == "output":
             return self.network.params[step.outputs[0]]
         low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
         return activation_params(self.given.scheme, low, high, nonnegative=low >= 0, bits=self._bits(step))

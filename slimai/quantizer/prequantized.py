@@ -18,13 +18,12 @@ from slimai.graph.ir import Array, Node
 from slimai.graph.names import node_names, profile_names
 from slimai.graph.ops import TRAITS
 from slimai.graph.tflite.stored import StoredNetwork, StoredParams
-from slimai.quantizer.levels import as_float32, limits_of
-from slimai.quantizer.params import INT_TYPES, S8, U8, QParams
+from slimai.quantizer.levels import LEVELS, as_float32, limits_of
+from slimai.quantizer.params import INT_TYPES, S8, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan, QWeight
 from slimai.quantizer.planner import layer_kinds
 
-LEVELS = (0, 1, 2, 3)
-AS_STORED = 3
+AS_STORED = 3  # the level that keeps zero points: `Scheme.asymmetric`
 MADE_SYMMETRIC = "weights made symmetric"
 _TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
 
@@ -38,20 +37,22 @@ def stored_plan(network: StoredNetwork, level: int = AS_STORED, *, keep_asymmetr
     Raises:
         InputError: the level is not 0 to 3.
     """
-    if level not in LEVELS:
-        raise InputError.at("quantization.accuracy_level", "a pre-quantized model allows levels 0 to 3", level)
+    known = [number for number, scheme in LEVELS.items() if scheme.bits == 8]
+    if level not in known:
+        message = f"a pre-quantized model allows levels {min(known)} to {max(known)}"
+        raise InputError.at("quantization.accuracy_level", message, level)
     return _Planner(network, level, keep_asymmetric_weights).plan()
 
 
 def level_params(stored: StoredParams, level: int) -> QParams:
     """Return the parameters of an activation at a level."""
     kind, zero, scale = _TYPES[stored.dtype], stored.zero_point, float(stored.scale[0])
-    if level == AS_STORED:
+    scheme = LEVELS[level]
+    if scheme.asymmetric:
         return QParams(kind, scale, zero)
-    if level == 2 and zero == kind.low:
-        return QParams(U8, scale)
-    reach = max(abs(kind.low - zero), abs(kind.high - zero))
-    return QParams(S8, as_float32(scale * reach / S8.high))
+    wanted = scheme.type_of(nonnegative=zero == kind.low)
+    reach = kind.high - zero if not wanted.signed else max(abs(kind.low - zero), abs(kind.high - zero))
+    return QParams(wanted, as_float32(scale * reach / wanted.high))
 
 
 @dataclass
@@ -88,7 +89,7 @@ class _Planner:
         graph = self.network.graph
         inputs = tuple(item for item in node.inputs if item not in graph.constants)
         outputs = node.outputs if clamp is None else clamp.outputs
-        node = node if self.level == AS_STORED else _on_real_values(node)
+        node = node if LEVELS[self.level].asymmetric else _on_real_values(node)
         weight, bias = self._weight_and_bias(node, tensors)
         operands = {} if weight is not None else self._operands(node)
         kind = layer_kinds(graph).get(node.name, node.op)

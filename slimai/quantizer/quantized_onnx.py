@@ -20,16 +20,16 @@ from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize_again
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.names import sanitized
-from slimai.graph.ops import TRAITS, is_depthwise
+from slimai.graph.ops import TRAITS, is_clamp, kind_of, traits_of
 from slimai.graph.passes import run_pass
 from slimai.graph.passes.fuse_channel_clip import FUSE_CHANNEL_CLIP
 from slimai.quantizer.params import INT_TYPES, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
-from slimai.quantizer.support import INTEGER_OPS, host_reason
+from slimai.quantizer.prequantized import AS_STORED
+from slimai.quantizer.support import host_reason
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
-_STORED_LEVEL = 3  # parameters as stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class _Importer:
         graph = replace(self.graph, outputs=outputs, tensors=infos)
         graph = with_batch(graph.edited(self.nodes, constants=self.constants))
         graph, layers, tensors = self._named_as_the_file(graph)
-        return QuantPlan(graph, layers, tensors, _STORED_LEVEL, {name: name for name in tensors})
+        return QuantPlan(graph, layers, tensors, AS_STORED, {name: name for name in tensors})
 
     def _float_info(self, name: str) -> TensorInfo:
         return TensorInfo(name, self.graph.shape(name), "float32")
@@ -211,7 +211,7 @@ class _Importer:
         if clamp is not None:
             clamp = replace(clamp, outputs=tuple(map(self._of, clamp.outputs)))
         reads = tuple(name for name in moved.inputs if name in self.tensors)
-        kind = "DepthwiseConv" if is_depthwise(self.graph, node) else node.op
+        kind = kind_of(self.graph, node)
         weight, bias, operands = self._parameters_of(node)
         outputs = (moved if clamp is None else clamp).outputs
         name = f"{kind}_{sanitized(node.name)}__1"
@@ -224,11 +224,11 @@ class _Importer:
         return set() if clamp is None else {clamp.name}
 
     def _folded_clamp(self, node: Node) -> Node | None:
-        traits = INTEGER_OPS.get(node.op)
-        if traits is None or not traits.folds_clamp:
+        traits = traits_of(node)
+        if traits is None or traits.clamp != "takes":
             return None
         reader = self.graph.only_consumer(node.outputs[0])
-        return reader if reader is not None and reader.op in {"Relu", "Clip"} else None
+        return reader if reader is not None and is_clamp(reader) else None
 
     def _why_host(self, node: Node, last: Node) -> str:
         """Return why the node cannot run in integers, or an empty string."""
@@ -238,7 +238,7 @@ class _Importer:
         reason = host_reason(_as_float(self.graph, node), node)
         if reason:
             return reason
-        if node.op != "ArgMax" and not all(self._writes_integers(name) for name in last.outputs if name):
+        if TRAITS[node.op].scale != "index" and not all(self._writes_integers(name) for name in last.outputs if name):
             return "its output is not quantized"
         return self._why_not_constants(node)
 
@@ -261,7 +261,7 @@ class _Importer:
     def _take_outputs(self, last: Node) -> None:
         """Let the outputs of `last` be the integer tensors behind them."""
         for name in (item for item in last.outputs if item):
-            if self.graph.tensors[name].dtype in _TYPES and last.op != "ArgMax":
+            if self.graph.tensors[name].dtype in _TYPES and TRAITS[last.op].scale != "index":
                 self.tensors[name] = self.tensors[self._of(last.inputs[0])]
                 continue
             readers = [item for item in self.graph.consumers.get(name, ()) if item.op == QUANTIZE]

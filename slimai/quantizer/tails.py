@@ -9,39 +9,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from slimai.calibration.limits import Limits
 from slimai.graph.ir import Node
+from slimai.graph.ops import operators
 from slimai.quantizer.layers import Step
 from slimai.quantizer.plan import Decision
 
 SHARE_OF_STEP = 0.25  # of a step of the output: far below the rounding that it gets anyway
-SATURATING = ("Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish")
+SATURATING = operators(saturates=True)
 _BISECTIONS = 64  # more than a float64 has bits
 
 StepSize = Callable[[Step], float]
+Formula = Callable[[Mapping[str, Any], float], Limits | None]  # attributes, tolerance -> flat outside
 
 
 def flat_limits(node: Node, tolerance: float) -> Limits | None:
     """Return the input range outside which the node's function is within `tolerance` of its value at infinity.
 
-    An end is infinite where the function does not saturate. None: it saturates nowhere, or is none of `SATURATING`.
+    An end is infinite where the function does not saturate. None: it saturates nowhere.
     tolerance: positive, in units of the output.
     """
-    if node.op == "Sigmoid":
-        reach = math.log(1.0 / tolerance - 1.0) if tolerance < 0.5 else 0.0
-        return Limits(-reach, reach)
-    if node.op == "Tanh":
-        reach = math.atanh(1.0 - tolerance) if 0.0 < 1.0 - tolerance < 1.0 else 0.0
-        return Limits(-reach, reach)
-    if node.op == "HardSigmoid":
-        alpha, beta = float(node.attrs["alpha"]), float(node.attrs["beta"])
-        return Limits(-beta / alpha, (1.0 - beta) / alpha) if alpha > 0 else None
-    if node.op == "HardSwish":
-        return Limits(-3.0, math.inf)
-    if node.op in _LOWER_TAILS:
-        return Limits(-_tail(_LOWER_TAILS[node.op], tolerance), math.inf)
-    return None
+    formula = FLAT.get(node.op)
+    return None if formula is None else formula(node.attrs, tolerance)
+
+
+def _sigmoid(_attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    reach = math.log(1.0 / tolerance - 1.0) if tolerance < 0.5 else 0.0
+    return Limits(-reach, reach)
+
+
+def _tanh(_attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    reach = math.atanh(1.0 - tolerance) if 0.0 < 1.0 - tolerance < 1.0 else 0.0
+    return Limits(-reach, reach)
+
+
+def _hard_sigmoid(attrs: Mapping[str, Any], _tolerance: float) -> Limits | None:
+    alpha, beta = float(attrs["alpha"]), float(attrs["beta"])
+    return Limits(-beta / alpha, (1.0 - beta) / alpha) if alpha > 0 else None
 
 
 def _silu_tail(distance: float) -> float:
@@ -54,10 +60,6 @@ def _mish_tail(distance: float) -> float:
     return distance * math.tanh(math.log1p(math.exp(-distance)))
 
 
-# These fall without end beyond their largest value, which lies before 2.
-_LOWER_TAILS: Mapping[str, Callable[[float], float]] = {"SiLU": _silu_tail, "Mish": _mish_tail}
-
-
 def _tail(fall: Callable[[float], float], tolerance: float) -> float:
     """Return the distance from 2 on beyond which `fall` stays within the tolerance."""
     near, far = 2.0, 512.0
@@ -67,6 +69,22 @@ def _tail(fall: Callable[[float], float], tolerance: float) -> float:
         middle = (near + far) / 2
         near, far = (middle, far) if fall(middle) > tolerance else (near, middle)
     return far
+
+
+def _below(fall: Callable[[float], float]) -> Formula:
+    """Return the formula of a function that falls without end beyond its largest value, which lies before 2."""
+    return lambda _attrs, tolerance: Limits(-_tail(fall, tolerance), math.inf)
+
+
+# Of the operators whose row in `slimai.graph.ops` says that they saturate.
+FLAT: Mapping[str, Formula] = {
+    "Sigmoid": _sigmoid,
+    "Tanh": _tanh,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": lambda _attrs, _tolerance: Limits(-3.0, math.inf),
+    "SiLU": _below(_silu_tail),
+    "Mish": _below(_mish_tail),
+}
 
 
 def clip_tails(

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from slimai.calibration.limits import Limits, union
 from slimai.graph.ir import Graph
+from slimai.graph.ops import TRAITS
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import Scheme, activation_params
 from slimai.quantizer.plan import Decision
-from slimai.quantizer.support import INTEGER_OPS
 
 TOLERATED_RATIO = 1.25  # 2 dB of the other readers' signal-to-noise ratio
 
@@ -72,10 +72,10 @@ def tie(given: TyingInput) -> Groups:
     """Return the groups of tensors that share parameters, with a decision for each Concat input left apart."""
     groups = Groups.of(given.limits)
     for step in given.steps:
-        if step.integer and INTEGER_OPS[step.node.op].scale == "same":
+        if step.integer and TRAITS[step.node.op].scale == "same":
             _pass_on(given, groups, step)
     for step in reversed(given.steps):
-        if step.integer and INTEGER_OPS[step.node.op].scale == "concat":
+        if step.integer and TRAITS[step.node.op].scale == "concat":
             for tensor in dict.fromkeys(step.inputs):
                 _join_concat(given, groups, step, tensor)
     return groups

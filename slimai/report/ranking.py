@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from slimai.calibration.solve import Grid, best_limits
 from slimai.calibration.statistics import Statistics
 from slimai.graph.ir import Graph
+from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.plan import QuantPlan
 from slimai.report.analysis import LayerRow
 from slimai.report.similarity import Likeness, compare_image, decibel
@@ -156,10 +157,13 @@ def remedies(row: LayerRow, plan: QuantPlan, graph: Graph, stats: Statistics) ->
     if row.tensor in plan.limits and row.tensor in stats and row.tensor not in plan.sources:
         found += _other_limits(row, plan, stats)
     layer = next(layer for layer in plan.layers if layer.name == row.layer)
-    wide = plan.tensors[row.tensor].dtype.bits == 16
-    if plan.level in (1, 2, 3) and not wide and layer.node.name in graph.by_name:
+    wider = LEVELS[plan.level].raised_bits
+    if wider is not None and plan.tensors[row.tensor].dtype.bits < wider and layer.node.name in graph.by_name:
         found.append(
-            Remedy("run this layer in 16 bits (mix, nodename_datatypes)", datatypes={layer.node.name: (16, 16)})
+            Remedy(
+                f"run this layer in {wider} bits (mix, nodename_datatypes)",
+                datatypes={layer.node.name: (wider, wider)},
+            )
         )
     return found
 
@@ -196,6 +200,6 @@ def _untried(row: LayerRow, plan: QuantPlan) -> str:
         per_channel = any(layer.name == row.layer and layer.weight is not None and layer.weight.per_channel
                           for layer in plan.layers)  # fmt: skip
         return "raise it to 16 bits" if per_channel else "quantization.equalization, or accuracy_level 1 and up"
-    if plan.level == 0:
+    if LEVELS[plan.level].other is None:
         return "widen its limits" if why == "clipping" else "accuracy_level 1 and up allow 16 bits here"
     return "widen its limits" if why == "clipping" else "run it in 16 bits, or narrow its limits"

@@ -23,8 +23,6 @@ from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.plan import Layer, QuantPlan
 
-VIEWS = ("Reshape",)  # no element moves
-
 
 class Lanes(Protocol):
     """Elements a cycle by width."""
@@ -130,7 +128,7 @@ def estimate(plan: QuantPlan, target: Speed, clock: Clock) -> Estimate:
     layers = [
         _layer_cost(plan, layer, target, clock)
         for layer in plan.layers
-        if layer.mode == "integer" and layer.node.op not in VIEWS
+        if layer.mode == "integer" and not TRAITS[layer.node.op].view
     ]
     return Estimate(tuple(layers), clock.dsp_frequency)
 

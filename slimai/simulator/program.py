@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from slimai.errors import InputError
 from slimai.graph.ir import Graph
+from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE, rule_for
@@ -21,7 +22,7 @@ from slimai.simulator.channel_clamp import with_channel_clamp
 from slimai.simulator.context import Compiled, LayerContext, Overflow, Tally
 from slimai.simulator.host import HostSegment
 from slimai.simulator.ops import compiler_for
-from slimai.simulator.requantize import RequantRule
+from slimai.simulator.requantize import PRESETS, RequantRule
 
 Array = NDArray[Any]
 
@@ -295,6 +296,11 @@ def compile_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str
     writes = [plan.tensors[name] for name in layer.outputs if name in plan.tensors]
     table = {"s16": target.native.s16, "sym8": target.native.sym8, "asym8": target.native.asym8}
     rule = rule_for(arithmetic, table, reads, writes)
+    recipes = TRAITS[layer.node.op].recipes
+    if rule.recipe not in recipes:
+        known = ", ".join(name for name, preset in PRESETS.items() if preset.recipe in recipes)
+        message = f"{layer.node.op} has no kernel under the arithmetic {rule.name}"
+        raise InputError.at(f"target.arithmetic: {layer.name}", f"{message}; it has one under {known}")
     context = LayerContext(
         layer, plan.graph, plan.tensors, rule, acc_bits=target.acc_bits, overflow=target.acc_overflow, pool=pool
     )

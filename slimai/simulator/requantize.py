@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from slimai.errors import InputError
 from slimai.graph.ir import Node
+from slimai.graph.ops import Recipe, clamp_range
 from slimai.quantizer.params import QParams
 from slimai.simulator.fixed_point import (
     Int,
@@ -22,8 +23,6 @@ from slimai.simulator.fixed_point import (
     quantize_multiplier,
     round_half_away,
 )
-
-Recipe = Literal["dsp", "tflite", "ort"]
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ def clamp_limits(out: QParams, activation: Node | None, recipe: Recipe) -> tuple
     low, high = out.dtype.low, out.dtype.high
     if activation is None:
         return low, high
-    is_relu = activation.op == "Relu"
-    real_low, real_high = (0.0, np.inf) if is_relu else (activation.attrs["lo"], np.max(activation.attrs["hi"]))
+    real_low, real_high = clamp_range(activation)
     if np.isfinite(real_low):
         low = max(low, _integer_limit(real_low, out, recipe))
     if np.isfinite(real_high):

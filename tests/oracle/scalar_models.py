@@ -177,3 +177,15 @@ def softmax(x, x_q, y_q):
     return [
         clamp(y_q.zero + (e * fraction + 128 * total) // (256 * total), y_q.low, y_q.high) for e in powers
     ]  # fmt: skip
+
+
+# Operator of one element -> (its function, attributes to test it with).
+FUNCTIONS = {
+    "Sigmoid": (lambda v: 1 / (1 + math.exp(-v)), {}),
+    "Tanh": (math.tanh, {}),
+    "HardSigmoid": (lambda v: min(max(0.2 * v + 0.5, 0), 1), {"alpha": 0.2, "beta": 0.5}),
+    "HardSwish": (lambda v: v * min(max(v + 3, 0), 6) / 6, {}),
+    "SiLU": (lambda v: v / (1 + math.exp(-v)), {}),
+    "Mish": (lambda v: v * math.tanh(math.log1p(math.exp(v))), {}),
+    "LeakyRelu": (lambda v: v if v >= 0 else 0.1 * v, {"alpha": 0.1}),
+}

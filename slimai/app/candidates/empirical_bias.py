@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slimai.calibration.collect import activations_runner, collect
 from slimai.graph.ir import Graph
+from slimai.graph.ops import TRAITS
 from slimai.quantizer.bias_correction import channel_means, shifted
 from slimai.quantizer.levels import limits_of
 from slimai.quantizer.planner import build_plan
@@ -28,8 +29,6 @@ Array = NDArray[Any]
 
 
 Batches = Sequence[Mapping[str, Array]]
-
-CORRECTABLE = ("Conv", "ConvTranspose", "Gemm")
 
 
 def corrected_options(
@@ -63,7 +62,7 @@ def corrected_options(
 
 def _float_means(graph: Graph, plan: QuantPlan, batches: Batches) -> dict[str, NDArray[np.float64]]:
     """Return the mean of each channel of the outputs whose layers have a bias to correct, by tensor, in reach of it."""
-    tensors = [layer.outputs[0] for layer in plan.layers if layer.mode == "integer" and layer.node.op in CORRECTABLE]
+    tensors = [layer.outputs[0] for layer in plan.layers if layer.mode == "integer" and TRAITS[layer.node.op].has_bias]
     sources = {name: plan.sources.get(name, name) for name in tensors}
     reach = {source: limits_of(plan.tensors[name]) for name, source in sources.items()}
     runner = _Cut(activations_runner(graph, sorted(reach)), reach)

@@ -13,6 +13,7 @@ from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
 from slimai.data.loader import iter_batches
 from slimai.quantizer.key import plan_key
+from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
 from slimai.quantizer.rewrites.aids import Choices, aids_for
@@ -96,7 +97,8 @@ class Quantizer:
 
     def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         section = self.job.config.quantization
-        named = {**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (16, 16))}
+        raised = LEVELS[candidate.level].raised_bits or LEVELS[candidate.level].bits
+        named = {**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (raised, raised))}
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),

@@ -14,7 +14,8 @@ from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
 from slimai.app.candidates.stored_reference import stored_network
 from slimai.app.opening.job import Job
 from slimai.calibration.statistics import Statistics
-from slimai.quantizer.prequantized import AS_STORED, stored_plan
+from slimai.quantizer.levels import LEVELS
+from slimai.quantizer.prequantized import stored_plan
 from slimai.quantizer.rewrites.aids import Aids
 from slimai.search.candidate import Candidate
 
@@ -71,4 +72,4 @@ def stored_arithmetic(plan: QuantPlan, target: TargetSection) -> str:
     """
     if target.arithmetic != "native":
         return target.arithmetic
-    return target.native.asym8 if plan.level == AS_STORED else target.native.sym8
+    return target.native.asym8 if LEVELS[plan.level].asymmetric else target.native.sym8

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from slimai.app.screen.table import shorten
 from slimai.errors import EXIT_DONE
 from slimai.graph.names import node_names
+from slimai.graph.ops import KIND_ALIASES
 from slimai.quantizer.layers import layer_steps
-from slimai.quantizer.mix_rules import KIND_ALIASES
 from slimai.quantizer.planner import layer_kinds
 from slimai.quantizer.quantized_file import load_quantized, quantized_graph
 from slimai.simulator.cost import node_macs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
@@ -10,14 +10,17 @@ import numpy as np
 
 from slimai.graph.canonical.context import Context, computed_input, only, positive_axis, same_as_reshape
 from slimai.graph.ir import Node
+from slimai.graph.ops import TRAITS
 
 Rule = Callable[[Context, Node], tuple[Node, ...] | None]
 
 
-def _plain(count: int) -> Rule:
+def _as_in_onnx(count: int, defaults: Mapping[str, float]) -> Rule:
+    """Return the rule of an operator whose ONNX form is the canonical one, once every attribute is written out."""
+
     def rule(context: Context, node: Node) -> tuple[Node, ...]:
         del context
-        return (only(node, count),)
+        return (only(node, count, **{key: float(node.attrs.get(key, value)) for key, value in defaults.items()}),)
 
     return rule
 
@@ -36,12 +39,6 @@ def clip(context: Context, node: Node) -> tuple[Node, ...] | None:
     return (only(node, 1, lo=low, hi=high),)
 
 
-def leaky_relu(context: Context, node: Node) -> tuple[Node, ...]:
-    """Return the LeakyRelu with its slope."""
-    del context
-    return (only(node, 1, alpha=float(node.attrs.get("alpha", 0.01))),)
-
-
 def prelu(context: Context, node: Node) -> tuple[Node, ...] | None:
     """Return PRelu with a constant slope; one slope for all elements makes it a LeakyRelu."""
     slope = context.constant(node, 1)
@@ -50,12 +47,6 @@ def prelu(context: Context, node: Node) -> tuple[Node, ...] | None:
     if slope.size == 1:
         return (only(node, 1, "LeakyRelu", alpha=float(slope.reshape(-1)[0])),)
     return (only(node, 2),)
-
-
-def hard_sigmoid(context: Context, node: Node) -> tuple[Node, ...]:
-    """Return the HardSigmoid with alpha and beta."""
-    del context
-    return (only(node, 1, alpha=float(node.attrs.get("alpha", 0.2)), beta=float(node.attrs.get("beta", 0.5))),)
 
 
 def softmax(context: Context, node: Node) -> tuple[Node, ...]:
@@ -88,12 +79,9 @@ def cast(context: Context, node: Node) -> tuple[Node, ...] | None:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _plain(2)),
-    **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Exp", "Abs", "Neg", "Sqrt"), _plain(1)),
+    **{op: _as_in_onnx(row.operand_count, row.onnx) for op, row in TRAITS.items() if row.onnx is not None},
     "Clip": clip,
-    "LeakyRelu": leaky_relu,
     "PRelu": prelu,
-    "HardSigmoid": hard_sigmoid,
     "Swish": swish,
     "Softmax": softmax,
     "ArgMax": arg_max,

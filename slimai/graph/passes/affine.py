@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.ops import traits_of
 from slimai.graph.passes.base import Refusal, Replacement, removable
-
-_LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def layer_before(graph: Graph, name: str) -> Node | None:
     """Return the Conv, ConvTranspose or Gemm that computes `name`."""
     node = graph.producers.get(name)
-    return node if node is not None and node.op in _LAYERS else None
+    traits = None if node is None else traits_of(node)
+    return node if traits is not None and traits.has_bias else None
 
 
 def fold_affine(

@@ -6,7 +6,8 @@ from math import inf
 
 from slimai.graph.ir import Graph, Node
 from slimai.graph.passes.base import Pass, Refusal, Replacement, removable
-from slimai.graph.passes.pattern import made_by, non_negative
+from slimai.graph.passes.pattern import made_by
+from slimai.graph.sign import nonnegative_tensors
 
 
 def match(graph: Graph, node: Node) -> Replacement | Refusal | None:
@@ -42,7 +43,7 @@ def _refused(graph: Graph, pad: Node, node: Node, rank: int) -> str:
     if any((*pads[:2], *pads[rank : rank + 2])):
         return "it pads batch or channels"
     if node.op == "MaxPool":
-        exact = value == -inf or (value == 0.0 and non_negative(graph, pad.inputs[0]))
+        exact = value == -inf or (value == 0.0 and pad.inputs[0] in nonnegative_tensors(graph))
         return "" if exact else "the padding value could be the maximum"
     if value != 0.0:
         return f"the padding value is {value}, not 0"

@@ -56,16 +56,3 @@ def per_channel(value: Array, rank: int, channels: int, axis: int = 1) -> Array 
     if shape[axis] not in {1, channels}:
         return None
     return np.broadcast_to(value.reshape(-1).astype(np.float64), (channels,))
-
-
-def non_negative(graph: Graph, name: str) -> bool:
-    """Return whether a tensor is known to have no negative element from the operators that make it."""
-    node = graph.producers.get(name)
-    if node is None:
-        return False
-    if node.op in {"Relu", "Sigmoid", "Softmax", "HardSigmoid", "Exp", "Abs", "Sqrt"}:
-        return True
-    if node.op == "Clip":
-        return bool(node.attrs["lo"] >= 0)
-    moves = {"MaxPool", "AveragePool", "GlobalAveragePool", "Reshape", "Transpose", "Slice", "Concat", "Split"}
-    return node.op in moves and all(non_negative(graph, item) for item in node.inputs)

@@ -9,19 +9,17 @@ float network changes there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Graph, Node
-from slimai.graph.ops import is_canonical
+from slimai.graph.ops import TRAITS, clamp_range, is_canonical, is_clamp, traits_of
 from slimai.quantizer.plan import Decision
+from slimai.quantizer.rewrites.channels import channels_stay
 from slimai.quantizer.weight_layout import grouped
-
-_WRITERS = ("Conv", "ConvTranspose", "Gemm")
-
 
 Vector = NDArray[np.float64]
 
@@ -43,7 +41,7 @@ def absorb_biases(graph: Graph, extremes: Mapping[str, Vector]) -> Absorbed:
     output, or anything else that reads, leaves the layer alone.
     """
     rewriter = _Rewriter(graph)
-    layers = [node for node in graph.nodes if is_canonical(node) and node.op in _WRITERS]
+    layers = [node for node in graph.nodes if is_canonical(node) and TRAITS[node.op].has_bias]
     decisions = [_absorb(rewriter, _Reach.of(graph, node), extremes) for node in layers if node.outputs[0] in extremes]
     return Absorbed(rewriter.done(), tuple(decisions))
 
@@ -83,30 +81,42 @@ class _Reach:
 
 
 def _clamps_at_zero(node: Node) -> bool:
-    if not is_canonical(node):
+    if not is_clamp(node):
         return False
-    return node.op == "Relu" or (node.op == "Clip" and node.attrs["lo"] == 0.0 and node.attrs["hi"] > 0.0)
+    low, high = clamp_range(node)
+    return low == 0.0 < high
 
 
 def _commutes(graph: Graph, node: Node) -> bool:
     """Return whether a constant added to a channel of the input is added to that channel of the output."""
     if not is_canonical(node):
         return False
-    if node.op in ("MaxPool", "GlobalAveragePool"):  # a MaxPool's padding is never the largest
-        return True
-    if node.op == "AveragePool":
-        return not node.attrs["count_include_pad"] or not (any(node.attrs["pads"]) or node.attrs["ceil_mode"])
-    if node.op == "ReduceMean":
-        return not {0, 1} & set(node.attrs["axes"]) and bool(node.attrs["keepdims"])
-    if node.op == "Reshape":  # [1, C, 1, 1] <-> [1, C]: the channels stay the channels
-        before, after = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
-        return before[:2] == after[:2] and {*before[2:], *after[2:]} <= {1}
-    return False
+    constant = TRAITS[node.op].constant
+    return FORMULAS[node.op](graph, node) if constant == "formula" else constant == "always"
+
+
+def _average(graph: Graph, node: Node) -> bool:
+    del graph
+    return not node.attrs["count_include_pad"] or not (any(node.attrs["pads"]) or node.attrs["ceil_mode"])
+
+
+def _mean(graph: Graph, node: Node) -> bool:
+    del graph
+    return not {0, 1} & set(node.attrs["axes"]) and bool(node.attrs["keepdims"])
+
+
+# Of the operators whose row in `slimai.graph.ops` says `formula`. (A MaxPool's padding is never the largest.)
+FORMULAS: Mapping[str, Callable[[Graph, Node], bool]] = {
+    "AveragePool": _average,
+    "ReduceMean": _mean,
+    "Reshape": channels_stay,
+}
 
 
 def _unfit(graph: Graph, node: Node, tensor: str) -> str:
     """Return why a reader cannot take a constant into its bias, or an empty string."""
-    if not (is_canonical(node) and node.op in ("Conv", "Gemm")):
+    traits = traits_of(node)
+    if traits is None or not traits.whole_windows:
         return f"{node.op} {node.name} has no bias to take it"
     if node.op == "Gemm" and len(graph.shape(tensor)) != 2:
         return f"{node.op} {node.name} is not a layer of channels"

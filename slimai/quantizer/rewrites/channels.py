@@ -7,14 +7,11 @@ tensors ...) tie the tensors around them into one group; any other reader or wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from slimai.graph.ir import Graph, Node
-from slimai.graph.ops import channel_limits, is_canonical
-
-_SAME_CHANNELS = ("Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize")
-_MATRIX = ("Conv", "ConvTranspose", "Gemm")
+from slimai.graph.ops import TRAITS, channel_limits, is_canonical, traits_of
 
 
 @dataclass
@@ -65,19 +62,38 @@ def _shared(graph: Graph, node: Node) -> list[str]:
 
 def _commutes(graph: Graph, node: Node) -> bool:
     """Return whether the node's output has the factors that all its activation inputs have."""
+    factor = TRAITS[node.op].factor
+    return FORMULAS[node.op](graph, node) if factor == "formula" else factor == "always"
+
+
+def _pad(graph: Graph, node: Node) -> bool:
+    return node.attrs["value"] == 0.0 and _channel_axis_untouched(node, len(graph.shape(node.outputs[0])))
+
+
+def _mean(graph: Graph, node: Node) -> bool:
+    del graph
+    return 1 not in node.attrs["axes"] and 0 not in node.attrs["axes"] and bool(node.attrs["keepdims"])
+
+
+def _sum(graph: Graph, node: Node) -> bool:
     shape = graph.shape(node.outputs[0])
-    if node.op in _SAME_CHANNELS:
-        return True
-    if node.op == "Pad":
-        return node.attrs["value"] == 0.0 and _channel_axis_untouched(node, len(shape))
-    if node.op == "ReduceMean":
-        return 1 not in node.attrs["axes"] and 0 not in node.attrs["axes"] and bool(node.attrs["keepdims"])
-    if node.op in ("Add", "Sub"):
-        return all(name not in graph.constants and graph.shape(name) == shape for name in node.inputs)
-    if node.op == "Reshape":  # [1, C, 1, 1] <-> [1, C]: the channels stay the channels
-        before = graph.shape(node.inputs[0])
-        return before[:2] == shape[:2] and {*before[2:], *shape[2:]} <= {1}
-    return False
+    return all(name not in graph.constants and graph.shape(name) == shape for name in node.inputs)
+
+
+def channels_stay(graph: Graph, node: Node) -> bool:
+    """Return whether a Reshape is [1, C, 1, 1] <-> [1, C]: the channels stay the channels."""
+    before, after = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
+    return before[:2] == after[:2] and {*before[2:], *after[2:]} <= {1}
+
+
+# Of the operators whose row in `slimai.graph.ops` says `formula`.
+FORMULAS: Mapping[str, Callable[[Graph, Node], bool]] = {
+    "Pad": _pad,
+    "ReduceMean": _mean,
+    "Add": _sum,
+    "Sub": _sum,
+    "Reshape": channels_stay,
+}
 
 
 def _channel_axis_untouched(node: Node, rank: int) -> bool:
@@ -115,7 +131,8 @@ def _mark(group: ChannelGroup, why: str) -> None:
 
 def _is_layer(graph: Graph, node: Node) -> bool:
     """Return whether the node is a matrix operator with constant weights whose channels are rows and columns."""
-    if node.domain or node.op not in _MATRIX or node.inputs[1] not in graph.constants:
+    traits = traits_of(node)
+    if traits is None or not traits.has_bias or node.inputs[1] not in graph.constants:
         return False
     if len(node.inputs) > 2 and node.inputs[2] and node.inputs[2] not in graph.constants:
         return False

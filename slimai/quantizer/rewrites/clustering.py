@@ -18,13 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
-from slimai.graph.ops import channel_limits, is_canonical, is_depthwise
+from slimai.graph.ops import TRAITS, channel_limits, is_canonical, is_clamp, is_depthwise, traits_of
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.rewrites.clusters import clusters
-
-# operators with one input that treat every channel alike
-_ALIKE = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish")
-
 
 Vector = NDArray[np.float64]
 
@@ -51,7 +47,7 @@ class Chain:
     @property
     def evened(self) -> bool:
         """Whether other means even out its ranges: all its activations commute with a factor, or clamp."""
-        return all(node.op in ("Conv", "Relu", "LeakyRelu", "Clip") for node in self.nodes)
+        return all(node.op == "Conv" or is_clamp(node) or TRAITS[node.op].factor == "always" for node in self.nodes)
 
     @property
     def end(self) -> str:
@@ -134,7 +130,8 @@ def _chain(graph: Graph, depthwise: Node) -> Chain | None:
 
 
 def _treats_alike(node: Node) -> bool:
-    return is_canonical(node) and node.op in _ALIKE and channel_limits(node) is None
+    traits = traits_of(node)
+    return traits is not None and traits.alike_by_channel and channel_limits(node) is None
 
 
 def _is_first(graph: Graph, node: Node) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Graph, Node
-from slimai.graph.ops import is_canonical
+from slimai.graph.ops import channel_limits, clamp_range, is_clamp, traits_of
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.weight_layout import grouped, ungrouped
 
@@ -37,7 +37,7 @@ class Bounds:
         same: NDArray[np.bool_] = (self.low == self.high) & np.isfinite(self.low)
         return same
 
-    def clipped(self, low: float, high: float) -> Bounds:
+    def clipped(self, low: float, high: float | Vector) -> Bounds:
         """Return the bounds after a clamp."""
         return Bounds(np.clip(self.low, low, high), np.clip(self.high, low, high))
 
@@ -61,9 +61,10 @@ class _Folder:
 
     def visit(self, node: Node) -> None:
         """Work out the bounds of the node's outputs; rewrite it when it is a layer."""
-        if is_canonical(node) and node.op in ("Conv", "Gemm") and self._foldable(node):
+        traits = traits_of(node)
+        if traits is not None and traits.whole_windows and self._foldable(node):
             self._layer(node)
-        elif is_canonical(node) and node.op in _RULES:
+        elif traits is not None and node.op in _RULES:
             self.bounds[node.outputs[0]] = _RULES[node.op](self, node)
 
     def of(self, tensor: str) -> Bounds:
@@ -128,10 +129,14 @@ class _Folder:
 def _after_clamp(graph: Graph, node: Node, found: Bounds) -> Bounds:
     """Return the bounds behind the Relu or Clip that alone reads the node, else `found`."""
     reader = graph.only_consumer(node.outputs[0])
-    if reader is None or not is_canonical(reader) or reader.op not in ("Relu", "Clip"):
-        return found
-    low, high = (0.0, np.inf) if reader.op == "Relu" else (reader.attrs["lo"], reader.attrs["hi"])
-    return found.clipped(low, high)
+    return found if reader is None or not is_clamp(reader) else found.clipped(*_limits(reader))
+
+
+def _limits(clamp: Node) -> tuple[float, float | Vector]:
+    """Return the limits of a Relu or Clip, the upper ones [C] where channels have their own."""
+    low, high = clamp_range(clamp)
+    by_channel = channel_limits(clamp)
+    return low, high if by_channel is None else np.array(by_channel)
 
 
 def _padded(node: Node) -> bool:
@@ -152,8 +157,7 @@ def _reach(matrix: Array, bias: Array, source: Bounds, *, padded: bool) -> Bound
 
 
 def _clamp(folder: _Folder, node: Node) -> Bounds:
-    low, high = (0.0, np.inf) if node.op == "Relu" else (node.attrs["lo"], node.attrs["hi"])
-    return folder.of(node.inputs[0]).clipped(low, high)
+    return folder.of(node.inputs[0]).clipped(*_limits(node))
 
 
 def _same(folder: _Folder, node: Node) -> Bounds:

@@ -1,9 +1,10 @@
-"""Integer meaning of the operators, one family a module; `compiler_for` finds the one of an operator."""
+"""Integer meaning of the operators of `slimai.graph.ops`, one family a module; `compiler_for` finds the one of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from slimai.graph.ops import TRAITS
 from slimai.registry import Registry
 from slimai.simulator.context import Compiled, LayerContext
 
@@ -15,21 +16,19 @@ _MODULES = {
     "matmul": ("Gemm", "MatMul"),
     "elementwise": ("Add", "Sub", "Mul"),
     "clamp": ("Relu", "Clip", "PRelu", "Requantize"),
-    "tables": ("LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish"),
     "softmax": ("Softmax",),
     "pool": ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"),
     "resize": ("Resize",),
-    "move": (
-        "Concat", "Split", "Slice", "Pad", "Reshape", "Transpose", "DepthToSpace", "SpaceToDepth",
-        "Flatten", "Squeeze", "Unsqueeze", "Identity",
-    ),
+    "move": ("Concat", "Split", "Slice", "Pad", "Reshape", "Transpose", "DepthToSpace", "SpaceToDepth"),
     "index": ("ArgMax",),
-}  # fmt: skip
+}
+# A function of one element is a table; `slimai.simulator.ops.tables` has the formulas.
+_TABLES = tuple(op for op, row in TRAITS.items() if row.integer and row.family == "pointwise" and row.weight is None)
 COMPILERS: Registry[Compiler] = Registry(
     "integer operator",
-    {op: f"{_HERE}.{module}:compile_{op.lower()}" for module, ops in _MODULES.items() for op in ops},
+    {op: f"{_HERE}.{module}:compile_{op.lower()}" for module, ops in _MODULES.items() for op in ops}
+    | dict.fromkeys(_TABLES, f"{_HERE}.tables:compile_table"),
 )
-INTEGER_OPERATORS = frozenset(COMPILERS)
 
 
 def compiler_for(kind: str, op: str) -> Compiler:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.graph.ops import is_clamp
 from slimai.simulator.context import Array, Compiled, Kernel, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
 from slimai.simulator.layout import keeps_integers
@@ -32,7 +33,7 @@ def scale_change(context: LayerContext) -> Int:
     if context.rule.recipe == "tflite":
         context = context.under(GEMMLOWP)
         ratio = x.scale / out.scale
-        if context.layer.node.op in {"Relu", "Clip"}:  # TFLite divides the scales of these in float32
+        if is_clamp(context.layer.node):  # TFLite divides the scales of these in float32
             ratio = float(np.float32(x.scale) / np.float32(out.scale))
         requantizer = context.requantizer_of(np.array([ratio]), out)
     else:

@@ -127,9 +127,6 @@ def compile_reshape(context: LayerContext) -> Compiled:
     return _unary(context, move)
 
 
-compile_flatten = compile_squeeze = compile_unsqueeze = compile_identity = compile_reshape
-
-
 def compile_transpose(context: LayerContext) -> Compiled:
     """Return the kernel of a transposition."""
     perm = tuple(context.attrs["perm"])

@@ -80,17 +80,20 @@ def float_window_mean(context: LayerContext, total: Float, counts: Int) -> Array
 def float_softmax(rows: Int, x: QParams, out: QParams) -> Int:
     """Return QLinearSoftmax of integer rows [R, D]: a float32 table, a float32 sum from left to right.
 
-    The table is exp(s_x * (i - 255 + shift)) with shift * s_x = max(0, ln(max float32 / D) - 5).
+    The table is exp(s_x * (i - 255 + shift)) with shift * s_x = max(0, ln(max float32 / D) - 5); at 16
+    bits, which QLinearSoftmax has not, less by ln(floor(1 / s_y)), or the products of so fine a unit would overflow.
     """
     scale = float(_F32(x.scale))
     room = float(np.log(np.finfo(np.float32).max / _F32(rows.shape[1])))
+    unit = np.floor(_F32(1.0) / _F32(out.scale))
+    if x.dtype.bits > 8 or out.dtype.bits > 8:
+        room -= float(np.log(max(unit, _F32(1.0))))
     shift = max(0.0, room - 5.0) / scale
     table = np.exp((np.arange(1 << x.dtype.bits) - ((1 << x.dtype.bits) - 1) + shift) * scale).astype(_F32)
     powers = table[rows - rows.max(axis=1, keepdims=True) + ((1 << x.dtype.bits) - 1)]
     total = np.zeros(rows.shape[0], _F32)
     for column in range(rows.shape[1]):
         total = total + powers[:, column]
-    unit = np.floor(_F32(1.0) / _F32(out.scale))
     integers: Int = np.rint(powers * unit / total[:, None]).astype(np.int64) + out.zero_point
     return integers
 

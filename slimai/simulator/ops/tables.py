@@ -37,7 +37,8 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
-def _compile(context: LayerContext) -> Compiled:
+def compile_table(context: LayerContext) -> Compiled:
+    """Return the kernel of a function of one element."""
     if context.rule.recipe == "tflite":
         values = tflite_table(context)
         if values is not None:
@@ -73,7 +74,3 @@ def float32_table(context: LayerContext) -> NDArray[np.int64]:
     integers = np.rint(value / np.float32(out.scale)) + np.float32(out.zero_point)
     table: NDArray[np.int64] = np.clip(integers, out.dtype.low, out.dtype.high).astype(np.int64)
     return table
-
-
-compile_sigmoid = compile_tanh = compile_hardsigmoid = compile_hardswish = _compile
-compile_silu = compile_mish = compile_leakyrelu = _compile

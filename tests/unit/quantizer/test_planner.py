@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from slimai.errors import InputError
+from slimai.graph.sign import nonnegative_tensors
 from slimai.quantizer.key import plan_key
-from slimai.quantizer.layers import layer_steps, nonnegative_tensors, quantized_tensors
+from slimai.quantizer.layers import layer_steps, quantized_tensors
 from slimai.quantizer.options import QuantOptions, VisionDsp
 from slimai.quantizer.planner import build_plan
 
@@ -187,3 +188,11 @@ def test_signs_follow_from_operators(net):
     graph = n.graph("t", "p", "q", "d")
     assert nonnegative_tensors(graph) == {"r", "c", "s", "p"}
     assert "x" in nonnegative_tensors(graph, ("x",))
+
+
+def test_a_clip_to_negative_limits_is_negative_whatever_it_reads(net):
+    n = net()
+    n.node("Relu", ("x",), "r")
+    for name, low, high in (("both", -3.0, -1.0), ("upper", 1.0, -1.0), ("over", -3.0, 0.0)):
+        n.node("Clip", ("r",), name, lo=low, hi=high)
+    assert nonnegative_tensors(n.graph("both", "upper", "over")) == {"r", "over"}

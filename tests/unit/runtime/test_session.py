@@ -119,3 +119,8 @@ def test_a_session_does_not_hold_the_model_that_it_was_opened_with(reuse):
     session = FloatSession(data, reuse=reuse)
     assert sys.getrefcount(data) == before
     assert session.run({"x": np.zeros((1, 3, 9, 9), F32)})["y"].size > 0
+
+
+def test_no_outputs_asked_for_is_no_outputs():
+    session = FloatSession(model(), outputs=())
+    assert session.run({"x": rng.normal(size=(1, 3, 9, 9)).astype(F32)}) == {}
