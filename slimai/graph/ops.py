@@ -14,6 +14,7 @@ Relu Sigmoid Tanh HardSwish SiLU Mish Exp Abs Neg Sqrt ...  x
 Clip               x                           lo, hi (-inf / inf where open); with lo = 0, hi may be a tuple: one
                                                limit a channel of axis 1 (`channel_limits`)
 LeakyRelu          x                           alpha
+Elu                x                           alpha
 PRelu              x, slope (constant)
 HardSigmoid        x                           alpha, beta
 Softmax            x                           axis
@@ -189,6 +190,7 @@ TRAITS: dict[str, Traits] = {
     "Requantize": _clamp(),
     "LeakyRelu": _function(onnx={"alpha": 0.01}, sign="kept", factor="always", scale="free",
                            qlinear="QLinearLeakyRelu", aliases=("XILeakyReLU",)),
+    "Elu": _function(onnx={"alpha": 1.0}, sign="kept", saturates=True, scale="free"),
     "PRelu": _function(weight=1, batch="broadcast", sign="kept", factor="always", scale="free", aliases=("XIPReLU",)),
     "Sigmoid": _function(onnx={}, sign="never_negative", saturates=True, scale="fixed", fixed_range=(0.0, 1.0),
                          qlinear="QLinearSigmoid", aliases=("XISigmoid",)),

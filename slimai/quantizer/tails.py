@@ -50,6 +50,11 @@ def _hard_sigmoid(attrs: Mapping[str, Any], _tolerance: float) -> Limits | None:
     return Limits(-beta / alpha, (1.0 - beta) / alpha) if alpha > 0 else None
 
 
+def _elu(attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    alpha = abs(float(attrs["alpha"]))  # |f(-d) + alpha| = alpha e^-d
+    return Limits(-math.log(alpha / tolerance) if alpha > tolerance else 0.0, math.inf)
+
+
 def _silu_tail(distance: float) -> float:
     """Return |SiLU(-distance)|."""
     return distance / (1.0 + math.exp(min(distance, 700.0)))
@@ -81,6 +86,7 @@ FLAT: Mapping[str, Formula] = {
     "Sigmoid": _sigmoid,
     "Tanh": _tanh,
     "HardSigmoid": _hard_sigmoid,
+    "Elu": _elu,
     "HardSwish": lambda _attrs, _tolerance: Limits(-3.0, math.inf),
     "SiLU": _below(_silu_tail),
     "Mish": _below(_mish_tail),

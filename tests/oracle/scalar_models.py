@@ -187,5 +187,6 @@ FUNCTIONS = {
     "HardSwish": (lambda v: v * min(max(v + 3, 0), 6) / 6, {}),
     "SiLU": (lambda v: v / (1 + math.exp(-v)), {}),
     "Mish": (lambda v: v * math.tanh(math.log1p(math.exp(v))), {}),
+    "Elu": (lambda v: v if v >= 0 else 0.7 * math.expm1(v), {"alpha": 0.7}),
     "LeakyRelu": (lambda v: v if v >= 0 else 0.1 * v, {"alpha": 0.1}),
 }

@@ -33,6 +33,7 @@ FUNCTIONS: dict[str, Function] = {
     "HardSwish": lambda x, _attrs: x * np.clip(x + 3.0, 0.0, 6.0) / 6.0,
     "SiLU": lambda x, attrs: x * _sigmoid(x, attrs),
     "Mish": lambda x, _attrs: x * np.tanh(_softplus(x)),
+    "Elu": lambda x, attrs: np.where(x >= 0, x, attrs["alpha"] * np.expm1(np.minimum(x, 0.0))),
     "LeakyRelu": lambda x, attrs: np.where(x >= 0, x, attrs["alpha"] * x),
 }
 

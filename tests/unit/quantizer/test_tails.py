@@ -13,7 +13,7 @@ from slimai.quantizer.planner import build_plan
 from slimai.quantizer.tails import SATURATING, SHARE_OF_STEP, flat_limits
 from slimai.schema.target import TargetSection
 
-ATTRS = {"HardSigmoid": {"alpha": 0.2, "beta": 0.5}}
+ATTRS = {"HardSigmoid": {"alpha": 0.2, "beta": 0.5}, "Elu": {"alpha": 0.7}}
 
 
 def sigmoid(x):
@@ -24,6 +24,7 @@ FUNCTIONS = {
     "Sigmoid": (sigmoid, 0.0, 1.0),
     "Tanh": (np.tanh, -1.0, 1.0),
     "HardSigmoid": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), 0.0, 1.0),
+    "Elu": (lambda x: np.where(x < 0, 0.7 * np.expm1(np.minimum(x, 0)), x), -0.7, None),
     "HardSwish": (lambda x: x * np.clip(x / 6 + 0.5, 0, 1), 0.0, None),
     "SiLU": (lambda x: x * sigmoid(x), 0.0, None),
     "Mish": (lambda x: x * np.tanh(np.log1p(np.exp(x))), 0.0, None),
@@ -42,7 +43,7 @@ def test_beyond_it_the_function_is_flat_and_just_inside_it_is_not(op, tolerance)
     found = flat_limits(node(op), tolerance)
     beyond = np.linspace(found.low - 40, found.low, 10_001)
     assert np.abs(function(beyond) - low).max() <= tolerance + 1e-12
-    if op in ("SiLU", "Mish", "Sigmoid", "Tanh"):
+    if op in ("SiLU", "Mish", "Sigmoid", "Tanh", "Elu"):
         assert abs(function(np.array(found.low * 0.999)) - low) > tolerance
     if high is None:
         assert math.isinf(found.high)
