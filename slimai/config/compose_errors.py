@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,16 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from slimai.config.overrides import as_written
 from slimai.errors import Diagnostic, InputError
+from slimai.suggest import did_you_mean
 
 GROUPS = ("model", "target", "hydra/launcher", "hydra/sweeper")
 QUOTE = "quote the value twice, for the shell and for Hydra: key=\"'a;b c'\""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for a near miss (case aside), or an empty string."""
-    spelled = {item.lower(): item for item in known}
-    close = get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.6)
-    return f"did you mean '{spelled[close[0]]}'?" if close else ""
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from slimai.config.compose import compose_job, hydra_ready
-from slimai.config.compose_errors import did_you_mean, yaml_problem
+from slimai.config.compose_errors import yaml_problem
 from slimai.config.composed import Composed
 from slimai.config.dirs import preset_names
 from slimai.config.hydra_setup import preset_package, store_preset
 from slimai.config.legacy.yaml_text import escape_interpolation
 from slimai.errors import Diagnostic, InputError
+from slimai.suggest import did_you_mean
 
 
 def is_file_target(text: str) -> bool:

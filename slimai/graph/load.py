@@ -25,7 +25,7 @@ from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
 from slimai.graph.qlinear import expanded
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
-from slimai.registry import suggest
+from slimai.suggest import suggest
 
 _LIBRARY_ERRORS = (
     checker.ValidationError,

@@ -21,7 +21,7 @@ from slimai.errors import Diagnostic, InputError
 from slimai.quantizer.levels import FIXED_SCALES
 from slimai.quantizer.plan import QuantPlan
 from slimai.quantizer.profile import Entry, entries, number
-from slimai.registry import suggest
+from slimai.suggest import suggest
 
 _COMMENT = "# Edit Min and Max: what differs from GeneratedMin and GeneratedMax is used as it stands in the next run.\n"
 
