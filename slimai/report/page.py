@@ -41,6 +41,9 @@ def page(run: Document, saved: Document) -> str:
         saved=saved,
         best=best,
         figures=figures,
+        # runs of earlier versions have not saved them
+        refusals=saved.get("refusals", ()),
+        changes=saved.get("changes", ()),
         rows=_ranked(candidates, best),
         several_levels=len({row["accuracy_level"] for row in candidates}) > 1,
         histograms=_as_script(_histogram_data(saved)),

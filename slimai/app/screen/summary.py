@@ -1,4 +1,4 @@
-"""What a run ends with on the terminal: one table, best first, within 80 columns."""
+"""What a run ends with on the terminal: one table, best first."""
 
 from __future__ import annotations
 

@@ -63,12 +63,21 @@ def test_nothing_is_fetched():
     assert not re.search(r"url\((?!#)", text)
 
 
+def test_what_the_graph_passes_did_and_refused_is_told():
+    text = page(run(), saved(changes=["fuse_prelu: a: spelled out"], refusals=["fuse_pad: b: not 0", "fuse_pad: c: x"]))
+    assert "<summary>Rewrites of the float network (1)</summary><ul><li>fuse_prelu: a: spelled out</li></ul>" in text
+    assert "that were refused (2)</summary><ul><li>fuse_pad: b: not 0</li><li>fuse_pad: c: x</li></ul>" in text
+    assert "Rewrites" not in page(run(), saved())  # saved by an earlier version
+
+
 def test_text_from_outside_is_escaped():
     text = page(
         run(network=EVIL, host_layers=[EVIL], metric=EVIL, candidates=[{**run()["best"], "note": EVIL}]),
         saved(
             config=EVIL,
             notes=[EVIL],
+            changes=[EVIL],
+            refusals=[EVIL],
             suspects=[{"layer": EVIL, "cause": "clipping", "remedy": EVIL, "gain": None}],
             histograms={EVIL: saved()["histograms"]["a"]},
             layers=[{**saved()["layers"][0], "tensor": EVIL, "layer": EVIL}],
