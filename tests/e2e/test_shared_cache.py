@@ -144,5 +144,5 @@ def test_a_multirun_ends_with_its_table_as_text_csv_and_json(slimai, tmp_path):
         name, *others = line.split()
         assert others == [str(job["job"]), str(level), str(percent), *figures]
         assert name == job["profile"].removesuffix(".yaml")
-        assert len(line) <= 80
+        assert len(line) == len(table[0])
     assert table[6] == f"summary: {tmp_path / 'out' / 'multirun.csv'}"
