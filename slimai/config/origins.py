@@ -21,6 +21,7 @@ from slimai.config.composed import Composed
 from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, preset_package
 from slimai.config.legacy.load import judge_cfg
 from slimai.config.overrides import as_written
+from slimai.yaml_reader import CONFIG, read_yaml
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ def _forget(key: str, keys: dict[str, Place]) -> None:
 
 def place_keys(file: Path, package: str, keys: dict[str, Place], sections: dict[str, Place]) -> None:
     """Add the place of every key of a YAML file, below the dotted `package`."""
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    root = read_yaml(file, CONFIG)
     for dotted, key_node, value_node in _walk(root, package):
         mark = key_node.start_mark
-        scalar = value_node.value if isinstance(value_node, yaml.ScalarNode) and value_node.style is None else None
+        scalar = value_node.value if isinstance(value_node, yaml.ScalarNode) and not value_node.style else None
         place = Place(str(file), mark.line + 1, mark.column + 1, text=scalar)
         if isinstance(value_node, yaml.MappingNode):
             sections[dotted] = place

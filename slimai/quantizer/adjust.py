@@ -22,6 +22,7 @@ from slimai.quantizer.levels import FIXED_SCALES
 from slimai.quantizer.plan import QuantPlan
 from slimai.quantizer.profile import Entry, entries, number
 from slimai.suggest import suggest
+from slimai.yaml_reader import keyed, node_problem, read_yaml, scalar_value, shown_text
 
 _COMMENT = "# Edit Min and Max: what differs from GeneratedMin and GeneratedMax is used as it stands in the next run.\n"
 
@@ -98,7 +99,7 @@ def read_adjust(path: Path, header: AdjustHeader, known: Iterable[str]) -> dict[
         row.check_name(names, seen)
         if name is None or limits is None or None in generated or tuple(limits) == generated:
             continue
-        if row.value("Fixed"):
+        if row.fixed:
             row.wrong("the scale of this tensor is fixed; take the edit back", name)
         edited[name] = limits
     reader.finish()
@@ -133,15 +134,7 @@ class _Reader:
 
     def root(self) -> yaml.Node:
         """Return the document; InputError when it is not YAML."""
-        try:
-            node = yaml.compose(self.path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError.at(str(self.path), f"cannot be read ({error})") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            message = f"is not YAML: {getattr(error, 'problem', None) or error}"
-            line = None if mark is None else mark.line + 1
-            raise InputError(Diagnostic(message, file=str(self.path), line=line)) from None
+        node = read_yaml(self.path)
         if node is None:
             raise InputError.at(str(self.path), "is empty", cure="delete it; it is written anew")
         return node
@@ -155,12 +148,11 @@ class _Reader:
             self.finish()
             return []
         for key, wanted in facts.items():
-            found = getattr(head.nodes.get(key), "value", "nothing")
+            at = head.nodes.get(key, root)
+            found = at.value if isinstance(at, yaml.ScalarNode) else "nothing"
             if found != wanted:
                 cure = "move the file away, or run with what it was made for"
-                self.add(
-                    head.nodes.get(key, root), f"was made for another {key.lower()} than {wanted}", key, found, cure
-                )
+                self.add(at, f"was made for another {key.lower()} than {wanted}", key, shown_text(found), cure)
         for item in nodes.value:
             if not isinstance(item, yaml.MappingNode):
                 self.add(item, "an entry with NodeOutputName, Min and Max is expected here")
@@ -168,11 +160,8 @@ class _Reader:
 
     def add(self, node: yaml.Node, message: str, key: str = "", value: Any = None, cure: str = "") -> None:
         """Add a mistake at the place of `node`."""
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
         got = {} if value is None else {"value": value}
-        self.errors.append(
-            Diagnostic(message, key, suggestion=cure, file=str(self.path), line=line, column=column, **got)
-        )
+        self.errors.append(node_problem(node, str(self.path), message, key, cure, **got))
 
     def finish(self) -> None:
         """Raise what was found."""
@@ -186,20 +175,13 @@ class _Row:
     def __init__(self, reader: _Reader, node: yaml.MappingNode) -> None:
         self._reader = reader
         self._node = node
-        self.nodes: dict[str, yaml.Node] = {str(key.value): value for key, value in node.value}
+        pairs = keyed(node, str(reader.path), reader.errors)
+        self.nodes: dict[str, yaml.Node] = {key: value for key, (_, value) in pairs.items()}
 
     def value(self, key: str) -> Any:
-        """Return the value of a scalar, or None when it is absent or no scalar."""
+        """Return the value of a scalar, or None when it is absent or no scalar; ValueError: it does not fit its tag."""
         node = self.nodes.get(key)
-        if not isinstance(node, yaml.ScalarNode):
-            return None
-        loader = yaml.SafeLoader("")
-        try:
-            return loader.construct_object(node)
-        except (yaml.YAMLError, ValueError):
-            return None
-        finally:
-            loader.dispose()
+        return scalar_value(node) if isinstance(node, yaml.ScalarNode) else None
 
     def wrong(self, message: str, name: str | None, value: Any = None, place: str = "") -> None:
         """Add a mistake of this entry."""
@@ -210,6 +192,15 @@ class _Row:
         """Return the entry's name, or None."""
         node = self.nodes.get("NodeOutputName")
         return str(node.value) if isinstance(node, yaml.ScalarNode) and node.value else None
+
+    @property
+    def fixed(self) -> bool:
+        """Return whether the entry's scale is fixed."""
+        try:
+            return bool(self.value("Fixed"))
+        except ValueError as error:
+            self.wrong(f"Fixed {error}", self.name, place="Fixed")
+            return False
 
     def check_name(self, known: frozenset[str], seen: set[str]) -> None:
         """Add a mistake when the name is missing, unknown or given before."""
@@ -225,12 +216,16 @@ class _Row:
 
     def number(self, key: str) -> float | None:
         """Return a finite number; anything else is a mistake."""
-        found = self.value(key)
+        try:
+            found, reason = self.value(key), "should be a finite number"
+        except ValueError as error:
+            found, reason = None, str(error)
         if isinstance(found, str):
             found = _number(found)
         if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-            shown = getattr(self.nodes.get(key), "value", None)
-            self.wrong(f"{key} should be a finite number", self.name, shown, key)
+            node = self.nodes.get(key)
+            shown = shown_text(node.value) if isinstance(node, yaml.ScalarNode) else None
+            self.wrong(f"{key} {reason}", self.name, shown, key)
             return None
         return float(found)
 

@@ -21,6 +21,7 @@ from slimai.errors import Diagnostic, InputError
 from slimai.graph.ir import Graph
 from slimai.graph.names import node_names
 from slimai.quantizer.layers import Step, layer_steps
+from slimai.yaml_reader import compose_yaml, keyed, node_problem, read_text
 
 BITS = {"s8": 8, "s16": 16}
 
@@ -90,11 +91,7 @@ class Expansion:
 
 def read_rules(path: Path) -> RulesFile:
     """Return the rules of a file; InputError with every mistake at once. An empty file has no rules."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError.at(str(path), f"cannot be read ({error})") from None
-    return parse_rules(text, str(path))
+    return parse_rules(read_text(path), str(path))
 
 
 def parse_rules(text: str, file: str) -> RulesFile:
@@ -105,13 +102,13 @@ def parse_rules(text: str, file: str) -> RulesFile:
     """
     warnings: list[Diagnostic] = []
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+        node = compose_yaml(text, file)
+    except InputError as error:
         repaired = re.sub(r"^(nodes|intypes|outtypes)(\s*:)", r"  \1\2", text, flags=re.MULTILINE)
         try:
-            node = yaml.compose(repaired, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError):
-            raise _not_yaml(error, file) from None
+            node = compose_yaml(repaired, file)
+        except InputError:
+            raise error from None
         message = "`intypes` and `outtypes` are not indented under their `- nodes` item; read as if they were"
         warnings.append(Diagnostic(message, suggestion="indent them by two spaces", file=file, severity="warning"))
     parser = _Parser(file)
@@ -119,12 +116,6 @@ def parse_rules(text: str, file: str) -> RulesFile:
     if parser.errors:
         raise InputError(parser.errors)
     return RulesFile(rules, tuple(warnings))
-
-
-def _not_yaml(error: Exception, file: str) -> InputError:
-    mark = getattr(error, "problem_mark", None)
-    line = None if mark is None else mark.line + 1
-    return InputError(Diagnostic(f"is not YAML: {getattr(error, 'problem', None) or error}", file=file, line=line))
 
 
 class _Parser:
@@ -145,7 +136,7 @@ class _Parser:
         if not isinstance(node, yaml.MappingNode):
             self._wrong(node, "a rule is a mapping of nodes, intypes and outtypes")
             return None
-        parts = {str(key.value): (key, value) for key, value in node.value}
+        parts = keyed(node, self.file, self.errors)
         for name, (key, _) in parts.items():
             if name not in ("nodes", "intypes", "outtypes"):
                 near = get_close_matches(name, ["nodes", "intypes", "outtypes"], n=1)
@@ -180,9 +171,7 @@ class _Parser:
         return BITS[words.pop()] if len(words) == 1 and not unknown else None
 
     def _wrong(self, node: yaml.Node, message: str, cure: str = "") -> None:
-        mark = node.start_mark
-        line, column = mark.line + 1, mark.column + 1
-        self.errors.append(Diagnostic(message, suggestion=cure, file=self.file, line=line, column=column))
+        self.errors.append(node_problem(node, self.file, message, cure=cure))
 
 
 def expand_rules(

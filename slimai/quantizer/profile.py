@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from slimai.errors import Diagnostic, InputError
+from slimai.yaml_reader import check_scalars, compose_yaml, yaml_problem
 
 if TYPE_CHECKING:
     from slimai.calibration.statistics import Statistics
@@ -113,10 +114,14 @@ def read_profile(text: str, where: str) -> tuple[Entry, ...]:
     Raises InputError with every entry that is not well formed: unknown or missing keys, wrong types,
     non-finite limits, Min above Max, a name given twice.
     """
+    node = compose_yaml(text, where)
+    wrong_scalars = check_scalars(node, where)
+    if wrong_scalars:
+        raise InputError(wrong_scalars)
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError.at(where, f"is not YAML: {str(error).splitlines()[0]}") from None
+        data = None if node is None else yaml.SafeLoader("").construct_document(node)
+    except yaml.YAMLError as error:
+        raise InputError(yaml_problem(error, where)) from None
     if not isinstance(data, list):
         raise InputError.at(where, "should be a list of entries with NodeOutputName, Min and Max")
     problems: list[Diagnostic] = []
