@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+FAR = 0.4  # where several are shown to choose from
 NEAR = 0.6  # share of letters in common, of closed lists of choices
 VERY_NEAR = 0.8  # where any other name is legal too, as that of a plug-in: `my_metric` is not meant to be `NoMetric`
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = NEAR) -> str | None:
-    """Return the name of `known` that is most like `name`, case aside; None when none is like it."""
+def alike(name: str, known: Iterable[str], count: int, cutoff: float = NEAR) -> list[str]:
+    """Return at most `count` names of `known` that are most like `name`, case aside, the best first."""
     spelled: dict[str, str] = {}
     for item in known:
         spelled.setdefault(item.lower(), item)
-    close = get_close_matches(name.lower(), list(spelled), n=1, cutoff=cutoff)
-    return spelled[close[0]] if close else None
+    return [spelled[item] for item in get_close_matches(name.lower(), list(spelled), count, cutoff)]
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = NEAR) -> str | None:
+    """Return the name of `known` that is most like `name`, case aside; None when none is like it."""
+    return next(iter(alike(name, known, 1, cutoff)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = NEAR) -> str:

@@ -21,6 +21,7 @@ COMMANDS = {
     "simulate": "slimai.app.commands.simulate:main",
     "metric": "slimai.app.commands.metric:main",
     "report": "slimai.app.commands.report:main",
+    "diff": "slimai.app.commands.diff:main",
 }
 
 QUIET = "--quiet"

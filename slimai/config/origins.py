@@ -1,7 +1,8 @@
 """Where a key was set: file, line and column, or the command-line override.
 
 The defaults list is asked of Hydra's loader by two names that are private to it (`compute_defaults_list`,
-`repository`); they are used here only, and only when there is something to report.
+`repository`). No other module uses them; `find_origins` is called only when there is something to report, and
+goes without places should a version of Hydra lack them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
-With `upgrade` and `save` the only door to the onnx package in this floor.
+What is shared with other doors to the onnx package stands in `infer`, `limits`, `qlinear`, `save` and `upgrade`.
 """
 
 from __future__ import annotations

@@ -114,12 +114,3 @@ def is_depthwise(graph: Graph, node: Node) -> bool:
         return False
     channels = graph.shape(node.inputs[0])[-1 if node.attrs.get("channels_last", 0) else 1]
     return int(node.attrs["group"]) == channels
-
-
-def weight_of(graph: Graph, node: Node) -> str | None:
-    """Return the constant that holds the node's weights, or None when it has none or computes them."""
-    traits = TRAITS.get(node.op)
-    if traits is None or traits.weight is None or len(node.inputs) <= traits.weight:
-        return None
-    name = node.inputs[traits.weight]
-    return name if name in graph.constants else None

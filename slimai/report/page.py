@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimai.artifacts.atomic import write_text
+from slimai.number_text import decimals
 from slimai.report import charts
 from slimai.report.document import Document, load, load_run
 
@@ -119,11 +121,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["num"] = number
+    environment.filters["num"] = partial(decimals, none="–")
     environment.filters["short"] = charts.shortened
     return environment
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with so many decimals, or a dash."""
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 
 from slimai.config.legacy.scalars import number, switch
+from slimai.number_text import without_point
 from slimai.schema.metric import SPECS, metric_kind
 from slimai.schema.metric_specs import MetricSpec, SegInput
 from slimai.schema.metric_text import parse_metric_input
@@ -120,7 +121,7 @@ def _typed(name: str, value: Any, rebase: Rebase) -> Any:
     if name == "input_size":
         return _size(value)
     if name == "anchors":
-        return [[[_short(side) for side in pair] for pair in bracket] for bracket in value]
+        return [[[without_point(side) for side in pair] for pair in bracket] for bracket in value]
     if name in _WORDS or not isinstance(value, str):
         return value
     return switch(value) if isinstance(switch(value), bool) else number(value)
@@ -129,7 +130,3 @@ def _typed(name: str, value: Any, rebase: Rebase) -> Any:
 def _size(text: str) -> Any:
     parts = [number(part) for part in text.split(":")]
     return parts if len(parts) == 2 and all(isinstance(part, int) for part in parts) else text
-
-
-def _short(value: float) -> float:
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value

@@ -29,7 +29,6 @@ COMPILERS: Registry[Compiler] = Registry(
     "integer operator",
     {op: f"{_HERE}.{module}:compile_{op.lower()}" for module, ops in _MODULES.items() for op in ops},
 )
-INTEGER_OPERATORS = frozenset(COMPILERS)
 
 
 def compiler_for(kind: str, op: str) -> Compiler:
