@@ -1,20 +1,48 @@
 """slimai tunes post-training quantization for a fixed-point target.
 
-`load_config`, `validate` and `run` are the Python face of the command line; they are
-imported on first use so that `import slimai` stays light.
+`load_config`, `validate` and `run` are the Python face of the command line. What they take, return and raise is here
+too; all of it is imported on first use, so that `import slimai` stays light.
+Their types stand in `__init__.pyi`.
 """
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_config", "run", "validate"]
+__all__ = [
+    "Candidate",
+    "Diagnostic",
+    "InputError",
+    "Outcome",
+    "Result",
+    "RunResult",
+    "SlimaiConfig",
+    "SlimaiError",
+    "UnsupportedError",
+    "__version__",
+    "load_config",
+    "run",
+    "validate",
+]
 
-_LAZY = {"load_config": "slimai.app.api", "validate": "slimai.app.api", "run": "slimai.app.api"}
+_HOMES = {
+    "slimai.app.api": ("load_config", "run", "validate"),
+    "slimai.app.run.result": ("RunResult",),
+    "slimai.errors": ("Diagnostic", "InputError", "SlimaiError", "UnsupportedError"),
+    "slimai.metrics.base": ("Result",),
+    "slimai.schema.root": ("SlimaiConfig",),
+    "slimai.search.candidate": ("Candidate", "Outcome"),
+}
+_LAZY = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Return the public function `name`, importing its module on first use."""
+    """Return the public object `name`, importing its module on first use."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'slimai' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

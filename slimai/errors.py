@@ -104,9 +104,3 @@ class InputError(SlimaiError):
 
 class UnsupportedError(InputError):
     """A model uses something that slimai does not do; the message names it."""
-
-
-class InterruptedRunError(SlimaiError):
-    """The user stopped the run; what is finished is on disk."""
-
-    exit_code = EXIT_INTERRUPTED

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from slimai.errors import InputError
+from slimai.suggest import suggest
 
 T = TypeVar("T")
 
@@ -41,11 +41,3 @@ class Registry(Generic[T]):
             found: Any = getattr(import_module(module), attribute)
             self._loaded[name] = found
         return self._loaded[name]
-
-
-def suggest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """Return ``; did you mean 'x'?``, or the list of choices when nothing is near."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return "; one of " + ", ".join(sorted(known))

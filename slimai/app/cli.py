@@ -10,7 +10,7 @@ from importlib import import_module
 from slimai import __version__
 from slimai.app.help import HELP
 from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError
-from slimai.registry import suggest
+from slimai.suggest import suggest
 
 COMMANDS = {
     "validate": "slimai.app.commands.validate:main",
@@ -21,6 +21,7 @@ COMMANDS = {
     "simulate": "slimai.app.commands.simulate:main",
     "metric": "slimai.app.commands.metric:main",
     "report": "slimai.app.commands.report:main",
+    "diff": "slimai.app.commands.diff:main",
 }
 
 QUIET = "--quiet"

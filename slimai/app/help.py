@@ -21,6 +21,7 @@ commands:
   simulate   run an already quantized model through the integer simulator
   metric     score dumped blobs without running a model
   report     rebuild the HTML report of a run
+  diff       tensors that differ between two profiles
 
 --quiet says nothing but warnings and the table at the end.
 Hydra's own flags work too: --cfg job, --info defaults, --hydra-help. SLIMAI_DEBUG=1 shows tracebacks.

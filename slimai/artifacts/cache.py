@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,6 @@ from typing import Any
 from filelock import FileLock
 
 from slimai.artifacts.atomic import PART
-
-
-def default_cache_dir() -> Path:
-    """Return ``$SLIMAI_CACHE``, or slimai's folder in the user's cache directory."""
-    given = os.environ.get("SLIMAI_CACHE")
-    if given:
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "slimai"
 
 
 def content_key(*parts: object) -> str:

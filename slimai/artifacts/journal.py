@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Journal:
-    """Lines of JSON in `path`. A line that a crash left half written is ignored and overwritten."""
+    """Lines of JSON in `path`. A line that a crash left half written is ignored; the next one begins behind it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

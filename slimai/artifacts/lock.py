@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from slimai.errors import InputError
 
@@ -27,41 +28,31 @@ def run_lock(folder: Path, name: str = RUN) -> Iterator[None]:
         InputError: another run holds the lock (its pid and host are named), or the folder cannot be written.
     """
     path = folder / name
+    lock = FileLock(path, blocking=False, mode=0o666)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock.acquire()
+    except Timeout:
+        raise InputError.at(
+            str(folder),
+            f"another run works in this folder ({_holder(path)})",
+            key="path.output_dir",
+            cure="wait for it, or give another path.output_dir",
+        ) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError.at(str(folder), f"cannot be written: {reason}", key="path.output_dir") from None
     try:
-        _take(handle, folder)
-        _write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
         yield
-        _write(handle, "")
+        path.write_text("", encoding="utf-8")
     finally:
-        os.close(handle)
+        lock.release()
 
 
-def _take(handle: int, folder: Path) -> None:
+def _holder(path: Path) -> str:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise InputError.at(
-            str(folder),
-            f"another run works in this folder ({_holder(handle)})",
-            key="path.output_dir",
-            cure="wait for it, or give another path.output_dir",
-        ) from None
-
-
-def _holder(handle: int) -> str:
-    try:
-        holder = json.loads(os.pread(handle, 4096, 0))
+        holder = json.loads(path.read_text(encoding="utf-8"))
         return f"pid {int(holder['pid'])} on host {holder['host']}"
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "it has not said its pid"
-
-
-def _write(handle: int, text: str) -> None:
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, text.encode(), 0)

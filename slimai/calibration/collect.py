@@ -78,7 +78,7 @@ def collect(
 
 
 def activations_runner(graph: Graph, tensors: Sequence[str] | None = None, *, threads: int = 1) -> FloatRunner:
-    """Return what computes `tensors` (default: every float activation) of a float network, inputs left out."""
+    """Return the runner, feeds -> arrays, of `tensors` (default: every float activation); inputs are left out."""
     wanted = tuple(tensors) if tensors is not None else float_activations(graph)
     return _session(graph, [name for name in wanted if name not in graph.inputs], threads)
 

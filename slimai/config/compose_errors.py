@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,16 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from slimai.config.overrides import as_written
 from slimai.errors import Diagnostic, InputError
+from slimai.suggest import did_you_mean
+from slimai.yaml_reader import yaml_problem
 
 GROUPS = ("model", "target", "hydra/launcher", "hydra/sweeper")
 QUOTE = "quote the value twice, for the shell and for Hydra: key=\"'a;b c'\""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for a near miss (case aside), or an empty string."""
-    spelled = {item.lower(): item for item in known}
-    close = get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.6)
-    return f"did you mean '{spelled[close[0]]}'?" if close else ""
 
 
 @contextmanager
@@ -68,18 +62,6 @@ def _missing(error: MissingConfigException, terms: Sequence[str], written: list[
     override = next((t for t in terms if t.lstrip("+").partition("=")[0] == group), None)
     what = f"there is no {group} '{name}'" if group else f"there is no configuration '{name}'"
     return Diagnostic(what, suggestion=cure, override=as_written(override, written) if override else None)
-
-
-def yaml_problem(error: yaml.YAMLError) -> Diagnostic:
-    """Return the place and reason of a YAML syntax error."""
-    mark = getattr(error, "problem_mark", None)
-    reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).splitlines()[0]
-    if mark is None:
-        return Diagnostic(f"not valid YAML: {reason}", file=getattr(error, "name", None))
-    cure = "name each key once" if "duplicate key" in reason else "check indentation, colons and quotes"
-    return Diagnostic(
-        f"not valid YAML: {reason}", file=mark.name, line=mark.line + 1, column=mark.column + 1, suggestion=cure
-    )
 
 
 def _interpolation(error: OmegaConfBaseException) -> Diagnostic:

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from slimai.config.compose_errors import did_you_mean
 from slimai.config.dirs import preset_names
 from slimai.errors import Diagnostic
 from slimai.schema.base import WRONG
-from slimai.schema.metric import metric_kind
+from slimai.schema.metric import SECTIONS, metric_kind
 from slimai.schema.problem import Problem
 from slimai.schema.root import RULES, SlimaiConfig
 from slimai.schema.rules import problems
+from slimai.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from slimai.config.composed import Composed
 
-_TAGS = frozenset(("voc", "coco", "segmentation", "image", "topk", "plain", "custom", "default"))
 UNKNOWN = "unknown key"
 MISSING = "is required"
 
@@ -170,7 +169,7 @@ def key_path(loc: Sequence[int | str]) -> tuple[str, ...]:
     """Return the YAML path of a pydantic location: without the tags of the metric union."""
     parts = [str(part) for index, part in enumerate(loc) if part != "[key]" or index < 2]
     return tuple(
-        part for index, part in enumerate(parts) if not (index == 1 and parts[0] == "metric" and part in _TAGS)
+        part for index, part in enumerate(parts) if not (index == 1 and parts[0] == "metric" and part in SECTIONS)
     )
 
 
@@ -242,8 +241,7 @@ def model_at(loc: Sequence[str], values: Mapping[str, Any]) -> type[BaseModel] |
             continue  # a name of the user's own, like a graph input
         inner: list[Any] = _models(info.annotation)
         if index == 0 and name == "metric":
-            kind = metric_kind(values.get("metric"))
-            inner = [item for item in inner if item.__name__.lower().startswith(kind[:3])]
+            inner = [SECTIONS[metric_kind(values.get("metric"))]]
         model = inner[0] if inner else None
     return model
 

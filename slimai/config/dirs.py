@@ -17,11 +17,6 @@ def bundled_conf() -> Path:
     return _bundled("conf", "conf")
 
 
-def bundled_schemas() -> Path:
-    """Return the folder of the JSON Schemas that ship with slimai."""
-    return _bundled("schemas", "schemas")
-
-
 def examples_dir() -> Path:
     """Return the folder of the example networks and pictures that ship with slimai."""
     return _bundled("examples", "examples/data")

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from slimai.config.dirs import PACKAGE, examples_dir, user_conf
+from slimai.config.yaml_source import FileConfigSource
 
 CONFIG_NAME = "slimai"
 VERSION_BASE = "1.3"
@@ -40,6 +42,7 @@ def prepare_hydra() -> None:
     if own not in sys.path and (PACKAGE / "_plugins").is_dir():
         sys.path.append(own)
     plugins = Plugins.instance()
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource  # in place of Hydra's own
     if UserConf not in plugins.discover(SearchPathPlugin):
         plugins.register(UserConf)
     OmegaConf.register_new_resolver("slimai_examples", lambda: str(examples_dir()), replace=True)

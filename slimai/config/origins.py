@@ -1,7 +1,8 @@
 """Where a key was set: file, line and column, or the command-line override.
 
 The defaults list is asked of Hydra's loader by two names that are private to it (`compute_defaults_list`,
-`repository`); they are used here only, and only when there is something to report.
+`repository`). No other module uses them; `find_origins` is called only when there is something to report, and
+goes without places should a version of Hydra lack them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from slimai.config.composed import Composed
 from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, preset_package
 from slimai.config.legacy.load import judge_cfg
 from slimai.config.overrides import as_written
+from slimai.yaml_reader import CONFIG, read_yaml
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ def _forget(key: str, keys: dict[str, Place]) -> None:
 
 def place_keys(file: Path, package: str, keys: dict[str, Place], sections: dict[str, Place]) -> None:
     """Add the place of every key of a YAML file, below the dotted `package`."""
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    root = read_yaml(file, CONFIG)
     for dotted, key_node, value_node in _walk(root, package):
         mark = key_node.start_mark
-        scalar = value_node.value if isinstance(value_node, yaml.ScalarNode) and value_node.style is None else None
+        scalar = value_node.value if isinstance(value_node, yaml.ScalarNode) and not value_node.style else None
         place = Place(str(file), mark.line + 1, mark.column + 1, text=scalar)
         if isinstance(value_node, yaml.MappingNode):
             sections[dotted] = place

@@ -8,17 +8,23 @@ import re
 TOP_LEVEL_VALUES = ("stages", "smart_search", "config_file")
 _PLAIN = re.compile(r"\+?(?P<key>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
 
+# one value: no list, call, quote or interpolation, and something that is not ASCII
+_OTHER_LETTERS = re.compile(r"(?=.*[^\x00-\x7f])[^\s,()\[\]{}'\"$=\\]+")
+
 
 def in_hydra_terms(override: str) -> str:
     """Return the override that Hydra accepts for what the user means.
 
     ``model=x`` becomes ``+model=x``: presets are appended. ``section.key=value`` (also with one ``+``)
     becomes ``++section.key=value``: the schema, not the set of keys that happen to be in the files, says
-    which keys exist, and its message has a suggestion.
+    which keys exist, and its message has a suggestion. A value in other letters than ASCII, which the grammar takes
+    in quotes only, is quoted.
     """
     found = _PLAIN.fullmatch(override)
     if found is None or found["key"].startswith("hydra."):
         return override
+    if _OTHER_LETTERS.fullmatch(found["value"]):
+        return in_hydra_terms(f"{override[: found.start('value')]}{quoted(found['value'])}")
     bare = override.removeprefix("+")
     if found["key"] == "model":
         return "+" + bare
@@ -30,7 +36,7 @@ def as_written(override: str, written: list[str]) -> str:
     """Return the user's own spelling of an override that was rewritten or expanded from a sweep."""
     bare = override.lstrip("+")
     for text in written:
-        if text.lstrip("+") == bare:
+        if bare in (text.lstrip("+"), in_hydra_terms(text).lstrip("+")):
             return text
     key = bare.partition("=")[0]
     prefix = next((text[: len(text) - len(text.lstrip("+"))] for text in written if _key(text) == key), "")

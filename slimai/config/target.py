@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from slimai.config.compose import compose_job, hydra_ready
-from slimai.config.compose_errors import did_you_mean, yaml_problem
 from slimai.config.composed import Composed
 from slimai.config.dirs import preset_names
 from slimai.config.hydra_setup import preset_package, store_preset
 from slimai.config.legacy.yaml_text import escape_interpolation
+from slimai.config.yaml_source import checked_text
 from slimai.errors import Diagnostic, InputError
+from slimai.suggest import did_you_mean
+from slimai.yaml_reader import yaml_problem
 
 
 def is_file_target(text: str) -> bool:
@@ -71,12 +74,9 @@ def _file_cure(name: str) -> str:
 
 def _yaml_values(path: Path) -> dict[str, Any]:
     try:
-        with path.open(encoding="utf-8") as file:
-            values = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(checked_text(path))), resolve=False)
     except yaml.YAMLError as error:
-        raise InputError(yaml_problem(error)) from None
-    except UnicodeDecodeError:
-        raise InputError.at(str(path), "is not UTF-8 text") from None
+        raise InputError(yaml_problem(error, str(path))) from None
     except (OSError, ValueError, RecursionError, OmegaConfBaseException) as error:
         raise InputError.at(str(path), f"is not a YAML configuration: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):

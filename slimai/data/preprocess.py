@@ -15,7 +15,7 @@ from slimai.data.files import decode, open_image, read_array, wrong_file
 from slimai.data.resize import Placement, Resize, place, resample
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import Diagnostic, InputError
-from slimai.registry import suggest
+from slimai.suggest import suggest
 
 if TYPE_CHECKING:
     from slimai.schema.network import NetworkSection

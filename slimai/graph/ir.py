@@ -49,7 +49,8 @@ class Graph:
     `tensors` describes every activation and constant, `constants` holds the values of the latter.
     `batchable` is False when the operators fix the batch to 1 (the reason is in `batch_note`).
     `opsets` gives the operator-set version of each ONNX domain, for operators kept in their ONNX form.
-    `history` tells what the front end changed, one sentence a rewrite, with its reason.
+    `history` tells what the front end changed, one sentence a rewrite, with its reason; `refusals` what it left as
+    it stands although a rewrite looks for it, with the reason in the same form.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Graph:
     batch_note: str = ""
     opsets: Mapping[str, int] = field(default_factory=lambda: {"": 17})
     history: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

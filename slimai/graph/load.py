@@ -1,6 +1,6 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
-With `upgrade` and `save` the only door to the onnx package in this floor.
+What is shared with other doors to the onnx package stands in `infer`, `limits`, `qlinear`, `save` and `upgrade`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
 from slimai.graph.qlinear import expanded
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
-from slimai.registry import suggest
+from slimai.suggest import suggest
 
 _LIBRARY_ERRORS = (
     checker.ValidationError,

@@ -6,6 +6,7 @@ from slimai.metrics.base import Metric, MetricContext
 from slimai.metrics.plugin import load_metric
 from slimai.metrics.rescaled import Rescaled
 from slimai.metrics.table import METRICS, Spec
+from slimai.schema.metric import default_metric as named_by_default
 
 __all__ = ["METRICS", "create_metric", "default_metric"]
 
@@ -13,7 +14,7 @@ __all__ = ["METRICS", "create_metric", "default_metric"]
 def default_metric(context: MetricContext) -> str:
     """Return the metric of a job that names none: top1_5 for class Classification with labels, else cosine."""
     labelled = bool(context.samples) and all(sample.labels for sample in context.samples)
-    return "top1_5" if context.network_class == "Classification" and labelled else "cosine"
+    return named_by_default(context.network_class, labelled=labelled)
 
 
 def create_metric(
@@ -31,13 +32,9 @@ def create_metric(
     Raises: InputError with every missing label file and every option that does not fit, at once.
     """
     name = metric_cls or default_metric(context)
-    build = METRICS.get(name) if name in METRICS else _load_plugin
+    build = METRICS.get(name) if name in METRICS else load_metric
     metric = build(name, spec, context)
     if score_range is None:
         return metric
 
     return Rescaled(metric, score_range)
-
-
-def _load_plugin(name: str, spec: Spec, context: MetricContext) -> Metric:
-    return load_metric(name, spec, context)

@@ -7,6 +7,7 @@ weighted (not sample) covariance, K1 = 0.01, K2 = 0.03, windows that lie wholly 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,14 +73,22 @@ def _windowed(values: Picture) -> Picture:
     return values
 
 
-MEASURES: dict[str, Callable[[Picture, Picture], float]] = {"psnr": psnr, "l1": l1, "l2": l2, "ssim": ssim}
-SCORES: dict[str, Callable[[float], float]] = {
-    "psnr": lambda value: value / MOST_DB,
-    "l1": lambda value: 1.0 - value,
-    "l2": lambda value: 1.0 - value,
-    "ssim": lambda value: value,
+@dataclass(frozen=True)
+class Measure:
+    """A formula over two pictures in 0..1, the score of its value, and the values that it can have."""
+
+    formula: Callable[[Picture, Picture], float]
+    score: Callable[[float], float]
+    value_range: tuple[float, float]
+    higher_is_better: bool
+
+
+MEASURES: dict[str, Measure] = {
+    "psnr": Measure(psnr, lambda value: value / MOST_DB, (0.0, MOST_DB), higher_is_better=True),
+    "l1": Measure(l1, lambda value: 1.0 - value, (0.0, 1.0), higher_is_better=False),
+    "l2": Measure(l2, lambda value: 1.0 - value, (0.0, 1.0), higher_is_better=False),
+    "ssim": Measure(ssim, lambda value: value, (-1.0, 1.0), higher_is_better=True),
 }
-RANGES = {"psnr": (0.0, MOST_DB), "l1": (0.0, 1.0), "l2": (0.0, 1.0), "ssim": (-1.0, 1.0)}
 
 
 def as_hwc(output: NDArray[Any], layout: Layout) -> Picture:
@@ -96,7 +105,7 @@ def as_hwc(output: NDArray[Any], layout: Layout) -> Picture:
 
 
 class Difference:
-    """Mean over the pictures of one of the four measures.
+    """Mean over the pictures of one of `MEASURES`.
 
     value: dB for psnr, else a plain number after division by `range`; score: psnr / 100, 1 - l1, 1 - l2, ssim,
     each kept in 0..1. labels: the truth by the index of the sample; None = the float network's output.
@@ -120,8 +129,9 @@ class Difference:
             )
         self.name = which
         self.uses_float = labels is None
-        self.higher_is_better = which in {"psnr", "ssim"}
-        self.value_range = RANGES[which]
+        self._measure = MEASURES[which]
+        self.higher_is_better = self._measure.higher_is_better
+        self.value_range = self._measure.value_range
         self._outputs = outputs
         self.files = tuple((labels or {}).values())
         self._labels = labels
@@ -133,7 +143,7 @@ class Difference:
         check_outputs(sample, outputs, self._outputs)
         try:
             found = self.picture(outputs[0])
-            value = MEASURES[self.name](*_same_size(found, self._truth(sample, reference)))
+            value = self._measure.formula(*_same_size(found, self._truth(sample, reference)))
         except InputError as error:
             raise InputError(f"image '{sample.files[0]}': output '{self._outputs[0]}': {error}") from None
         return {"image": image_index(sample), "value": np.array([value])}
@@ -158,7 +168,7 @@ class Difference:
         if not records:
             return Result(float("nan"), None)
         each = np.array([record["value"][0] for record in in_order(records)])
-        value, to_score = float(each.mean()), SCORES[self.name]
+        value, to_score = float(each.mean()), self._measure.score
         scores = np.clip([to_score(one) for one in each], 0.0, 1.0)
         return Result(value, float(np.clip(to_score(value), 0.0, 1.0)), {self.name: value}, scores)
 

@@ -20,7 +20,7 @@ from slimai.metrics.table import METRICS, Spec
 from slimai.metrics.vendor.base import REGISTERED, custom_metric_base
 from slimai.metrics.vendor.calls import FILES, METHODS, PluginError, guarded, place_of
 from slimai.metrics.vendor.modules import vendor_modules
-from slimai.registry import suggest
+from slimai.suggest import VERY_NEAR, did_you_mean, suggest
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,19 @@ FOLDER = Path("slimai_custom_metric") / "metric_plugin"
 VARIABLE = "CUSTOM_METRIC_PATH"
 GROUP = "slimai.metrics"
 
-__all__ = ["FOLDER", "GROUP", "VARIABLE", "find_plugin", "load_class", "load_metric"]
+__all__ = [
+    "FOLDER",
+    "GROUP",
+    "VARIABLE",
+    "find_plugin",
+    "folders",
+    "installed",
+    "load_class",
+    "load_metric",
+    "looked_for",
+    "near_metric",
+    "plugin_files",
+]
 
 
 def load_metric(name: str, spec: Spec, context: MetricContext) -> Metric:
@@ -39,13 +51,13 @@ def load_metric(name: str, spec: Spec, context: MetricContext) -> Metric:
     file = find_plugin(name, context.base_dir)
     if file is not None:
         return _as_metric(load_class(file, name), name, spec, context, file.parent)
-    point = _entry_point(name)
+    point = installed(name)
     if point is None:
-        looked = ", ".join(str(folder) for folder in folders(context.base_dir))
+        near = near_metric(name, context.base_dir)
         raise InputError.at(
             "metric.metric_cls",
-            f"unknown metric '{name}'{suggest(name, list(METRICS))}",
-            cure=f"a metric of your own is the file {name}.py in one of: {looked}",
+            f"unknown metric '{name}'" + (f"; {near}" if near else ""),
+            cure=looked_for(name, context.base_dir),
         )
     return _as_metric(guarded(point.load, f"loading '{name}'", point), name, spec, context, None)
 
@@ -59,13 +71,14 @@ def folders(base: Path) -> list[Path]:
 
 def find_plugin(name: str, base: Path) -> Path | None:
     """Return the first file ``<name>.py`` of the plug-in folders, or None; a second one is logged."""
-    found = list(_files(name, base))
+    found = list(plugin_files(name, base))
     if len(found) > 1:
         log.warning("metric '%s': %s is used, %s is not looked at", name, found[0], ", ".join(map(str, found[1:])))
     return found[0] if found else None
 
 
-def _files(name: str, base: Path) -> Iterator[Path]:
+def plugin_files(name: str, base: Path) -> Iterator[Path]:
+    """Yield every file ``<name>.py`` of the plug-in folders, in their order, each once."""
     seen = set()
     for folder in folders(base):
         file = (folder / f"{name}.py").resolve()
@@ -74,7 +87,19 @@ def _files(name: str, base: Path) -> Iterator[Path]:
             yield file
 
 
-def _entry_point(name: str) -> EntryPoint | None:
+def near_metric(name: str, base: Path) -> str:
+    """Return ``did you mean 'x'?`` where a metric or plug-in is called almost like `name`, else an empty string."""
+    own = [file.stem for folder in folders(base) if folder.is_dir() for file in sorted(folder.glob("*.py"))]
+    return did_you_mean(name, [*METRICS, *own], VERY_NEAR)
+
+
+def looked_for(name: str, base: Path) -> str:
+    """Return where the plug-in `name` is looked for, as advice."""
+    return f"a metric of your own is the file {name}.py in one of: {', '.join(map(str, folders(base)))}"
+
+
+def installed(name: str) -> EntryPoint | None:
+    """Return the entry point of an installed plug-in, or None; two packages with it are an InputError."""
     found = [point for point in entry_points(group=GROUP) if point.name == name]
     if len({point.value for point in found}) > 1:
         raise InputError(f"metric '{name}' is installed twice: {', '.join(point.value for point in found)}")

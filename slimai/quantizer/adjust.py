@@ -6,22 +6,23 @@ editable ones. What differs from the generated limits is used as it stands, in p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from slimai.artifacts.atomic import write_text
 from slimai.calibration.limits import Limits
 from slimai.calibration.statistics import Statistics
-from slimai.errors import Diagnostic, InputError
+from slimai.errors import InputError
 from slimai.graph.ops import TRAITS
+from slimai.number_text import yaml_float
 from slimai.quantizer.plan import QuantPlan
-from slimai.quantizer.profile import Entry, entries, number
-from slimai.registry import suggest
+from slimai.quantizer.profile import Entry, entries, limits_of
+from slimai.suggest import suggest
+from slimai.yaml_reader import read_yaml, shown_text
+from slimai.yaml_values import Fields, Reading
 
 _COMMENT = "# Edit Min and Max: what differs from GeneratedMin and GeneratedMax is used as it stands in the next run.\n"
 
@@ -52,10 +53,10 @@ def write_adjust(path: Path, header: AdjustHeader, plan: QuantPlan, stats: Stati
 
 def _row_text(entry: Entry, *, fixed: bool) -> str:
     values = {
-        "Min": number(entry.low),
-        "Max": number(entry.high),
-        "GeneratedMin": number(entry.low),
-        "GeneratedMax": number(entry.high),
+        "Min": yaml_float(entry.low),
+        "Max": yaml_float(entry.high),
+        "GeneratedMin": yaml_float(entry.low),
+        "GeneratedMax": yaml_float(entry.high),
         "Kind": entry.kind,
         "Dtype": entry.dtype,
         **({"Fixed": "true"} if fixed else {}),
@@ -88,21 +89,52 @@ def read_adjust(path: Path, header: AdjustHeader, known: Iterable[str]) -> dict[
             number that is missing or not finite; an edited entry whose scale is fixed. All of them at once.
     """
     names = frozenset(known)
-    reader = _Reader(path)
-    rows = reader.rows(reader.root(), header.facts())
+    reading = Reading(str(path))
     edited: dict[str, Limits] = {}
     seen: set[str] = set()
-    for row in rows:
-        name, limits = row.name, row.limits()
+    for row in _rows(reading, read_yaml(path), header):
+        row.name = row.text("NodeOutputName") or ""
+        limits = limits_of(row)
         generated = (row.number("GeneratedMin"), row.number("GeneratedMax"))
-        row.check_name(names, seen)
-        if name is None or limits is None or None in generated or tuple(limits) == generated:
+        _check_name(row, names, seen)
+        if not row.name or limits is None or None in generated or tuple(limits) == generated:
             continue
-        if row.value("Fixed"):
-            row.wrong("the scale of this tensor is fixed; take the edit back", name)
-        edited[name] = limits
-    reader.finish()
+        if row.flag("Fixed"):
+            row.wrong("the scale of this tensor is fixed; take the edit back")
+        edited[row.name] = limits
+    reading.finish()
     return edited
+
+
+def _rows(reading: Reading, root: yaml.Node | None, header: AdjustHeader) -> list[Fields]:
+    """Return the entries of an adjust file that belongs to `header`."""
+    if root is None:
+        raise InputError.at(reading.file, "is empty", cure="delete it; it is written anew")
+    head = Fields(reading, root) if isinstance(root, yaml.MappingNode) else None
+    nodes = None if head is None else head.nodes.get("Nodes")
+    if head is None or not isinstance(nodes, yaml.SequenceNode):
+        reading.wrong(root, "is not an adjust file: Model, Level, Range and a list of Nodes are expected")
+        reading.finish()
+        return []
+    for key, wanted in header.facts().items():
+        found = head.text(key) or "nothing"
+        if found != wanted:
+            cure = "move the file away, or run with what it was made for"
+            message = f"was made for another {key.lower()} than {wanted}"
+            reading.wrong(head.nodes.get(key, root), message, key, cure, value=shown_text(found))
+    return reading.mappings(nodes.value, "an entry with NodeOutputName, Min and Max is expected here")
+
+
+def _check_name(row: Fields, known: frozenset[str], seen: set[str]) -> None:
+    """Add a mistake when the name is missing, unknown or given before."""
+    if not row.name:
+        row.wrong("NodeOutputName is missing")
+    elif row.name not in known:
+        row.wrong(f"the network has no tensor of this name{suggest(row.name, sorted(known))}")
+    elif row.name in seen:
+        row.wrong("is listed twice")
+    else:
+        seen.add(row.name)
 
 
 def edited_limits(plan: QuantPlan, edited: Mapping[str, Limits]) -> dict[str, tuple[float, float]]:
@@ -122,132 +154,3 @@ def changed_parameters(before: QuantPlan, after: QuantPlan) -> list[str]:
         shown = [f"{p.dtype.name} {p.scale:.9g} {p.zero_point}" if p is not None else "none" for p in (old, new)]
         lines.append(f"{name}: {shown[0]} -> {shown[1]}")
     return lines
-
-
-class _Reader:
-    """A YAML file with the place of every value; mistakes are gathered and raised together by `finish`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.errors: list[Diagnostic] = []
-
-    def root(self) -> yaml.Node:
-        """Return the document; InputError when it is not YAML."""
-        try:
-            node = yaml.compose(self.path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError.at(str(self.path), f"cannot be read ({error})") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            message = f"is not YAML: {getattr(error, 'problem', None) or error}"
-            line = None if mark is None else mark.line + 1
-            raise InputError(Diagnostic(message, file=str(self.path), line=line)) from None
-        if node is None:
-            raise InputError.at(str(self.path), "is empty", cure="delete it; it is written anew")
-        return node
-
-    def rows(self, root: yaml.Node, facts: Mapping[str, str]) -> list[_Row]:
-        """Return the entries of an adjust file whose header holds `facts`."""
-        head = _Row(self, root) if isinstance(root, yaml.MappingNode) else None
-        nodes = None if head is None else head.nodes.get("Nodes")
-        if head is None or not isinstance(nodes, yaml.SequenceNode):
-            self.add(root, "is not an adjust file: Model, Level, Range and a list of Nodes are expected")
-            self.finish()
-            return []
-        for key, wanted in facts.items():
-            found = getattr(head.nodes.get(key), "value", "nothing")
-            if found != wanted:
-                cure = "move the file away, or run with what it was made for"
-                self.add(
-                    head.nodes.get(key, root), f"was made for another {key.lower()} than {wanted}", key, found, cure
-                )
-        for item in nodes.value:
-            if not isinstance(item, yaml.MappingNode):
-                self.add(item, "an entry with NodeOutputName, Min and Max is expected here")
-        return [_Row(self, item) for item in nodes.value if isinstance(item, yaml.MappingNode)]
-
-    def add(self, node: yaml.Node, message: str, key: str = "", value: Any = None, cure: str = "") -> None:
-        """Add a mistake at the place of `node`."""
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
-        got = {} if value is None else {"value": value}
-        self.errors.append(
-            Diagnostic(message, key, suggestion=cure, file=str(self.path), line=line, column=column, **got)
-        )
-
-    def finish(self) -> None:
-        """Raise what was found."""
-        if self.errors:
-            raise InputError(self.errors)
-
-
-class _Row:
-    """One mapping of the file."""
-
-    def __init__(self, reader: _Reader, node: yaml.MappingNode) -> None:
-        self._reader = reader
-        self._node = node
-        self.nodes: dict[str, yaml.Node] = {str(key.value): value for key, value in node.value}
-
-    def value(self, key: str) -> Any:
-        """Return the value of a scalar, or None when it is absent or no scalar."""
-        node = self.nodes.get(key)
-        if not isinstance(node, yaml.ScalarNode):
-            return None
-        loader = yaml.SafeLoader("")
-        try:
-            return loader.construct_object(node)
-        except (yaml.YAMLError, ValueError):
-            return None
-        finally:
-            loader.dispose()
-
-    def wrong(self, message: str, name: str | None, value: Any = None, place: str = "") -> None:
-        """Add a mistake of this entry."""
-        self._reader.add(self.nodes.get(place, self._node), message, name or "", value)
-
-    @property
-    def name(self) -> str | None:
-        """Return the entry's name, or None."""
-        node = self.nodes.get("NodeOutputName")
-        return str(node.value) if isinstance(node, yaml.ScalarNode) and node.value else None
-
-    def check_name(self, known: frozenset[str], seen: set[str]) -> None:
-        """Add a mistake when the name is missing, unknown or given before."""
-        name = self.name
-        if name is None:
-            self.wrong("NodeOutputName is missing", None)
-        elif name not in known:
-            self.wrong(f"the network has no tensor of this name{suggest(name, sorted(known))}", name)
-        elif name in seen:
-            self.wrong("is listed twice", name)
-        else:
-            seen.add(name)
-
-    def number(self, key: str) -> float | None:
-        """Return a finite number; anything else is a mistake."""
-        found = self.value(key)
-        if isinstance(found, str):
-            found = _number(found)
-        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-            shown = getattr(self.nodes.get(key), "value", None)
-            self.wrong(f"{key} should be a finite number", self.name, shown, key)
-            return None
-        return float(found)
-
-    def limits(self) -> Limits | None:
-        """Return Min and Max; Min above Max is a mistake."""
-        low, high = self.number("Min"), self.number("Max")
-        if low is None or high is None:
-            return None
-        if low > high:
-            self.wrong(f"Min is above Max ({low!r} > {high!r})", self.name, place="Min")
-            return None
-        return Limits(low, high)
-
-
-def _number(text: str) -> float | None:
-    """Return the number that a person meant: YAML 1.1 takes 1e-5 (no dot) for a string."""
-    try:
-        return float(text)
-    except ValueError:
-        return None

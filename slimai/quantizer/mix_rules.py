@@ -10,10 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -24,6 +22,9 @@ from slimai.graph.ops import KIND_ALIASES
 from slimai.quantizer.layers import Step, layer_steps
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.params import S8, S16
+from slimai.suggest import FAR, alike
+from slimai.yaml_reader import compose_yaml, read_text
+from slimai.yaml_values import Fields, Reading
 
 BITS = {kind.name: kind.bits for kind in (S8, S16)}
 
@@ -62,11 +63,7 @@ class Expansion:
 
 def read_rules(path: Path) -> RulesFile:
     """Return the rules of a file; InputError with every mistake at once. An empty file has no rules."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError.at(str(path), f"cannot be read ({error})") from None
-    return parse_rules(text, str(path))
+    return parse_rules(read_text(path), str(path))
 
 
 def parse_rules(text: str, file: str) -> RulesFile:
@@ -77,84 +74,61 @@ def parse_rules(text: str, file: str) -> RulesFile:
     """
     warnings: list[Diagnostic] = []
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+        node = compose_yaml(text, file)
+    except InputError as error:
         repaired = re.sub(r"^(nodes|intypes|outtypes)(\s*:)", r"  \1\2", text, flags=re.MULTILINE)
         try:
-            node = yaml.compose(repaired, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError):
-            raise _not_yaml(error, file) from None
+            node = compose_yaml(repaired, file)
+        except InputError:
+            raise error from None
         message = "`intypes` and `outtypes` are not indented under their `- nodes` item; read as if they were"
         warnings.append(Diagnostic(message, suggestion="indent them by two spaces", file=file, severity="warning"))
-    parser = _Parser(file)
-    rules = parser.rules(node)
-    if parser.errors:
-        raise InputError(parser.errors)
+    reading = Reading(file)
+    rules = _rules(reading, node)
+    reading.finish()
     return RulesFile(rules, tuple(warnings))
 
 
-def _not_yaml(error: Exception, file: str) -> InputError:
-    mark = getattr(error, "problem_mark", None)
-    line = None if mark is None else mark.line + 1
-    return InputError(Diagnostic(f"is not YAML: {getattr(error, 'problem', None) or error}", file=file, line=line))
+def _rules(reading: Reading, root: yaml.Node | None) -> tuple[MixRule, ...]:
+    if root is None:
+        return ()
+    nodes = reading.items(root, "a list of rules is expected", "start each rule with `- nodes: [...]`")
+    rows = reading.mappings(nodes, "a rule is a mapping of nodes, intypes and outtypes")
+    return tuple(rule for row in rows if (rule := _rule(row)) is not None)
 
 
-class _Parser:
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.errors: list[Diagnostic] = []
+def _rule(row: Fields) -> MixRule | None:
+    row.check_keys(("nodes", "intypes", "outtypes"))
+    reading = row.reading
+    patterns = _words(reading, row.nodes["nodes"]) if "nodes" in row.nodes else ()
+    if not patterns:
+        row.wrong("a rule needs `nodes`: a list of names, kinds or patterns")
+        return None
+    bits = {key: _bits(reading, row.nodes[key]) for key in ("intypes", "outtypes") if key in row.nodes}
+    if not bits:
+        reading.wrong(row.node, "a rule needs `intypes` or `outtypes`", cure="give [s8] or [s16]")
+    return MixRule(patterns, bits.get("intypes"), bits.get("outtypes"), reading.file, row.node.start_mark.line + 1)
 
-    def rules(self, node: yaml.Node | None) -> tuple[MixRule, ...]:
-        if node is None:
-            return ()
-        if not isinstance(node, yaml.SequenceNode):
-            self._wrong(node, "a list of rules is expected", "start each rule with `- nodes: [...]`")
-            return ()
-        found = [self._rule(item) for item in node.value]
-        return tuple(rule for rule in found if rule is not None)
 
-    def _rule(self, node: yaml.Node) -> MixRule | None:
-        if not isinstance(node, yaml.MappingNode):
-            self._wrong(node, "a rule is a mapping of nodes, intypes and outtypes")
-            return None
-        parts = {str(key.value): (key, value) for key, value in node.value}
-        for name, (key, _) in parts.items():
-            if name not in ("nodes", "intypes", "outtypes"):
-                near = get_close_matches(name, ["nodes", "intypes", "outtypes"], n=1)
-                cure = f"did you mean '{near[0]}'?" if near else "the keys are nodes, intypes, outtypes"
-                self._wrong(key, f"unknown key '{name}'", cure)
-        patterns = self._words(parts["nodes"][1]) if "nodes" in parts else ()
-        if not patterns:
-            self._wrong(node, "a rule needs `nodes`: a list of names, kinds or patterns")
-            return None
-        reads, writes = (self._bits(parts[key][1]) if key in parts else None for key in ("intypes", "outtypes"))
-        if "intypes" not in parts and "outtypes" not in parts:
-            self._wrong(node, "a rule needs `intypes` or `outtypes`", "give [s8] or [s16]")
-        return MixRule(patterns, reads, writes, self.file, node.start_mark.line + 1)
+def _words(reading: Reading, node: yaml.Node) -> tuple[str, ...]:
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    words = []
+    for item in items:
+        if isinstance(item, yaml.ScalarNode) and item.value:
+            words.append(str(item.value))
+        else:
+            reading.wrong(item, "a name, kind or pattern is expected here")
+    return tuple(words)
 
-    def _words(self, node: yaml.Node) -> tuple[str, ...]:
-        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        words = []
-        for item in items:
-            if isinstance(item, yaml.ScalarNode) and item.value:
-                words.append(str(item.value))
-            else:
-                self._wrong(item, "a name, kind or pattern is expected here")
-        return tuple(words)
 
-    def _bits(self, node: yaml.Node) -> int | None:
-        words = set(self._words(node))
-        unknown = sorted(words - set(BITS))
-        if unknown:
-            self._wrong(node, f"unknown type '{unknown[0]}'", "the types are s8 and s16")
-        elif len(words) > 1:
-            self._wrong(node, "the inputs (or outputs) of a layer have one type", "give one of s8, s16")
-        return BITS[words.pop()] if len(words) == 1 and not unknown else None
-
-    def _wrong(self, node: yaml.Node, message: str, cure: str = "") -> None:
-        mark = node.start_mark
-        line, column = mark.line + 1, mark.column + 1
-        self.errors.append(Diagnostic(message, suggestion=cure, file=self.file, line=line, column=column))
+def _bits(reading: Reading, node: yaml.Node) -> int | None:
+    words = set(_words(reading, node))
+    unknown = sorted(words - set(BITS))
+    if unknown:
+        reading.wrong(node, f"unknown type '{unknown[0]}'", cure="the types are s8 and s16")
+    elif len(words) > 1:
+        reading.wrong(node, "the inputs (or outputs) of a layer have one type", cure="give one of s8, s16")
+    return BITS[words.pop()] if len(words) == 1 and not unknown else None
 
 
 def expand_rules(
@@ -229,8 +203,7 @@ class _Expander:
     def _unmatched(self, rule: MixRule, pattern: str, *, by_kind: bool) -> Diagnostic:
         kinds = sorted({step.kind for step in self.steps})
         known = [*kinds, *KIND_ALIASES] if by_kind else [*(step.name for step in self.steps), *self.profile.values()]
-        near: list[Any] = get_close_matches(pattern, known, n=3, cutoff=0.4)
-        shown = near or (kinds if by_kind else known[:3])
+        shown = alike(pattern, known, 3, FAR) or (kinds if by_kind else known[:3])
         what = "kind" if by_kind else "node"
         message = f"no {what} of this network matches '{pattern}'"
         return Diagnostic(

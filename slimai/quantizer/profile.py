@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from slimai.errors import Diagnostic, InputError
+from slimai.calibration.limits import Limits
+from slimai.errors import InputError
+from slimai.number_text import yaml_float
+from slimai.yaml_reader import compose_yaml
+from slimai.yaml_values import Fields, Reading
 
 if TYPE_CHECKING:
     from slimai.calibration.statistics import Statistics
@@ -71,68 +73,79 @@ def entry_text(entry: Entry) -> str:
     """Return the YAML list item of one entry."""
     rows = [
         ("NodeOutputName", json.dumps(entry.name)),
-        ("Min", number(entry.low)),
-        ("Max", number(entry.high)),
+        ("Min", yaml_float(entry.low)),
+        ("Max", yaml_float(entry.high)),
         ("Kind", entry.kind),
         ("Dtype", entry.dtype),
-        ("Scale", number(entry.scale)),
+        ("Scale", yaml_float(entry.scale)),
         ("Offset", str(entry.offset)),
     ]
     if entry.float_min is not None and entry.float_max is not None:
-        rows += [("FloatMin", number(entry.float_min)), ("FloatMax", number(entry.float_max))]
+        rows += [("FloatMin", yaml_float(entry.float_min)), ("FloatMax", yaml_float(entry.float_max))]
     lines = [f"  {key + ':':<16}{value}" for key, value in rows]
     lines[0] = "-" + lines[0][1:]
     return "\n".join(lines) + "\n"
 
 
-def number(value: float) -> str:
-    """Return the shortest decimal that reads back to the same double, in a form that YAML takes as a float."""
-    text = repr(float(value))
-    if "e" in text and "." not in text:
-        text = text.replace("e", ".0e")  # YAML 1.1 wants a point before an exponent
-    return text
-
-
-_KEYS: Mapping[str, tuple[str, tuple[type, ...]]] = {
-    "NodeOutputName": ("name", (str,)),
-    "Min": ("low", (int, float)),
-    "Max": ("high", (int, float)),
-    "Kind": ("kind", (str,)),
-    "Dtype": ("dtype", (str,)),
-    "Scale": ("scale", (int, float)),
-    "Offset": ("offset", (int,)),
-    "FloatMin": ("float_min", (int, float)),
-    "FloatMax": ("float_max", (int, float)),
+_FIELDS: Mapping[str, str] = {
+    "NodeOutputName": "name",
+    "Min": "low",
+    "Max": "high",
+    "Kind": "kind",
+    "Dtype": "dtype",
+    "Scale": "scale",
+    "Offset": "offset",
+    "FloatMin": "float_min",
+    "FloatMax": "float_max",
 }
-_REQUIRED = ("NodeOutputName", "Min", "Max")
+_NUMBERS = ("Scale", "FloatMin", "FloatMax")
 
 
 def read_profile(text: str, where: str) -> tuple[Entry, ...]:
     """Return the entries of a profile.
 
-    Raises InputError with every entry that is not well formed: unknown or missing keys, wrong types,
+    Raises InputError with every mistake at its line: no list, unknown or missing keys, wrong types,
     non-finite limits, Min above Max, a name given twice.
     """
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError.at(where, f"is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(data, list):
-        raise InputError.at(where, "should be a list of entries with NodeOutputName, Min and Max")
-    problems: list[Diagnostic] = []
+    reading = Reading(where)
+    root = compose_yaml(text, where)
+    if root is None:
+        raise InputError.at(where, "is empty", cure="give a profile")
+    nodes = reading.items(root, "should be a list of entries with NodeOutputName, Min and Max")
     found: dict[str, Entry] = {}
-    for position, item in enumerate(data, 1):
-        wrong = list(_entry_problems(item, position, where))
-        problems += wrong
-        if wrong:
-            continue
-        entry = Entry(**{_KEYS[key][0]: value for key, value in item.items()})
-        if entry.name in found:
-            problems.append(_problem(where, entry.name, "is given twice"))
-        found[entry.name] = entry
-    if problems:
-        raise InputError(problems)
+    for row in reading.mappings(nodes, "should be an entry with NodeOutputName, Min and Max"):
+        entry = _entry(row)
+        if entry is not None and entry.name in found:
+            row.wrong("is given twice")
+        elif entry is not None:
+            found[entry.name] = entry
+    reading.finish()
     return tuple(found.values())
+
+
+def _entry(row: Fields) -> Entry | None:
+    row.name = row.text("NodeOutputName") or ""
+    if not row.name:
+        row.wrong("NodeOutputName is missing")
+    row.check_keys(_FIELDS)
+    limits = limits_of(row)
+    values: dict[str, Any] = {_FIELDS[key]: row.number(key) for key in _NUMBERS if key in row.nodes}
+    values |= {_FIELDS[key]: row.text(key) or "" for key in ("Kind", "Dtype") if key in row.nodes}
+    values |= {"offset": row.integer("Offset")} if "Offset" in row.nodes else {}
+    if not row.name or limits is None or None in values.values():
+        return None
+    return Entry(row.name, limits.low, limits.high, **values)
+
+
+def limits_of(row: Fields) -> Limits | None:
+    """Return Min and Max of an entry; Min above Max is a mistake."""
+    low, high = row.number("Min"), row.number("Max")
+    if low is None or high is None:
+        return None
+    if low > high:
+        row.wrong(f"Min is above Max ({low!r} > {high!r})", "Min")
+        return None
+    return Limits(low, high)
 
 
 def diff_profiles(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
@@ -143,33 +156,8 @@ def diff_profiles(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
         if name not in old or name not in new:
             lines.append(f"{name}: only in the {'second' if name in new else 'first'} profile")
             continue
-        pairs = ((key, getattr(old[name], item), getattr(new[name], item)) for key, (item, _) in _KEYS.items())
+        pairs = ((key, getattr(old[name], item), getattr(new[name], item)) for key, item in _FIELDS.items())
         changes = [f"{key} {mine!r} -> {theirs!r}" for key, mine, theirs in pairs if mine != theirs]
         if changes:
             lines.append(f"{name}: {', '.join(changes)}")
     return lines
-
-
-def _entry_problems(item: Any, position: int, where: str) -> Iterable[Diagnostic]:
-    if not isinstance(item, dict):
-        yield _problem(where, f"entry {position}", "should be a mapping")
-        return
-    name = str(item.get("NodeOutputName", f"entry {position}"))
-    for key in _REQUIRED:
-        if key not in item:
-            yield _problem(where, name, f"lacks {key}")
-    for key, value in item.items():
-        kinds = _KEYS.get(str(key), ("", ()))[1]
-        if not kinds:
-            yield _problem(where, name, f"has an unknown key '{key}'; the keys are {', '.join(_KEYS)}")
-        elif isinstance(value, bool) or not isinstance(value, kinds):
-            yield _problem(where, name, f"{key} should be a {kinds[-1].__name__} (got {value!r})")
-        elif isinstance(value, int | float) and not abs(value) < float("inf"):
-            yield _problem(where, name, f"{key} is not finite (got {value!r})")
-    low, high = item.get("Min"), item.get("Max")
-    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
-        yield _problem(where, name, f"Min is above Max (got {low!r} and {high!r})")
-
-
-def _problem(where: str, name: str, message: str) -> Diagnostic:
-    return Diagnostic(message, key=name, file=where)

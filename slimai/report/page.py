@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimai.artifacts.atomic import write_text
+from slimai.number_text import decimals
 from slimai.report import charts
 from slimai.report.document import Document, load, load_run
 
@@ -41,6 +43,9 @@ def page(run: Document, saved: Document) -> str:
         saved=saved,
         best=best,
         figures=figures,
+        # runs of earlier versions have not saved them
+        refusals=saved.get("refusals", ()),
+        changes=saved.get("changes", ()),
         rows=_ranked(candidates, best),
         several_levels=len({row["accuracy_level"] for row in candidates}) > 1,
         histograms=_as_script(_histogram_data(saved)),
@@ -116,11 +121,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["num"] = number
+    environment.filters["num"] = partial(decimals, none="–")
     environment.filters["short"] = charts.shortened
     return environment
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with so many decimals, or a dash."""
-    return "–" if value is None else f"{value:.{digits}f}"

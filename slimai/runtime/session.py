@@ -1,4 +1,4 @@
-"""The float network on ONNX Runtime, and the only place (with the offline optimizer) that imports it."""
+"""Networks on ONNX Runtime: the float one, parts of it, QDQ models. With `graph.optimize` the only door to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 class FloatSession:
-    """A network ready to run; each instance holds its own threads and no global state.
+    """A network ready to run; each instance holds its own threads, and with `reuse` the arrays of its last run.
 
     Args:
         model: a serialized ONNX model, or a graph (run at batch 1, or any batch when it is batchable).
@@ -26,6 +26,9 @@ class FloatSession:
             QuantizeLinear: its WeightBiasQuantization rounds float weights and biases to 8 and 32 bits.
         reuse: True lets the next run of the same input shapes overwrite the arrays of the last one: for loops that
             are done with them by then. It saves what the system charges for fresh memory, half of such a run.
+
+    Raises:
+        InputError: ONNX Runtime cannot run the model, or it has no such output.
     """
 
     def __init__(

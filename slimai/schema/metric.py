@@ -1,11 +1,17 @@
-"""Section `metric`: a union discriminated by `metric_cls`, so that `metric_input` is typed."""
+"""The metrics, one row each (`METRICS`), and the section `metric`: a union that `metric_cls` decides.
+
+Every other list of metrics is made from the rows: what `metric_cls` accepts, the tag of the union, the typed input
+of a legacy line, the classes of networks, the builders, what the vendor's compiler reads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, GetPydanticSchema, Tag, WithJsonSchema
+from pydantic_core import core_schema
 
 from slimai.schema.base import Int, Real, Section, also, legacy, wrong
 from slimai.schema.metric_specs import (
@@ -21,26 +27,15 @@ from slimai.schema.metric_specs import (
 from slimai.schema.metric_text import parse_metric_input
 from slimai.schema.values import Flag
 
-VOC = ("voc_det_AP",)
-COCO = ("coco_det_AP",)
-SEGMENTATION = ("SegStats", "PxAcc", "MAcc", "MIU", "FrWIU")
-IMAGE = ("psnr", "ssim", "l1", "l2")
-TOP_K = ("top1", "top5", "top1_5")
-PLAIN = ("cosine", "NoMetric")
-BUILT_IN = (*VOC, *COCO, *SEGMENTATION, *IMAGE, *TOP_K, *PLAIN)
-DETECTION = (*VOC, *COCO)
 
-Spec = TypeVar("Spec", bound=MetricSpec)
-
-
-def _reader(spec: type[MetricSpec], *, bare: bool = False) -> BeforeValidator:
+def _reader(spec: type[MetricSpec]) -> BeforeValidator:
     """Return the validator that turns a legacy string (or nothing) into the mapping of `spec`."""
 
     def read(value: Any) -> Any:
         if value is None:
             return {}
         if isinstance(value, str):
-            return parse_metric_input(value, spec.positional, bare=bare)
+            return parse_metric_input(value, spec.positional, bare=spec.bare)
         if not isinstance(value, Mapping | MetricSpec):
             raise wrong("metric_input should be a mapping of options, or the one-line legacy string")
         return value
@@ -99,6 +94,12 @@ def _cls(description: str) -> Any:
     return Field(description=description, json_schema_extra=legacy("metric.metric_cls"))
 
 
+def _named(kind: str) -> GetPydanticSchema:
+    """Return the annotation of a `metric_cls`: one of the names whose rows are of this `kind`."""
+    # called when the model is built, on first use: the rows, which name the models, stand below them
+    return GetPydanticSchema(lambda _source, _handler: core_schema.literal_schema(list(names_of(kind))))
+
+
 def _input(*, required: bool) -> Any:
     text = "Settings of the metric: a mapping, or the one-line legacy string."
     extra = legacy("metric.metric_input") | also(type=["string", "null"])
@@ -110,21 +111,21 @@ def _input(*, required: bool) -> Any:
 class VocMetric(MetricBase):
     """Mean average precision against VOC xml."""
 
-    metric_cls: Literal["voc_det_AP"] = _cls("Mean average precision at IoU 0.5, VOC devkit.")
+    metric_cls: Annotated[str, _named("voc")] = _cls("Mean average precision at IoU 0.5, VOC devkit.")
     metric_input: Annotated[VocInput, _reader(VocInput)] = _input(required=True)
 
 
 class CocoMetric(MetricBase):
     """COCO average precision."""
 
-    metric_cls: Literal["coco_det_AP"] = _cls("AP@[.5:.95] of pycocotools.")
+    metric_cls: Annotated[str, _named("coco")] = _cls("AP@[.5:.95] of pycocotools.")
     metric_input: Annotated[CocoInput, _reader(CocoInput)] = _input(required=True)
 
 
 class SegMetric(MetricBase):
     """Segmentation statistics over one confusion matrix."""
 
-    metric_cls: Literal["SegStats", "PxAcc", "MAcc", "MIU", "FrWIU"] = _cls(
+    metric_cls: Annotated[str, _named("segmentation")] = _cls(
         "SegStats = MIU: mean IU; PxAcc: pixel accuracy; MAcc: mean class accuracy; FrWIU: frequency weighted IU."
     )
     metric_input: Annotated[SegInput, _reader(SegInput)] = _input(required=True)
@@ -133,21 +134,21 @@ class SegMetric(MetricBase):
 class ImageMetric(MetricBase):
     """Difference of images."""
 
-    metric_cls: Literal["psnr", "ssim", "l1", "l2"] = _cls("Difference of the output image from its truth.")
-    metric_input: Annotated[ImageInput, _reader(ImageInput, bare=True)] = _input(required=False)
+    metric_cls: Annotated[str, _named("image")] = _cls("Difference of the output image from its truth.")
+    metric_input: Annotated[ImageInput, _reader(ImageInput)] = _input(required=False)
 
 
 class TopKMetric(MetricBase):
     """Classification accuracy."""
 
-    metric_cls: Literal["top1", "top5", "top1_5"] = _cls("Share of images whose class is the first, or among five.")
+    metric_cls: Annotated[str, _named("topk")] = _cls("Share of images whose class is the first, or among five.")
     metric_input: Annotated[TopKInput, _reader(TopKInput)] = _input(required=False)
 
 
 class PlainMetric(MetricBase):
     """Metrics that need no settings."""
 
-    metric_cls: Literal["cosine", "NoMetric"] = _cls(
+    metric_cls: Annotated[str, _named("plain")] = _cls(
         "cosine: mean similarity of the outputs with float; NoMetric: no scoring."
     )
     metric_input: Annotated[NoInput, _reader(NoInput)] = _input(required=False)
@@ -155,18 +156,22 @@ class PlainMetric(MetricBase):
 
 def _custom_name(value: Any) -> Any:
     if not isinstance(value, str) or not value.isidentifier():
-        raise wrong("metric_cls should be the name of a metric, or of a plug-in class", f"one of {', '.join(BUILT_IN)}")
-    near = {name.lower(): name for name in BUILT_IN}.get(value.lower())
+        raise wrong("metric_cls should be the name of a metric, or of a plug-in class", f"one of {', '.join(METRICS)}")
+    near = {name.lower(): name for name in METRICS}.get(value.lower())
     if near is not None:
         raise wrong(f"unknown metric '{value}'", f"did you mean '{near}'?")
     return value
+
+
+def _not_built_in(_source: Any, _handler: Any) -> dict[str, Any]:
+    return {"type": "string", "not": {"enum": list(METRICS)}}
 
 
 class CustomMetric(MetricBase):
     """A metric plug-in of the user."""
 
     metric_cls: Annotated[
-        str, BeforeValidator(_custom_name), WithJsonSchema({"type": "string", "not": {"enum": list(BUILT_IN)}})
+        str, BeforeValidator(_custom_name), GetPydanticSchema(get_pydantic_json_schema=_not_built_in)
     ] = _cls("Class of a plug-in `<metric_cls>.py`.")
     metric_input: CustomInput = Field(
         default="",
@@ -182,14 +187,82 @@ class DefaultMetric(MetricBase):
     metric_input: None = Field(default=None, description="Belongs to a named metric.")
 
 
-_KINDS: dict[str, tuple[str, ...]] = {
-    "voc": VOC,
-    "coco": COCO,
-    "segmentation": SEGMENTATION,
-    "image": IMAGE,
-    "topk": TOP_K,
-    "plain": PLAIN,
+MetricSection = (
+    VocMetric | CocoMetric | SegMetric | ImageMetric | TopKMetric | PlainMetric | CustomMetric | DefaultMetric
+)
+
+_BUILDERS = "slimai.metrics.builders"
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """What slimai knows of one metric, all in one place.
+
+    name: its `metric_cls`. kind: the tag of its section in the union. section: the model that reads the section.
+    spec: the model of its `metric_input`. build: function of slimai.metrics.builders that makes it. classes: the
+    classes of networks that it is for, () = all. legacy: how a cfg for the vendor's compiler says it: its name there,
+    "" = by naming no metric, None = not at all.
+    """
+
+    name: str
+    kind: str
+    section: type[MetricSection]
+    spec: type[MetricSpec]
+    build: str
+    classes: tuple[str, ...]
+    legacy: str | None
+
+    @property
+    def builder(self) -> str:
+        """Return the ``module:function`` that makes the metric."""
+        return f"{_BUILDERS}:{self.build}"
+
+
+_DET, _SEG, _CLS = ("Detection",), ("Segmentation",), ("Classification",)
+_PIC = ("Segmentation", "Other")
+
+METRICS: dict[str, MetricRow] = {
+    row.name: row
+    for row in (
+        MetricRow("voc_det_AP", "voc", VocMetric, VocInput, "build_voc", _DET, "voc_det_AP"),
+        MetricRow("coco_det_AP", "coco", CocoMetric, CocoInput, "build_coco", _DET, "coco_det_AP"),
+        MetricRow("SegStats", "segmentation", SegMetric, SegInput, "build_segmentation", _SEG, "SegStats"),
+        MetricRow("PxAcc", "segmentation", SegMetric, SegInput, "build_segmentation", _SEG, "PxAcc"),
+        MetricRow("MAcc", "segmentation", SegMetric, SegInput, "build_segmentation", _SEG, "MAcc"),
+        MetricRow("MIU", "segmentation", SegMetric, SegInput, "build_segmentation", _SEG, "MIU"),
+        MetricRow("FrWIU", "segmentation", SegMetric, SegInput, "build_segmentation", _SEG, "FrWIU"),
+        MetricRow("psnr", "image", ImageMetric, ImageInput, "build_difference", _PIC, "psnr"),
+        MetricRow("ssim", "image", ImageMetric, ImageInput, "build_difference", _PIC, "ssim"),
+        MetricRow("l1", "image", ImageMetric, ImageInput, "build_difference", _PIC, "l1"),
+        MetricRow("l2", "image", ImageMetric, ImageInput, "build_difference", _PIC, "l2"),
+        MetricRow("top1", "topk", TopKMetric, TopKInput, "build_top_k", _CLS, None),
+        MetricRow("top5", "topk", TopKMetric, TopKInput, "build_top_k", _CLS, None),
+        MetricRow("top1_5", "topk", TopKMetric, TopKInput, "build_top_k", _CLS, "top1_5"),
+        MetricRow("cosine", "plain", PlainMetric, NoInput, "build_cosine", (), ""),
+        MetricRow("NoMetric", "plain", PlainMetric, NoInput, "build_none", (), None),
+    )
 }
+
+BUILT_IN = tuple(METRICS)
+SPECS: dict[str, type[MetricSpec]] = {row.kind: row.spec for row in METRICS.values()}
+"""The typed input of each kind of metric; the kinds that are not here take theirs as it is."""
+
+SECTIONS: dict[str, type[MetricSection]] = {
+    **{row.kind: row.section for row in METRICS.values()},
+    "custom": CustomMetric,
+    "default": DefaultMetric,
+}
+"""The model of each tag of the union."""
+
+
+def names_of(kind: str) -> tuple[str, ...]:
+    """Return the metrics of a kind, in the order of their rows."""
+    return tuple(row.name for row in METRICS.values() if row.kind == kind)
+
+
+def default_metric(network_class: str, *, labelled: bool) -> str:
+    """Return the metric of a job that names none; `labelled`: its validation images have labels."""
+    return "top1_5" if network_class == "Classification" and labelled else "cosine"
 
 
 def metric_kind(value: Any) -> str:
@@ -197,20 +270,17 @@ def metric_kind(value: Any) -> str:
     name = value.get("metric_cls") if isinstance(value, Mapping) else getattr(value, "metric_cls", None)
     if name is None:
         return "default"
-    return next((kind for kind, names in _KINDS.items() if name in names), "custom")
+    row = METRICS.get(name) if isinstance(name, str) else None
+    return row.kind if row else "custom"
 
 
-MetricSection = (
-    VocMetric | CocoMetric | SegMetric | ImageMetric | TopKMetric | PlainMetric | CustomMetric | DefaultMetric
-)
-MetricUnion = Annotated[
-    Annotated[VocMetric, Tag("voc")]
-    | Annotated[CocoMetric, Tag("coco")]
-    | Annotated[SegMetric, Tag("segmentation")]
-    | Annotated[ImageMetric, Tag("image")]
-    | Annotated[TopKMetric, Tag("topk")]
-    | Annotated[PlainMetric, Tag("plain")]
-    | Annotated[CustomMetric, Tag("custom")]
-    | Annotated[DefaultMetric, Tag("default")],
-    Discriminator(metric_kind),
-]
+if TYPE_CHECKING:
+    MetricUnion = MetricSection
+else:
+    _KIND_OF = {section: kind for kind, section in SECTIONS.items()}
+    MetricUnion = Annotated[
+        Union[  # noqa: UP007 - made of the list of sections
+            tuple(Annotated[section, Tag(_KIND_OF[section])] for section in get_args(MetricSection))
+        ],
+        Discriminator(metric_kind),
+    ]

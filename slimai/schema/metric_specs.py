@@ -16,9 +16,14 @@ Fraction = Annotated[Real, Field(ge=0, le=1)]
 
 
 class MetricSpec(Section):
-    """Base of the typed inputs. `positional` names the fields that a legacy string gives by position."""
+    """Base of the typed inputs.
+
+    `positional` names the fields that a legacy string gives by position; `bare` tells whether it may hold words
+    without a value (``use_float``, a layout).
+    """
 
     positional: ClassVar[tuple[str, ...]] = ()
+    bare: ClassVar[bool] = False
 
 
 def _anchors(value: Any) -> Any:
@@ -168,6 +173,7 @@ class SegInput(MetricSpec):
 class ImageInput(MetricSpec):
     """Input of psnr, ssim, l1 and l2."""
 
+    bare: ClassVar[bool] = True
     use_float: Flag = Field(default=False, description="The float network's outputs are the truth; no labels needed.")
     layout: Literal["chw", "whc", "cwh", "hwc"] | None = Field(
         default=None, description="Layout that the truth is brought to; null = the output's own."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from slimai.number_text import shortest
 from slimai.schema.base import wrong
 from slimai.schema.metric_specs import MapResize, MetricSpec
 
@@ -124,8 +125,8 @@ def _pair_text(pair: Sequence[float]) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
+    if isinstance(value, float):
+        return shortest(value)
     return value.as_posix() if isinstance(value, Path) else str(value)
 
 

@@ -9,8 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
-from slimai.schema.metric import BUILT_IN, MetricBase, MetricSection
-from slimai.schema.metric_specs import MetricSpec
+from slimai.schema.metric import BUILT_IN, METRICS, MetricBase, names_of
 from slimai.schema.percent import PercentileRange
 from slimai.schema.root import SlimaiConfig
 
@@ -80,14 +79,12 @@ def _metric_parts() -> Iterator[str]:
         + ", or the class of a plug-in. Without `metric_cls`: `top1_5` for a Classification network with a validation "
         "list, else `cosine`.\n"
     )
-    for model in get_args(MetricSection):
-        spec = model.model_fields["metric_input"].annotation
-        names = get_args(model.model_fields["metric_cls"].annotation) or ()
-        if not names:
-            continue
+    for kind in dict.fromkeys(row.kind for row in METRICS.values()):
+        names = names_of(kind)
+        model, spec = METRICS[names[0]].section, METRICS[names[0]].spec
         text = model.model_fields["metric_cls"].description
         yield f"\n### {', '.join(f'`{name}`' for name in names)}\n\n{model.__doc__} {text}\n"
-        if isinstance(spec, type) and issubclass(spec, MetricSpec) and spec.model_fields:
+        if spec.model_fields:
             order = " ".join(f"<{name}>" for name in spec.positional)
             yield f"\nLegacy string: `{order} name=value,...`\n" if order else ""
             yield _table(spec)

@@ -10,7 +10,7 @@ from pydantic import ModelWrapValidatorHandler, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from slimai.schema.base import content_key
-from slimai.schema.metric import DefaultMetric, MetricSection, PlainMetric, TopKMetric
+from slimai.schema.metric import METRICS, DefaultMetric, MetricSection, default_metric
 from slimai.schema.problem import Problem
 from slimai.schema.rules import problems
 from slimai.schema.sections import Sections
@@ -53,6 +53,11 @@ class SlimaiConfig(Sections):
         """Return what is legal but probably not meant."""
         return [problem for problem in problems(self) if problem.severity == "warning"]
 
+    @property
+    def base_dir(self) -> Path:
+        """Return the folder of the configuration file, else the current one: plug-ins are looked for below it."""
+        return self.config_file.parent if self.config_file else Path.cwd()
+
     def key(self) -> str:
         """Return 16 hex digits that identify what the job computes, wherever it runs."""
         return content_key(self, leave_out=MACHINE_KEYS)
@@ -90,13 +95,11 @@ def _named_metric(config: SlimaiConfig) -> MetricSection:
     metric = config.metric
     if not isinstance(metric, DefaultMetric):
         return metric
-    labelled = config.dataset.validation_set is not None
-    classify = config.network.network_class == "Classification" and labelled
+    name = default_metric(config.network.network_class, labelled=config.dataset.validation_set is not None)
     shared = {
-        name: getattr(metric, name)
-        for name in ("output_debug", "replace_output", "adjust", "score_range")
-        if name in metric.model_fields_set
+        key: getattr(metric, key)
+        for key in ("output_debug", "replace_output", "adjust", "score_range")
+        if key in metric.model_fields_set
     }
-    if classify:
-        return TopKMetric.model_validate({**shared, "metric_cls": "top1_5"})
-    return PlainMetric.model_validate({**shared, "metric_cls": "cosine"})
+    named: MetricSection = METRICS[name].section.model_validate({**shared, "metric_cls": name})
+    return named

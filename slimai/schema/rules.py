@@ -6,20 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slimai.schema.metric import DETECTION, IMAGE, SEGMENTATION, TOP_K, ImageMetric, PlainMetric
+from slimai.schema.metric import METRICS, ImageMetric, PlainMetric
 from slimai.schema.metric_rules import detection_head, detection_outputs
 from slimai.schema.problem import Problem
 
 if TYPE_CHECKING:
     from slimai.schema.quantization import QuantizationSection
     from slimai.schema.sections import Sections
-
-_CLASS_OF = {
-    **dict.fromkeys(DETECTION, ("Detection",)),
-    **dict.fromkeys(SEGMENTATION, ("Segmentation",)),
-    **dict.fromkeys(IMAGE, ("Segmentation", "Other")),
-    **dict.fromkeys(TOP_K, ("Classification",)),
-}
 
 
 @dataclass(frozen=True)
@@ -220,8 +213,9 @@ def labelled_list(config: Sections) -> Iterator[Problem]:
 def metric_class(config: Sections) -> Iterator[Problem]:
     """A metric usually belongs to a class of networks."""
     name, found = config.metric.metric_cls, config.network.network_class
-    fitting = _CLASS_OF.get(name or "", (found,))
-    if found not in fitting and found != "Other":
+    row = METRICS.get(name or "")
+    fitting = row.classes if row else ()
+    if fitting and found not in (*fitting, "Other"):
         yield _warn("network.class", f"is {found}, and metric {name} is for {' or '.join(fitting)}")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from slimai.metrics.base import Metric, Record
 from slimai.metrics.scores import quick_score
+from slimai.number_text import decimals
 from slimai.search.candidate import Candidate, Outcome
 from slimai.search.events import Stage
 
@@ -52,4 +52,5 @@ class Headline:
 
 
 def _number(score: float | None) -> str:
-    return "" if score is None or math.isnan(score) else f" {score:.4f}"
+    shown = decimals(score, 4, none="")
+    return f" {shown}" if shown else ""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from slimai.artifacts.atomic import write_text
-from slimai.search.candidate import Outcome, finite
+from slimai.number_text import decimals
+from slimai.search.candidate import Outcome
 from slimai.search.choice import Choice
 
 HEADER = "# profile\taccuracy_level\trange\tvalue\tscore\testimated_ms\timages"
@@ -67,13 +68,9 @@ def _row(network: str, item: Outcome) -> str:
         f"{item.candidate.profile(network)}.yaml",
         str(item.candidate.level),
         "-" if percent is None else item.candidate.label,
-        _number(item.value),
-        item.status if item.status == "failed" else _number(item.score),
-        _number(item.latency_ms, digits=3),
+        decimals(item.value, 6),
+        item.status if item.status == "failed" else decimals(item.score, 6),
+        decimals(item.latency_ms, 3),
         str(item.images) if item.status != "partial" else f"partial, {item.images} images",
     )
     return "\t".join(cells)
-
-
-def _number(value: float | None, digits: int = 6) -> str:
-    return "-" if finite(value) is None else f"{value:.{digits}f}"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from slimai.errors import InputError
 from slimai.quantizer.params import QParams
-from slimai.registry import suggest
 from slimai.simulator.requantize import PRESETS, RequantRule
+from slimai.suggest import suggest
 
 NATIVE = "native"
 VISION_DSP = {"s16": "tflite_s64", "asym8": "gemmlowp", "sym8": "xi_sym"}

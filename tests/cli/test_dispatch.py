@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -37,6 +38,16 @@ def test_version_and_help(capsys):
     assert code == 0
     for word in cli.COMMANDS:
         assert f"\n  {word} " in out
+
+
+@pytest.mark.parametrize("word", cli.COMMANDS)
+def test_a_command_has_an_example_and_a_row_in_both_readmes(capsys, repo_root, word):
+    code, out, _ = run(capsys, word, "--help")
+    assert code == 0
+    assert f"usage: slimai {word}" in out
+    assert re.search(rf"^examples?:\n  slimai {word} ", out, re.MULTILINE)
+    for name in ("README.md", "README.zh-CN.md"):
+        assert f"`slimai {word} " in (repo_root / name).read_text(encoding="utf-8")
 
 
 def test_no_words_at_all(capsys):

@@ -146,6 +146,30 @@ def test_a_near_miss_of_a_metric_is_suggested(folder, capsys):
     assert lines[0].endswith("unknown metric 'cosin' (got 'cosin'); did you mean 'cosine'?")
 
 
+def test_a_plugin_that_is_not_there_is_not_taken_for_a_metric(folder, capsys):
+    _, lines = validate(capsys, "+model=net", "metric.metric_cls=my_metric", "dataset.validation_set=calib.txt")
+    assert "did you mean" not in lines[0]
+    assert "a metric of your own is the file my_metric.py in one of: " in lines[0]
+
+
+def test_a_near_miss_of_a_plugin_is_suggested(folder, capsys):
+    plugins = folder / "slimai_custom_metric" / "metric_plugin"
+    plugins.mkdir(parents=True)
+    (plugins / "my_faces.py").write_text("")
+    _, lines = validate(capsys, "+model=net", "metric.metric_cls=my_face", "dataset.validation_set=calib.txt")
+    assert lines[0].endswith("unknown metric 'my_face' (got 'my_face'); did you mean 'my_faces'?")
+
+
+def test_the_places_of_a_plugin_are_named_in_the_order_in_which_they_are_looked_at(folder, capsys, monkeypatch):
+    monkeypatch.setenv("CUSTOM_METRIC_PATH", "/first:/second")
+    (folder / "jobs").mkdir()
+    (folder / "jobs" / "job.yaml").write_text((folder / "conf" / "model" / "net.yaml").read_text())
+    _, lines = validate(capsys, "jobs/job.yaml", "metric.metric_cls=faces", "dataset.validation_set=calib.txt")
+    line = next(line for line in lines if "unknown metric" in line)
+    inside = "slimai_custom_metric/metric_plugin"
+    assert line.endswith(f"in one of: {folder}/jobs/{inside}, {folder}/{inside}, /first, /second")
+
+
 def test_an_output_folder_that_cannot_be_made(folder, capsys):
     code, lines = validate(capsys, "+model=net", "path.output_dir=net.onnx/out")
     assert code == 2

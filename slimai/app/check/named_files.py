@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from slimai.data.image_list import parse_image_list
 from slimai.errors import Diagnostic
-from slimai.schema.metric import BUILT_IN, CocoMetric, CustomMetric, SegMetric, TopKMetric, VocMetric
+from slimai.schema.metric import CocoMetric, CustomMetric, SegMetric, TopKMetric, VocMetric
 from slimai.schema.root import SlimaiConfig
 from slimai.schema.rules import touches
-
-PLUGIN_FOLDER = Path("slimai_custom_metric") / "metric_plugin"
 
 
 def file_problems(config: SlimaiConfig, broken: frozenset[str] = frozenset()) -> list[Diagnostic]:
@@ -83,26 +80,12 @@ def _output_dir(config: SlimaiConfig) -> Iterator[Diagnostic]:
         yield Diagnostic(f"cannot be written: no permission for {there}", "path.output_dir", str(folder))
 
 
-def plugin_folders(config: SlimaiConfig) -> list[Path]:
-    """Return where a metric plug-in is looked for, in order."""
-    beside = [config.config_file.parent] if config.config_file else []
-    named = [Path(item) for item in os.environ.get("CUSTOM_METRIC_PATH", "").split(os.pathsep) if item]
-    return [*named, *(folder / PLUGIN_FOLDER for folder in (*beside, Path.cwd()))]
-
-
 def _plugin(config: SlimaiConfig) -> Iterator[Diagnostic]:
     if not isinstance(config.metric, CustomMetric):
         return
-    name, folders = config.metric.metric_cls, plugin_folders(config)
-    if any((folder / f"{name}.py").is_file() for folder in folders) or name in _installed():
-        return
-    from slimai.config.compose_errors import did_you_mean  # noqa: PLC0415 - spares hydra, omegaconf, yaml
+    from slimai.metrics import plugin  # noqa: PLC0415 - spares numpy
 
-    own = [path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.py")]
-    places = ", ".join(map(str, dict.fromkeys(folders)))
-    cure = did_you_mean(name, [*BUILT_IN, *own]) or f"a plug-in {name}.py is looked for in {places}"
-    yield Diagnostic(f"unknown metric '{name}'", "metric.metric_cls", name, cure)
-
-
-def _installed() -> set[str]:
-    return {point.name for point in entry_points(group="slimai.metrics")}
+    name, base = config.metric.metric_cls, config.base_dir
+    if not any(plugin.plugin_files(name, base)) and plugin.installed(name) is None:
+        cure = plugin.near_metric(name, base) or plugin.looked_for(name, base)
+        yield Diagnostic(f"unknown metric '{name}'", "metric.metric_cls", name, cure)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slimai.app.screen.table import shorten
+from slimai.app.screen.table import render
 from slimai.errors import EXIT_DONE
 from slimai.graph.names import node_names
 from slimai.graph.ops import KIND_ALIASES
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   slimai inspect net.onnx
   slimai inspect kws_int8.tflite --format json
+  slimai inspect net.onnx --changes
 
 Float models show what the quantizer would do; quantized ones what is stored.
 """
-_NAME_WIDTH = 48  # of the text table; json has whole names
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,40 @@ class Row:
     runs: str
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """The nodes of a model in order, and what its loading changed (`changes`) or refused to (`refusals`) and why."""
+
+    rows: tuple[Row, ...]
+    changes: tuple[str, ...]
+    refusals: tuple[str, ...]
+
+
 def main(argv: Sequence[str]) -> int:
-    """Print the table of the model that the command line names; return 0."""
+    """Print what the command line asks of the model that it names; return 0."""
     options = _parser().parse_args(list(argv))
-    rows = rows_of(options.model)
-    sys.stdout.write(_as_json(rows) if options.format == "json" else _as_text(rows))
+    found = inspected(options.model)
+    if options.changes:
+        text = _changes_json(found) if options.format == "json" else _changes_text(found)
+    else:
+        text = _as_json(found.rows) if options.format == "json" else _as_text(found)
+    sys.stdout.write(text)
     return EXIT_DONE
 
 
-def rows_of(path: Path) -> list[Row]:
-    """Return the nodes of the model in order. Raises InputError when it cannot be read."""
+def inspected(path: Path) -> Inspected:
+    """Return what there is to say of the model. Raises InputError when it cannot be read."""
     if path.suffix == ".tflite" or quantized_graph(path) is not None:
-        return _quantized_rows(load_quantized(path))
+        plan = load_quantized(path)
+        return _inspected(plan.graph, _quantized_rows(plan))
     from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares onnx
 
-    return _float_rows(load_onnx(path))
+    graph = load_onnx(path)
+    return _inspected(graph, _float_rows(graph))
+
+
+def _inspected(graph: Graph, rows: list[Row]) -> Inspected:
+    return Inspected(tuple(rows), graph.history, graph.refusals)
 
 
 def _quantized_rows(plan: QuantPlan) -> list[Row]:
@@ -87,21 +106,13 @@ def _row(graph: Graph, name: str, kind: str, node: Node, runs: str) -> Row:
     return Row(name, kind, shape, parameters, node_macs(graph, node.op, node.inputs, output), runs)
 
 
-def _as_text(rows: Sequence[Row]) -> str:
+def _as_text(found: Inspected) -> str:
+    rows = found.rows
     cells = [
-        (
-            shorten(row.name, _NAME_WIDTH),
-            row.kind,
-            "x".join(map(str, row.shape)),
-            f"{row.parameters:,}",
-            f"{row.macs:,}",
-            row.runs,
-        )
+        (row.name, row.kind, "x".join(map(str, row.shape)), f"{row.parameters:,}", f"{row.macs:,}", row.runs)
         for row in rows
     ]
-    header = ("node", "kind", "output", "params", "MACs", "runs")
-    widths = [max(len(item[column]) for item in (header, *cells)) for column in range(len(header))]
-    lines = [_line(item, widths) for item in (header, *cells)]
+    lines = [render(("node", "kind", "output", "params", "MACs", "runs"), cells, left=(0, 1, 2, 5), rule=False)]
     total, host = sum(row.macs for row in rows), [row for row in rows if row.runs != "integer"]
     lines.append(f"{len(rows)} nodes, {sum(row.parameters for row in rows):,} parameters, {total:,} MACs an image")
     lines.append(f"{len(host)} on the host" + (": " + ", ".join(row.name for row in host) if host else ""))
@@ -109,16 +120,20 @@ def _as_text(rows: Sequence[Row]) -> str:
     aliases = [f"{alias} = {kind}" for alias, kind in KIND_ALIASES.items() if kind in kinds]
     if aliases:
         lines.append("vendor kind names for rules: " + ", ".join(aliases))
+    lines += [f"refused: {line}" for line in found.refusals]
+    if found.changes:
+        lines.append(f"rewrites while loading: {len(found.changes)} (--changes shows them)")
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return one line: text to the left, the two numbers to the right."""
-    parts = [
-        cell.rjust(width) if column in {3, 4} else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(parts).rstrip()
+def _changes_text(found: Inspected) -> str:
+    """Return a line for each rewrite, the refused ones last."""
+    lines = [*found.changes, *(f"refused: {line}" for line in found.refusals)]
+    return "\n".join(lines or ["the network runs as it stands in the file"]) + "\n"
+
+
+def _changes_json(found: Inspected) -> str:
+    return json.dumps({"changes": found.changes, "refusals": found.refusals}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _as_json(rows: Sequence[Row]) -> str:
@@ -133,5 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help=".onnx or .tflite file")
+    parser.add_argument(
+        "--changes", action="store_true", help="what loading rewrote, or refused to rewrite, and why; no table"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     return parser

@@ -18,10 +18,9 @@ from slimai.errors import EXIT_DONE, Diagnostic, InputError
 from slimai.metrics.base import MetricContext
 from slimai.metrics.geometry import PictureGeometry
 from slimai.metrics.harness import Dump, known_shapes, score_dump
-from slimai.registry import suggest
-from slimai.schema import metric_specs as specs
-from slimai.schema.metric import MetricUnion
+from slimai.schema.metric import SPECS, MetricUnion
 from slimai.search.candidate import finite
+from slimai.suggest import suggest
 
 if TYPE_CHECKING:
     from slimai.data.sample import Sample
@@ -90,14 +89,7 @@ def _diagnostic(detail: Mapping[str, Any]) -> Diagnostic:
 
 def _near(name: str, tag: str) -> str:
     """Return a hint for an option that the metric of the union's `tag` does not have."""
-    inputs: dict[str, type[specs.MetricSpec]] = {
-        "voc": specs.VocInput,
-        "coco": specs.CocoInput,
-        "segmentation": specs.SegInput,
-        "image": specs.ImageInput,
-        "topk": specs.TopKInput,
-    }
-    known = list(inputs[tag].model_fields) if tag in inputs else []
+    known = list(SPECS[tag].model_fields) if tag in SPECS else []
     return suggest(name, known) if known else "; the metric has no options"
 
 

@@ -228,6 +228,8 @@ class Inspection:
                 "histograms": document.histograms(item.stats, shown),
                 "cost": document.cost_table(estimate(item.plan, config.target, config.performance)),
                 "pictures": document.picture_table(pairs),
+                "changes": list(self.job.graph.history),
+                "refusals": list(self.job.graph.refusals),
                 "notes": [f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions],
             },
         )

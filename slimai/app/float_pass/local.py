@@ -74,7 +74,7 @@ def _batches(
 
 
 def float_runner(job: Job) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]:
-    """Return what computes the reference outputs: the float network, or the integers of a pre-quantized one."""
+    """Return the runner, feeds -> outputs, of the reference: the float network, or a pre-quantized one in integers."""
     if job.stored is not None:
         return reference_runner(job)
 

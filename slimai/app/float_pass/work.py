@@ -85,7 +85,7 @@ class ReferenceWork:
         return samples, arrays, dict(self.opened(worker)(arrays))
 
     def opened(self, worker: OpenedJob) -> Any:
-        """Return what computes the reference, opened now or with an earlier part."""
+        """Return the runner of the reference network, opened now or with an earlier part."""
         if "reference" not in worker.float_passes:
             worker.float_passes = {"reference": float_runner(worker.job)}
         return worker.float_passes["reference"]

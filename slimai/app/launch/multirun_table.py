@@ -13,6 +13,7 @@ from typing import Any
 from slimai.app.launch.job_log import Status, read_status
 from slimai.app.screen.table import render
 from slimai.artifacts.atomic import write_text
+from slimai.number_text import decimals
 from slimai.report.page import write_multirun_page
 
 COLUMNS = ("job", "status", "overrides", "float", "score", "value", "profile", "level", "range", "ms", "message")
@@ -88,7 +89,7 @@ def summary_text(rows: Sequence[Row]) -> str:
     lines = []
     for row, swept in zip(rows, values, strict=True):
         cells = row.cells()
-        found = (_number(cells["float"], 4), _number(cells["score"], 4), _number(cells["ms"], 3), cells["status"])
+        found = (decimals(cells["float"], 4), decimals(cells["score"], 4), decimals(cells["ms"], 3), cells["status"])
         profile = (cells["profile"] or "-").removesuffix(".yaml")
         lines.append((profile, str(row.number), *swept, *found))
     failures = [
@@ -97,10 +98,6 @@ def summary_text(rows: Sequence[Row]) -> str:
         if not row.done
     ]
     return "\n".join([render(header, lines), *failures])
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def write_summary(folder: Path, rows: Sequence[Row]) -> None:

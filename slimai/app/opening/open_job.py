@@ -158,7 +158,7 @@ def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sample
         outputs=outputs,
         shapes=tuple(graph.shape(name) for name in outputs),
         image_dir=config.path.image_dir,
-        base_dir=config.config_file.parent if config.config_file else Path.cwd(),
+        base_dir=config.base_dir,
         network_class=config.network.network_class,
         input_layout=config.network.input_data_layout,
         input_size=_input_size(config, graph),

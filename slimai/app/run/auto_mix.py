@@ -17,6 +17,7 @@ from slimai.app.delivery.bounds import delivery_bounds
 from slimai.app.run.mix_file import RULES_FILE, rules_text
 from slimai.app.run.mix_ranking import Ranking
 from slimai.artifacts.atomic import write_text
+from slimai.number_text import decimals
 from slimai.search.candidate import Candidate, Outcome, Variant
 from slimai.search.choice import Bounds, Choice, choose
 from slimai.search.events import Reporter
@@ -204,7 +205,7 @@ class _Trials:
 
     def _tell(self, outcome: Outcome) -> None:
         raised = len(outcome.candidate.raised)
-        score = "-" if outcome.score is None else f"{outcome.score:.4f}"
+        score = decimals(outcome.score, 4)
         verdict = "reached" if self.keeps(outcome) else "not reached"
         self._auto.reporter.line(
             f"mix: {raised} layers in 16 bit: score {score}, {outcome.latency_ms or 0:.3f} ms; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from glob import escape
 
+from slimai.number_text import decimals
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Outcome
 from slimai.search.choice import Bounds
@@ -17,13 +18,13 @@ def rules_text(
 ) -> str:
     """Return the rules file of the delivered set of nodes, with what it reaches in comments."""
     reached = "reached" if bounds.kept_by(delivered, float_score) else "NOT reached"
-    before = f"score {_number(base.score)}, {_number(base.latency_ms, 3)} ms a frame (estimate)"
-    after = f"score {_number(delivered.score)}, {_number(delivered.latency_ms, 3)} ms a frame (estimate), "
+    before = f"score {decimals(base.score, 4)}, {decimals(base.latency_ms, 3)} ms a frame (estimate)"
+    after = f"score {decimals(delivered.score, 4)}, {decimals(delivered.latency_ms, 3)} ms a frame (estimate), "
     raised = delivered.candidate.raised
     lines = [
         f"{config.network.name}, level {base.candidate.level}, {_setting(base)}: nodes in 16 bit, found by mix=auto.",
         f"goal:  {bounds}, {reached}",
-        f"float: score {_number(float_score)}",
+        f"float: score {decimals(float_score, 4)}",
         f"8 bit: {before}",
         f"mixed: {after}{len(raised)} nodes" if raised else "mixed: none: no node is in 16 bit",
         "To use it, edited or not: the same command, with the words for mix and mix_goal replaced by",
@@ -39,7 +40,3 @@ def rules_text(
 def _setting(base: Outcome) -> str:
     candidate = base.candidate
     return f"calibration {candidate.label}" if candidate.percent is None else f"range {candidate.label}"
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

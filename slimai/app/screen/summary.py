@@ -1,9 +1,10 @@
-"""What a run ends with on the terminal: one table, best first, within 80 columns."""
+"""What a run ends with on the terminal: one table, best first."""
 
 from __future__ import annotations
 
 from slimai.app.run.result import RunResult
 from slimai.app.screen.table import render
+from slimai.number_text import decimals
 from slimai.search.candidate import Outcome, ranked
 
 HEADER = ("profile", "level", "score", "95 % interval", "est. ms", "images", "")
@@ -40,13 +41,9 @@ def _row(result: RunResult, item: Outcome) -> tuple[str, ...]:
     return (
         item.candidate.profile(result.network),
         str(item.candidate.level),
-        _number(item.score, 4),
+        decimals(item.score, 4),
         span,
-        _number(item.latency_ms, 3),
+        decimals(item.latency_ms, 3),
         str(item.images),
         mark or ("" if item.status == "full" else item.status),
     )
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,36 +1,51 @@
-"""The table at the end of a run: plain text that fits 80 columns."""
+"""Tables of plain text: as wide as the terminal where there is one, else as wide as their cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import shutil
+import sys
+from collections.abc import Collection, Sequence
 
-WIDTH = 80
+GAP = 2  # blanks between columns
+UNLIMITED = 1 << 16  # columns of a file or a pipe: nothing is folded there
 
 
-def render(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Return an aligned text table; the first `left` columns align left, the others right.
+def render(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Collection[int] = (0,),
+    rule: bool = True,
+    width: int | None = None,
+) -> str:
+    """Return an aligned text table; the columns numbered in `left` (from 0) align left, the others right.
 
-    The first column is shortened with ``..`` in its middle so that no line is longer than 80 characters.
+    rule: a line of dashes below the header.
+
+    width: columns of the screen; None asks the terminal, and takes no limit where standard output is none. A table
+    that is wider folds the cells of its left columns into further lines; no character is left out. Empty columns are.
     """
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    spare = WIDTH - (sum(widths[1:]) + 2 * (len(widths) - 1))
-    widths[0] = max(min(widths[0], spare), 8)
-    lines = [_line(header, widths, left), "  ".join("-" * width for width in widths)]
-    lines.extend(_line(row, widths, left) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    from rich.console import Console  # noqa: PLC0415 - spares rich
+    from rich.rule import Rule  # noqa: PLC0415 - spares rich
+    from rich.table import Table  # noqa: PLC0415 - spares rich
+    from rich.text import Text  # noqa: PLC0415 - spares rich
+
+    used = [number for number in range(len(header)) if any(line[number] for line in (header, *rows))]
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, GAP, 0, 0))
+    for number in used:
+        aligned = number in left
+        table.add_column(justify="left" if aligned else "right", no_wrap=not aligned, overflow="fold")
+    table.add_row(*(Text(header[number]) for number in used))
+    if rule:
+        table.add_row(*(Rule(characters="-", style="") for _ in used))
+    for row in rows:
+        table.add_row(*(Text(row[number]) for number in used))
+    text = io.StringIO()
+    console = Console(file=text, width=width or _screen_width(), color_system=None, force_terminal=False)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
-    parts = []
-    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        text = shorten(cell, width)
-        parts.append(text.ljust(width) if column < left else text.rjust(width))
-    return "  ".join(parts)
-
-
-def shorten(text: str, width: int) -> str:
-    """Return `text` with its middle replaced by ``..`` when it is longer than `width` (at least 4)."""
-    if len(text) <= width:
-        return text
-    head = (width - 2) // 2
-    return f"{text[:head]}..{text[-(width - 2 - head) :]}"
+def _screen_width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else UNLIMITED

@@ -11,9 +11,9 @@ from slimai.config.legacy import mapping
 from slimai.config.legacy.left_out import left_out
 from slimai.config.legacy.lexer import split_comment
 from slimai.config.legacy.metric_line import metric_faults, metric_lines
-from slimai.config.legacy.scalars import number_text
 from slimai.config.legacy.settings import Relative
 from slimai.errors import Diagnostic
+from slimai.number_text import shortest
 from slimai.schema.network import NetworkSection
 from slimai.schema.percent import PercentileRange
 from slimai.schema.root import SlimaiConfig
@@ -194,7 +194,7 @@ def _plain(key: mapping.Key, value: Any, relative: Relative) -> str:
     if isinstance(value, int) and key.section == "system":
         return hex(value)
     if isinstance(value, float):
-        return number_text(value)
+        return shortest(value)
     return str(value)
 
 
@@ -229,5 +229,5 @@ def tuned_from(run: Mapping[str, Any]) -> Tuned | None:
     if best is None:
         return None
     percent = best["range"]
-    text = None if percent is None else percent if isinstance(percent, str) else number_text(float(percent))
+    text = None if percent is None else percent if isinstance(percent, str) else shortest(float(percent))
     return Tuned(int(best["accuracy_level"]), text, best.get("calibration") if percent is None else None)

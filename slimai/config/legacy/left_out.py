@@ -9,15 +9,12 @@ from pydantic import BaseModel
 
 from slimai.config.legacy.mapping import KEYS
 from slimai.errors import Diagnostic
-from slimai.schema.metric import CustomMetric
+from slimai.schema.metric import METRICS
 from slimai.schema.metric_specs import MetricSpec
 from slimai.schema.network import InputNode
 from slimai.schema.root import SlimaiConfig
 
 _TARGETS = frozenset(key.target for key in KEYS if key.fate == "mapped")
-_VENDOR_METRICS = frozenset(
-    "voc_det_AP coco_det_AP SegStats PxAcc MAcc FrWIU MIU psnr ssim l1 l2 top1_5".split()  # noqa: SIM905 - a word list
-)
 _VENDOR_HEADS = frozenset({None, "yolo", "ssd"})
 _OWN_OPTIONS = frozenset({"transpose", "ap", "yolo", "priors", "ignore"})
 
@@ -69,11 +66,8 @@ def _foreign(config: SlimaiConfig) -> Iterator[Diagnostic]:
     if len(config.quantization.calibration) > 1:
         yield _unknown("quantization.calibration", list(config.quantization.calibration))
     metric, spec = config.metric, config.metric.metric_input
-    if (
-        metric.metric_cls not in _VENDOR_METRICS
-        and not isinstance(metric, CustomMetric)
-        and metric.metric_cls != "cosine"
-    ):
+    row = METRICS.get(metric.metric_cls or "")
+    if row is not None and row.legacy is None:
         yield _unknown("metric.metric_cls", metric.metric_cls)
     if isinstance(spec, dict) and spec:
         yield _warning("metric.metric_input", "a mapping for a plug-in has no legacy form, left out of the cfg")

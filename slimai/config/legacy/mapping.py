@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from typing import Literal
+
+from slimai.suggest import nearest
 
 Fate = Literal["mapped", "dropped", "refused"]
 Kind = Literal[
@@ -186,21 +187,20 @@ def by_target(target: str) -> Key | None:
 
 def suggest_section(name: str) -> str:
     """Return the cure for an unknown section."""
-    close = get_close_matches(name.lower(), SECTIONS, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean [{close[0]}]?"
+    near = nearest(name, SECTIONS)
+    if near:
+        return f"did you mean [{near}]?"
     return "the sections are " + ", ".join(SECTIONS)
 
 
 def suggest_key(section: str, name: str) -> str:
     """Return the cure for an unknown key: the nearest one of its section, then of the others, then the list."""
-    near = [spelling for key in KEYS if key.section == section for spelling in key.spellings]
-    close = get_close_matches(name.lower(), near, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{_spelled(section, close[0])}'?"
-    far = get_close_matches(name.lower(), [spelling for key in KEYS for spelling in key.spellings], n=1, cutoff=0.75)
+    near = nearest(name, [spelling for key in KEYS if key.section == section for spelling in key.spellings])
+    if near:
+        return f"did you mean '{_spelled(section, near)}'?"
+    far = nearest(name, [spelling for key in KEYS for spelling in key.spellings], 0.75)
     if far:
-        return f"did you mean '{homes(far[0])[0].name}' of [{homes(far[0])[0].section}]?"
+        return f"did you mean '{homes(far)[0].name}' of [{homes(far)[0].section}]?"
     return f"the keys of [{section}] are " + ", ".join(key.name for key in KEYS if key.section == section)
 
 

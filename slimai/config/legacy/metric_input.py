@@ -9,33 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic_core import PydanticCustomError
 
 from slimai.config.legacy.scalars import number, switch
-from slimai.schema.metric import metric_kind
-from slimai.schema.metric_specs import (
-    CocoInput,
-    ImageInput,
-    MetricSpec,
-    NoInput,
-    SegInput,
-    TopKInput,
-    VocInput,
-)
+from slimai.number_text import without_point
+from slimai.schema.metric import SPECS, metric_kind
+from slimai.schema.metric_specs import MetricSpec, SegInput
 from slimai.schema.metric_text import parse_metric_input
-
-SPECS: dict[str, type[MetricSpec]] = {
-    "voc": VocInput,
-    "coco": CocoInput,
-    "segmentation": SegInput,
-    "image": ImageInput,
-    "topk": TopKInput,
-    "plain": NoInput,
-}
-"""The typed input of each kind of metric; the kinds that are not here take the line as it is."""
+from slimai.suggest import did_you_mean
 
 PATHS = frozenset({"annotations", "instances", "labels", "priors"})
 Rebase = Callable[[str], str]
@@ -101,7 +84,7 @@ def _comma_parts(word: str) -> Iterator[tuple[int, str]]:
 
 def _read_item(found: MetricInput, spec: type[MetricSpec], offset: int, item: str, rebase: Rebase) -> None:
     try:
-        values = parse_metric_input(item, (), bare=spec is ImageInput)
+        values = parse_metric_input(item, (), bare=spec.bare)
     except PydanticCustomError as error:
         context = error.context or {}
         cure = str(context.get("cure", "")) or "remove it"
@@ -124,10 +107,9 @@ def _unquoted(message: str, item: str) -> str:
 def _suggest(name: str, spec: type[MetricSpec]) -> str:
     names = [*spec.model_fields, "resizeNN", "resizeBi", "resizeCu"] if spec is SegInput else list(spec.model_fields)
     options = [known for known in names if known not in spec.positional and known != "resize"]
-    close = get_close_matches(name, options, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return "the options are " + ", ".join(options) if options else "this metric has no options"
+    if not options:
+        return "this metric has no options"
+    return did_you_mean(name, options) or "the options are " + ", ".join(options)
 
 
 def _typed(name: str, value: Any, rebase: Rebase) -> Any:
@@ -139,7 +121,7 @@ def _typed(name: str, value: Any, rebase: Rebase) -> Any:
     if name == "input_size":
         return _size(value)
     if name == "anchors":
-        return [[[_short(side) for side in pair] for pair in bracket] for bracket in value]
+        return [[[without_point(side) for side in pair] for pair in bracket] for bracket in value]
     if name in _WORDS or not isinstance(value, str):
         return value
     return switch(value) if isinstance(switch(value), bool) else number(value)
@@ -148,7 +130,3 @@ def _typed(name: str, value: Any, rebase: Rebase) -> Any:
 def _size(text: str) -> Any:
     parts = [number(part) for part in text.split(":")]
     return parts if len(parts) == 2 and all(isinstance(part, int) for part in parts) else text
-
-
-def _short(value: float) -> float:
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from slimai.config.legacy.metric_input import PATHS, read_metric_input
 from slimai.config.legacy.settings import Relative, rebase_from
 from slimai.errors import Diagnostic
-from slimai.schema.metric import CustomMetric, DefaultMetric
+from slimai.schema.metric import CustomMetric, DefaultMetric, default_metric
 from slimai.schema.metric_specs import MetricSpec
 from slimai.schema.metric_text import format_metric_input
 from slimai.schema.root import SlimaiConfig
@@ -40,10 +40,10 @@ def is_default_metric(config: SlimaiConfig) -> bool:
     metric = config.metric
     if isinstance(metric, DefaultMetric):
         return True
-    classify = config.network.network_class == "Classification" and config.dataset.validation_set is not None
+    by_default = default_metric(config.network.network_class, labelled=config.dataset.validation_set is not None)
     spec = metric.metric_input
     plain = isinstance(spec, MetricSpec) and not format_metric_input(spec)
-    return plain and metric.metric_cls == ("top1_5" if classify else "cosine")
+    return plain and metric.metric_cls == by_default
 
 
 def _input_text(spec: Any, relative: Relative) -> str:

@@ -32,10 +32,3 @@ def numbers(text: str) -> Any:
 def switch(text: str) -> Any:
     """Return the truth value of ``True`` / ``False`` in any case, or `text` itself."""
     return _WORDS.get(text.lower(), text)
-
-
-def number_text(value: float) -> str:
-    """Return the shortest text of a number that reads back to it: ``0.5``, ``12`` for 12.0."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value)

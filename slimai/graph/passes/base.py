@@ -111,7 +111,7 @@ def _renamed(node: Node, names: Mapping[str, str]) -> Node:
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, tuple[Change, ...]]:
-    """Return the graph after all passes, and their changes; applied ones are also in its history."""
+    """Return the graph after all passes, and their changes; they are also in its `history` and `refusals`."""
     done: list[str] = []
     changes: list[Change] = []
     for rule in passes:
@@ -121,8 +121,9 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, tuple[Chang
         graph, found = run_pass(graph, rule)
         changes.extend(found)
         done.append(rule.name)
-    lines = tuple(str(item) for item in changes if item.applied)
-    return replace(graph, history=(*graph.history, *lines)), tuple(changes)
+    history = (*graph.history, *(str(item) for item in changes if item.applied))
+    refusals = (*graph.refusals, *(str(item) for item in changes if not item.applied))
+    return replace(graph, history=history, refusals=refusals), tuple(changes)
 
 
 def broken(graph: Graph) -> str:

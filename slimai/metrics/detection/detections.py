@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.errors import InputError
-from slimai.registry import suggest
+from slimai.suggest import suggest
 
 __all__ = ["VOC_NAMES", "ClassTable", "Detections", "best_first"]
 

@@ -75,6 +75,46 @@ def test_inspect_shows_kernels_and_host_nodes(floating, capsys):
     assert "XIConvolution = Conv" in lines[5]
 
 
+@pytest.fixture
+def padded(tmp_path):
+    """A Pad with ones, which is no padding of a Conv."""
+    nodes = [
+        helper.make_node("Pad", ["x", "pads", "one"], ["p"], name="pad"),
+        helper.make_node("Conv", ["p", "w"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["y"], name="relu"),
+    ]
+    constants = {
+        "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "one": np.float32(1), "w": np.ones((3, 2, 3, 3), np.float32),
+    }  # fmt: skip
+    return save(tmp_path / "padded.onnx", nodes, constants)
+
+
+def test_inspect_tells_what_a_pass_refused(padded, capsys):
+    refused = "fuse_pad: conv: the padding value is 1.0, not 0"
+    assert inspect.main([str(padded)]) == 0
+    assert f"refused: {refused}" in capsys.readouterr().out.splitlines()
+    assert inspect.main([str(padded), "--changes", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["refusals"] == [refused]
+
+
+def test_inspect_tells_what_a_pass_changed(tmp_path, capsys):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="conv"),
+        helper.make_node("Sigmoid", ["c"], ["s"], name="sig"),
+        helper.make_node("Mul", ["c", "s"], ["y"], name="mul"),
+    ]
+    model = str(save(tmp_path / "silu.onnx", nodes, {"w": np.ones((3, 2, 1, 1), np.float32)}))
+    assert inspect.main([model, "--changes"]) == 0
+    assert capsys.readouterr().out == "fuse_activation: mul: SiLU spelled with Sigmoid\n"
+    assert inspect.main([model]) == 0
+    assert "rewrites while loading: 1 (--changes shows them)" in capsys.readouterr().out
+    plain = str(save(tmp_path / "plain.onnx", [nodes[0], helper.make_node("Relu", ["c"], ["y"])],
+                     {"w": np.ones((3, 2, 1, 1), np.float32)}))  # fmt: skip
+    assert inspect.main([plain, "--changes"]) == 0
+    assert capsys.readouterr().out == "the network runs as it stands in the file\n"
+
+
 def test_inspect_reads_quantized_models_as_stored(quantized, capsys):
     assert inspect.main([str(quantized), "--format", "json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)

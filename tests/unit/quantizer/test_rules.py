@@ -107,7 +107,10 @@ def test_an_empty_file_has_no_rules():
             "- nodes: [a]\n  intypes: [s8, s16]",
             "f:2:12: the inputs (or outputs) of a layer have one type; give one of s8, s16",
         ),
-        ("- nodes: [a\n  b: {", "f:2: is not YAML: expected ',' or ']', but got ':'"),
+        (
+            "- nodes: [a\n  b: {",
+            "f:2:4: not valid YAML: did not find expected ',' or ']'; check indentation, colons and quotes",
+        ),
     ],
 )
 def test_wrong_rules(text, message):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from slimai.report import document
-from slimai.report.page import multirun_page, number, page
+from slimai.report.page import _environment, multirun_page, page
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 
@@ -63,12 +63,21 @@ def test_nothing_is_fetched():
     assert not re.search(r"url\((?!#)", text)
 
 
+def test_what_the_graph_passes_did_and_refused_is_told():
+    text = page(run(), saved(changes=["fuse_prelu: a: spelled out"], refusals=["fuse_pad: b: not 0", "fuse_pad: c: x"]))
+    assert "<summary>Rewrites of the float network (1)</summary><ul><li>fuse_prelu: a: spelled out</li></ul>" in text
+    assert "that were refused (2)</summary><ul><li>fuse_pad: b: not 0</li><li>fuse_pad: c: x</li></ul>" in text
+    assert "Rewrites" not in page(run(), saved())  # saved by an earlier version
+
+
 def test_text_from_outside_is_escaped():
     text = page(
         run(network=EVIL, host_layers=[EVIL], metric=EVIL, candidates=[{**run()["best"], "note": EVIL}]),
         saved(
             config=EVIL,
             notes=[EVIL],
+            changes=[EVIL],
+            refusals=[EVIL],
             suspects=[{"layer": EVIL, "cause": "clipping", "remedy": EVIL, "gain": None}],
             histograms={EVIL: saved()["histograms"]["a"]},
             layers=[{**saved()["layers"][0], "tensor": EVIL, "layer": EVIL}],
@@ -121,4 +130,4 @@ def test_a_multirun_links_to_the_pages_that_are_there(tmp_path):
 
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (1.23456, "1.235"), (-0.5, "-0.500")])
 def test_numbers(value, expected):
-    assert number(value) == expected
+    assert _environment().from_string("{{ value | num }}").render(value=value) == expected

@@ -15,6 +15,8 @@ from slimai.schema.performance import PerformanceSection
 from slimai.schema.target import TargetSection
 from slimai.simulator.cost import estimate
 
+ROOT = Path(__file__).resolve().parents[3]
+
 SQUARE = {"strides": (1, 1), "dilations": (1, 1), "pads": (1, 1, 1, 1), "group": 1}
 
 
@@ -82,7 +84,7 @@ def test_time_goes_with_the_clock_and_memory_with_the_bus():
     assert all(layer.cycles == layer.memory for layer in slow.layers)
 
 
-@pytest.mark.parametrize("name", ["vision_dsp", "cortex_m55"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "target").glob("*.yaml")))
 def test_a_target_is_a_file(repo_root, name):
     text = Path(repo_root, "conf", "target", f"{name}.yaml").read_text("utf-8")
     section = TargetSection.model_validate(yaml.safe_load(text))
