@@ -24,6 +24,7 @@ from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
 from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
 from slimai.graph.qlinear import expanded
+from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.registry import suggest
 
@@ -66,6 +67,7 @@ def load_onnx(
     model = upgraded(_checked(model, where), where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)
+    model = with_settled_sizes(model, where)
     inferred_types(model, where)  # refuses impossible sizes before native code meets them
     optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
     graph = _to_graph(onnx.load_model_from_string(optimized), name or Path(path).stem, where)

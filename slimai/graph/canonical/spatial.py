@@ -6,9 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from slimai.graph.canonical.context import Context, computed_input, has_input, integers, only, positive_axis
+from slimai.errors import UnsupportedError
+from slimai.graph.canonical.context import (
+    Context,
+    computed_input,
+    has_input,
+    integers,
+    only,
+    positive_axis,
+    same_as_reshape,
+)
 from slimai.graph.canonical.matrix import window
 from slimai.graph.ir import Node
+from slimai.graph.resize_shape import runtime_sizes
 
 _COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"}
 
@@ -57,7 +67,10 @@ def reduce_mean(context: Context, node: Node) -> tuple[Node, ...] | None:
 
 
 def resize(context: Context, node: Node) -> tuple[Node, ...] | None:
-    """Return the Resize with sizes and scales; cubic, antialiased and cropping ones keep their ONNX form."""
+    """Return the Resize with sizes and scales; cubic, antialiased and cropping ones keep their ONNX form.
+
+    One that leaves every size as it is copies its input, whatever its scales say (as ONNX Runtime does).
+    """
     attrs = node.attrs
     mode = attrs.get("mode", "nearest")
     coordinates = attrs.get("coordinate_transformation_mode", "half_pixel")
@@ -66,13 +79,16 @@ def resize(context: Context, node: Node) -> tuple[Node, ...] | None:
     if not plain or computed_input(context, node, 2) or computed_input(context, node, 3):
         return None
     source, target = context.shape(node.inputs[0]), context.shape(node.outputs[0])
+    scales = _scales(context, node, source, target)
+    if source == target:
+        return same_as_reshape(context, node)
     return (
         only(
             node,
             1,
             mode=mode,
             sizes=target,
-            scales=_scales(context, node, source, target),
+            scales=scales,
             coordinate_transformation_mode=coordinates,
             nearest_mode=attrs.get("nearest_mode", "round_prefer_floor"),
         ),
@@ -80,13 +96,21 @@ def resize(context: Context, node: Node) -> tuple[Node, ...] | None:
 
 
 def _scales(context: Context, node: Node, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[float, ...]:
-    """Return output/input ratios as float32 values: the given ones, else those that the sizes imply."""
+    """Return output/input ratios as float32 values: the given ones, else those that the sizes imply.
+
+    Raises:
+        UnsupportedError: the given ones do not lead to the sizes that the rest of the network was built for.
+    """
     given = context.constant(node, 2)
     scales = [float(np.float32(t) / np.float32(s)) if s else 1.0 for s, t in zip(source, target, strict=True)]
     if given is not None and given.size:
         axes = node.attrs.get("axes", range(len(source)))
         for axis, value in zip(axes, given.reshape(-1), strict=True):
             scales[positive_axis(axis, len(source))] = float(value)
+        sizes = runtime_sizes(source, np.array(scales))
+        if sizes != target:
+            message = f"the output size of Resize depends on the precision of scale * size: {list(sizes)} or"
+            raise UnsupportedError.at(node.name, message, list(target), cure="export it with sizes")
     return tuple(scales)
 
 

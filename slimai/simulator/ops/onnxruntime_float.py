@@ -80,18 +80,36 @@ def float_window_mean(context: LayerContext, total: Float, counts: Int) -> Array
 def float_softmax(rows: Int, x: QParams, out: QParams) -> Int:
     """Return QLinearSoftmax of integer rows [R, D]: a float32 table, a float32 sum from left to right.
 
-    The table is exp(s_x * (i - 255 + shift)) with shift * s_x = max(0, ln(max float32 / D) - 5).
+    The table is exp(s_x * (i - 255 + shift)) with shift * s_x = max(0, ln(max float32 / D) - 5). Where there is no such
+    operator (16 bits), and where that table times floor(1 / s_y) leaves float32 (D = 1, or a fine s_y), the runtime's
+    QDQ form counts: dequantize, softmax, quantize.
     """
+    depth, unit = rows.shape[1], np.floor(_F32(1.0) / _F32(out.scale))
+    room = float(np.log(np.finfo(np.float32).max / _F32(depth)))
+    if x.dtype.bits > 8 or out.dtype.bits > 8 or float(np.log(max(unit, 1.0))) >= 5.0 + np.log(depth):
+        return _dequantized_softmax(rows, x, out)
     scale = float(_F32(x.scale))
-    room = float(np.log(np.finfo(np.float32).max / _F32(rows.shape[1])))
     shift = max(0.0, room - 5.0) / scale
     table = np.exp((np.arange(1 << x.dtype.bits) - ((1 << x.dtype.bits) - 1) + shift) * scale).astype(_F32)
     powers = table[rows - rows.max(axis=1, keepdims=True) + ((1 << x.dtype.bits) - 1)]
     total = np.zeros(rows.shape[0], _F32)
+    for column in range(depth):
+        total = total + powers[:, column]
+    integers: Int = np.rint(powers * unit / total[:, None]).astype(np.int64) + out.zero_point
+    return integers
+
+
+def _dequantized_softmax(rows: Int, x: QParams, out: QParams) -> Int:
+    """Return rhe(softmax / s_y) + z_y: distances, exponentials and quotients in float32, their sum from left to right.
+
+    The exponential is taken in float64 and rounded once; the runtime's own is within 1 unit of the last place.
+    """
+    distance = (rows - rows.max(axis=1, keepdims=True)).astype(_F32) * _F32(x.scale)
+    powers = np.exp(distance.astype(np.float64)).astype(_F32)
+    total = np.zeros(rows.shape[0], _F32)
     for column in range(rows.shape[1]):
         total = total + powers[:, column]
-    unit = np.floor(_F32(1.0) / _F32(out.scale))
-    integers: Int = np.rint(powers * unit / total[:, None]).astype(np.int64) + out.zero_point
+    integers: Int = np.rint(powers / total[:, None] / _F32(out.scale)).astype(np.int64) + out.zero_point
     return integers
 
 
