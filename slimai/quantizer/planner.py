@@ -175,6 +175,7 @@ class LayerBuilder:
                 scale,
                 dtype,
                 per_channel=per_channel,
+                output_scale=self.network.params[step.outputs[0]].scale,
                 wide=bits == 16,
                 limits=limits,
                 store=self.store,

@@ -114,10 +114,14 @@ def _dequantized_softmax(rows: Int, x: QParams, out: QParams) -> Int:
 
 
 def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
-    """Return the kernel of a linear Resize on integers: float32 weights, the result truncated towards zero."""
-    mode, name = context.attrs["coordinate_transformation_mode"], context.layer.name
+    """Return the kernel of a linear Resize: float32 weights; of 8 bits the result is truncated towards zero.
+
+    At 16 bits there is no integer operator: the runtime dequantizes, and the result is rounded half to even.
+    """
+    mode, name, x = context.attrs["coordinate_transformation_mode"], context.layer.name, context.input()
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
-    change = ScaleChange(context)
+    change = ScaleChange(context) if x.dtype.bits == 8 else None
+    ratio = _F32(x.scale) / _F32(context.out.scale)
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         parts = [(inputs[0].astype(_F32), np.ones((), _F32))]
@@ -131,6 +135,9 @@ def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, siz
                 for index, side in ((lower, low), (upper, high))
             ]
         total = sum((values * factor for values, factor in parts[1:]), parts[0][0] * parts[0][1])
-        return [change(np.trunc(np.asarray(total)).astype(context.input().dtype.numpy))]
+        if change is None:
+            centred = np.asarray(total) - _F32(x.zero_point)
+            return [_saturated(centred * ratio + _F32(context.out.zero_point), context)]
+        return [change(np.trunc(np.asarray(total)).astype(x.dtype.numpy))]
 
     return Compiled(kernel)
