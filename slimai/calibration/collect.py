@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from slimai.calibration.histogram import NonFiniteError
 from slimai.calibration.statistics import Statistics, TensorCollector
 from slimai.errors import InputError
+from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
 from slimai.runtime.memory import return_freed
 from slimai.runtime.session import FloatSession
@@ -132,7 +133,8 @@ def _add(
 
     def one(tensor: str) -> None:
         try:
-            collectors[tensor].add(values[tensor])
+            with guarded(tensor, "its statistics were taken"):
+                collectors[tensor].add(values[tensor])
         except NonFiniteError:
             raise _not_finite(tensor, values[tensor], names, done) from None
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.calibration.statistics import Statistics
+from slimai.floating_point import guarded
 from slimai.graph.ir import Array, Graph, Node
 from slimai.graph.names import node_names, profile_names
 from slimai.graph.ops import TRAITS, is_depthwise
@@ -56,7 +57,8 @@ def build_plan(
     builder = LayerBuilder(graph, network, given, options, target, stats, store)
     layers = []
     for step in network.steps:
-        layer, notes = builder.layer(step, names[step.name])
+        with guarded(step.name, "its weights and bias were quantized"):
+            layer, notes = builder.layer(step, names[step.name])
         layers.append(layer)
         decisions += notes
     shown = tensor_names(graph, plan_graph)

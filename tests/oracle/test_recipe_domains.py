@@ -65,9 +65,7 @@ def test_softmax(grid, depth, unit, preset):
     plan = one_op(Op("Softmax", ("x",), "y", {"axis": 1}), {"x": (1, depth)}, (1, depth), {"x": x}, y)
     real = x.dequantize(integers).astype(np.float64)
     powers = np.exp(real - real.max(axis=1, keepdims=True))
-    wanted = np.clip(
-        powers / powers.sum(axis=1, keepdims=True) / y.scale + y.zero_point, y.dtype.low, y.dtype.high
-    )
+    wanted = np.clip(powers / powers.sum(axis=1, keepdims=True) / y.scale + y.zero_point, y.dtype.low, y.dtype.high)
     found = program(plan, preset).run({"x": integers})["y"]
     steps = 1.5
     assert np.abs(found - wanted).max() <= steps
