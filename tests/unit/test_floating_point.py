@@ -83,13 +83,13 @@ def test_calibration_and_quantizer_name_the_place(monkeypatch):
         return HUGE * HUGE
 
     monkeypatch.setattr(planner.LayerBuilder, "layer", overflow)
-    with pytest.raises(InputError, match="^act: overflow .* while its weights and bias were quantized"):
+    with pytest.raises(InputError, match=r"^act: overflow .* while its weights and bias were quantized"):
         planner.build_plan(graph, stats, QuantOptions(level=1))
     monkeypatch.setattr(collecting.TensorCollector, "add", overflow)
-    with pytest.raises(InputError, match="^[xy]: overflow .* while its statistics were taken"):
+    with pytest.raises(InputError, match=r"^[xy]: overflow .* while its statistics were taken"):
         collecting.collect(graph, feeds, threads=2)
     monkeypatch.setattr(solve, "best_limits", overflow)
-    with pytest.raises(InputError, match="^x: overflow .* while its limits were sought by ImprovedMSE"):
+    with pytest.raises(InputError, match=r"^x: overflow .* while its limits were sought by ImprovedMSE"):
         solve.solve_limits({"x": stats["x"].histogram}, {"x": solve.Grid(-128, 127)}, "ImprovedMSE")
 
 
