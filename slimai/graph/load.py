@@ -16,6 +16,7 @@ from onnx import checker, external_data_helper, helper, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
+from slimai.graph.attributes import refuse_unknown_forms
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.infer import inferred_types, static_types
@@ -65,6 +66,7 @@ def load_onnx(
     model = _read(Path(path), where)
     _fix_input_shapes(model, input_shapes or {}, where)
     model = upgraded(_checked(model, where), where)
+    refuse_unknown_forms(model, where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)
     model = with_settled_sizes(model, where)

@@ -121,9 +121,9 @@ def depth_to_space(context: Context, node: Node) -> tuple[Node, ...]:
 
 
 def space_to_depth(context: Context, node: Node) -> tuple[Node, ...]:
-    """Return the SpaceToDepth."""
+    """Return the SpaceToDepth with its mode."""
     del context
-    return (only(node, 1, blocksize=int(node.attrs["blocksize"])),)
+    return (only(node, 1, blocksize=int(node.attrs["blocksize"]), mode=node.attrs.get("mode", "DCR")),)
 
 
 RULES = {
