@@ -1,7 +1,7 @@
 """What each operator that slimai reads is known to mean: its newest definition, and the attributes of it.
 
-A definition or an attribute that came later may change what the operator computes, and nothing here would notice. Such a
-node is refused by name. Operators that are not in the table are handed to ONNX Runtime as they are.
+A definition or an attribute that came later may change what the operator computes, and nothing here would notice.
+Such a node is refused by name. Operators that are not in the table are handed to ONNX Runtime as they are.
 """
 
 from __future__ import annotations

@@ -11,10 +11,12 @@ from onnx import helper, numpy_helper, version_converter
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.optimize import first_line
+from slimai.graph.same_outputs import first_difference
 
 OLDEST_OPSET = 7
 COMMON_OPSET = 17
 _RESIZE_REDEFINED = 11
+_HARDMAX_REDEFINED = 13
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -25,16 +27,19 @@ def opset_of(model: onnx.ModelProto) -> int:
 def upgraded(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     """Return the model in operator set 17, or as it is when it has that or a later one.
 
+    What was converted is run before and after, on a random sample.
+
     Raises:
         InputError: an operator cannot be brought there.
-        UnsupportedError: a Resize of operator set 10 or older has no equivalent.
+        UnsupportedError: a Resize of operator set 10 or older has no equivalent; an operator means something else in
+            operator set 17, and the converter did not notice.
     """
     version = opset_of(model)
     if version >= COMMON_OPSET:
         return model
     old = _old_resizes(model, where) if version < _RESIZE_REDEFINED else {}
     try:
-        found = version_converter.convert_version(model, COMMON_OPSET)
+        found = version_converter.convert_version(_with_flat_hardmax(model, version), COMMON_OPSET)
     except (version_converter.ConvertError, RuntimeError, ValueError, TypeError) as error:
         message = f"operator set {version} cannot be brought to {COMMON_OPSET}: {first_line(error)}"
         raise InputError.at(where, message, cure=f"export the model with operator set {COMMON_OPSET}") from error
@@ -42,7 +47,43 @@ def upgraded(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         if node.op_type == "Resize" and node.output[0] in old:
             _set(node, "coordinate_transformation_mode", "asymmetric")
             _set(node, "nearest_mode", old[node.output[0]])
+    problem = first_difference(model, found)
+    if problem is not None:
+        name, message = problem
+        cure = f"export the model with operator set {COMMON_OPSET}"
+        text = f"operator set {version} cannot be brought to {COMMON_OPSET} unchanged: {message}"
+        raise UnsupportedError(Diagnostic(text, name, suggestion=cure, file=where))
     return found
+
+
+def _with_flat_hardmax(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """Return the model with each Hardmax, which the converter leaves alone, between Flatten and Reshape.
+
+    Before operator set 13 it runs over all axes from `axis` (default 1) on, taken as one; from then on over `axis`.
+    """
+    if version >= _HARDMAX_REDEFINED or not any(node.op_type == "Hardmax" for node in model.graph.node):
+        return model
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    nodes = [part for node in found.graph.node for part in _flat_hardmax(node)]
+    del found.graph.node[:]
+    found.graph.node.extend(nodes)
+    return found
+
+
+def _flat_hardmax(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    if node.op_type != "Hardmax" or node.domain not in {"", "ai.onnx"}:
+        return [node]
+    axis = next((item.i for item in node.attribute if item.name == "axis"), 1)
+    x, y = node.input[0], node.output[0]
+    shape, flat, chosen = (f"{y}__hardmax_{part}" for part in ("shape", "flat", "chosen"))
+    name = node.name or y
+    return [
+        helper.make_node("Shape", [x], [shape], name=f"{name}_shape"),
+        helper.make_node("Flatten", [x], [flat], name=f"{name}_flatten", axis=axis),
+        helper.make_node("Hardmax", [flat], [chosen], name=name, axis=1),
+        helper.make_node("Reshape", [chosen, shape], [y], name=f"{name}_reshape"),
+    ]
 
 
 def _old_resizes(model: onnx.ModelProto, where: str) -> dict[str, str]:

@@ -15,8 +15,8 @@ from slimai.quantizer.weight_store import WeightStore
 
 SMALLEST_RATIO = 2.0**-24  # of a channel's weight scale to the layer's largest
 BIAS_ROOM_BITS = {8: 30, 16: 46}  # |bias| <= 2^30 in s32; TFLite's s64 recipe holds for sums below 2^47
-# Multipliers below 2^-32 become 0 in every preset but xi_sym, and with them what a channel's sums say. Scales of weights
-# keep them above this bound: rounding a weight then costs at most 2^-16 of an output step for the largest input.
+# Multipliers below 2^-32 become 0 in every preset but xi_sym, and with them what a channel's sums say. Scales of
+# weights keep them above this bound: rounding a weight then costs at most 2^-16 of an output step.
 SMALLEST_MULTIPLIER = 2.0**-31
 ZERO_CHANNEL_BITS = 22  # a channel without weights stores its bias as about 2^22: relative error below 2^-22
 

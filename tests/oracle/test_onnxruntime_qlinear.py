@@ -299,7 +299,7 @@ def test_max_pool(dtype, pads):
 @pytest.mark.parametrize("place", ["half_pixel", "asymmetric", "align_corners"])
 @pytest.mark.parametrize("dtype", [*TYPES, "s16"])
 def test_resize_between_dequantize_and_quantize(dtype, place):
-    """The runtime's other linear Resize rounds (docs/arithmetic.md, section 4): 8 bits differ by one step, in so many."""
+    """The runtime's other linear Resize rounds (docs/arithmetic.md, section 4): 8 bits differ by one."""
     rng = seeded(dtype, place)
     like = random_params(rng, dtype)
     x = random_integers(rng, like, (2, 3, 17, 23))

@@ -1,4 +1,4 @@
-"""Recipes of oracles on parameters that their authors may not have thought of: near float, or another recipe is taken."""
+"""Recipes of oracles on parameters that their authors did not think of: near float, or another recipe is taken."""
 
 from __future__ import annotations
 
