@@ -207,6 +207,8 @@ class LayerBuilder:
         position = TRAITS[step.node.op].bias
         has_bias = position is not None and len(step.node.inputs) > position and step.node.inputs[position]
         bias = self.graph.constants[step.node.inputs[position]].reshape(-1) if has_bias and position else None
+        if bias is not None:
+            bias = self.given.masks[self._bits(step)].cut(step.node, bias)
         offset = self.options.bias_offsets.get(step.name)
         if offset is None:
             return bias
@@ -219,6 +221,7 @@ class LayerBuilder:
             value = self.graph.constants.get(tensor)
             if value is None or step.node.op not in (*_ELEMENTWISE, "Concat"):
                 continue
+            value = self.given.masks[self._bits(step)].cut(step.node, value)
             params = self._operand_params(step, value)
             operands[position] = (params.quantize(value), params)
         return operands
