@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import TRAITS, is_depthwise
 from slimai.quantizer.support import INTEGER_OPS, host_reason
@@ -108,6 +110,8 @@ def _is_nonnegative(node: Node, known: set[str]) -> bool:
         return False
     if node.op in _NEVER_NEGATIVE or (node.op == "Clip" and node.attrs["lo"] >= 0):
         return True
+    if node.op == "Clip" and np.min(node.attrs["hi"]) < 0:
+        return False
     reads = [name for name in node.inputs if name]
     if node.op == "Pad":
         return node.attrs["value"] >= 0 and all(name in known for name in reads)

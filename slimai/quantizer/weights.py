@@ -57,9 +57,8 @@ def quantize_layer(
     offsets = np.zeros(len(peaks)) if bias is None else np.broadcast_to(bias, (len(peaks),)).astype(np.float64)
     steps = np.abs(offsets) / input_scale
     chosen = _per_channel_scales if per_channel else _one_scale
-    floors = np.maximum(
-        steps / 2.0 ** BIAS_ROOM_BITS[16 if wide else 8], SMALLEST_MULTIPLIER * output_scale / input_scale
-    )
+    finest = SMALLEST_MULTIPLIER * output_scale / input_scale if wide else 0.0  # 2^30 times 2^-32 is nothing anyway
+    floors = np.maximum(steps / 2.0 ** BIAS_ROOM_BITS[16 if wide else 8], finest)
     scale, decisions = chosen(where, peaks, steps, dtype.high, floors)
     integers = None if bias is None else np.rint(offsets / (input_scale * scale)).astype(np.int64)
     return QuantizedLayer(store.quantized(weights, layout, dtype, scale), integers, decisions)

@@ -31,3 +31,11 @@ def test_clamps(tmp_path_factory, behind_conv, chosen):
     case = Case(tmp_path_factory.mktemp("clip"), model, samples(rng, {"x": (1, 3, 4, 4)}, low=-4.0, high=4.0))
     case.check_float()
     case.check_levels(0.15)  # a range that the next clamp cuts costs steps; crossed limits taken wrongly cost all
+
+
+def test_a_negative_upper_limit_behind_relu(tmp_path):
+    nodes = [("Relu", ["x"], ["r"], {}), ("Sigmoid", ["r"], ["z"], {}), ("Clip", ["r", "", "hi"], ["y"], {})]
+    model = network(nodes, {"x": (1, 3, 4, 4)}, ["y", "z"], {"hi": F32(-3)})
+    case = Case(tmp_path, model, samples(np.random.default_rng(4), {"x": (1, 3, 4, 4)}))
+    case.check_float()
+    case.check_levels(0.02)

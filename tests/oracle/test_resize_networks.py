@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from float_levels import F32, LEVELS, Case, network, samples
+from float_levels import F32, LEVELS, Case, network, plain_session, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimai.errors import UnsupportedError
+from slimai.simulator.ops.resize_taps import nearest_index
 
 PLACES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric")
 SCALES = (0.5, 0.6, 1 / 3, 0.75, 1.0, 1.02, 1.25, 1.4, 1.5, 1.8, 2.0, 2.5, 2.6, 2.8, 3.0)
@@ -120,3 +121,29 @@ def test_upsample_of_operator_set_9(tmp_path, factor):
     case = Case(tmp_path, model, samples(np.random.default_rng(1), {"x": (1, 2, 4, 5)}))
     case.check_float()
     case.check_levels(0.02, levels=LEVELS)
+
+
+def test_a_place_just_below_a_half(tmp_path):
+    """1 / (2 / 7) is 3.4999998 in float32, which counts as 3.5: pixel 4."""
+    attrs = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "round_prefer_ceil"}
+    case = resize_case(tmp_path, attrs, (1, 3, 2, 7), None, (1, 3, 1, 2))
+    case.check_float()
+    case.check_levels(0.04)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 40), st.integers(1, 60), st.sampled_from(PLACES[:4]),
+    st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+)  # fmt: skip
+def test_the_pixels_that_nearest_takes(size, out, place, rounding):
+    attrs = {"mode": "nearest", "coordinate_transformation_mode": place, "nearest_mode": rounding}
+    sizes = {"n": np.array([1, 1, 1, out], np.int64)}
+    session = plain_session(
+        network(
+            [("Resize", ["x", "", "", "n"], ["y"], attrs)], {"x": (1, 1, 1, size)}, ["y"], sizes
+        ).SerializeToString()
+    )
+    (wanted,) = session.run(None, {"x": np.arange(size, dtype=F32).reshape(1, 1, 1, size)})
+    ratio = float(F32(out) / F32(size))
+    assert wanted.ravel().tolist() == nearest_index(size, out, ratio, place, rounding, "n").tolist()

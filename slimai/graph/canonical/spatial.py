@@ -75,6 +75,8 @@ def resize(context: Context, node: Node) -> tuple[Node, ...] | None:
     mode = attrs.get("mode", "nearest")
     coordinates = attrs.get("coordinate_transformation_mode", "half_pixel")
     stretch = attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+    if mode == "nearest" and coordinates == "half_pixel_symmetric" and attrs.get("nearest_mode") in {"floor", "ceil"}:
+        return None  # one rounding in the runtime's position, which is not stated, decides between two pixels
     plain = mode in {"nearest", "linear"} and coordinates in _COORDINATES and stretch and not attrs.get("antialias", 0)
     if not plain or computed_input(context, node, 2) or computed_input(context, node, 3):
         return None
