@@ -14,15 +14,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from slimai.errors import Diagnostic, UnsupportedError
+from slimai.graph.canonical.spatial import runtime_sizes
 from slimai.graph.infer import static_types
 
 Array = NDArray[Any]
-
-
-def runtime_sizes(shape: tuple[int, ...], scales: Array) -> tuple[int, ...]:
-    """Return the output sizes that ONNX Runtime gives a Resize: the float32 product, truncated."""
-    product = np.asarray(shape, np.float32) * np.asarray(scales, np.float32)
-    return tuple(int(size) for size in np.asarray(product, np.float32))
 
 
 def with_settled_sizes(model: onnx.ModelProto, where: str) -> onnx.ModelProto:

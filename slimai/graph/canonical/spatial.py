@@ -17,8 +17,7 @@ from slimai.graph.canonical.context import (
     same_as_reshape,
 )
 from slimai.graph.canonical.matrix import window
-from slimai.graph.ir import Node
-from slimai.graph.resize_shape import runtime_sizes
+from slimai.graph.ir import Array, Node
 
 _COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"}
 
@@ -114,6 +113,12 @@ def _scales(context: Context, node: Node, source: tuple[int, ...], target: tuple
             message = f"the output size of Resize depends on the precision of scale * size: {list(sizes)} or"
             raise UnsupportedError.at(node.name, message, list(target), cure="export it with sizes")
     return tuple(scales)
+
+
+def runtime_sizes(shape: tuple[int, ...], scales: Array) -> tuple[int, ...]:
+    """Return the output sizes that ONNX Runtime gives a Resize: the float32 product, truncated."""
+    product = np.asarray(shape, np.float32) * np.asarray(scales, np.float32)
+    return tuple(int(size) for size in np.asarray(product, np.float32))
 
 
 def depth_to_space(context: Context, node: Node) -> tuple[Node, ...]:
