@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from slimai.calibration.histogram import NonFiniteError
 from slimai.calibration.statistics import Statistics, TensorCollector
 from slimai.errors import InputError
+from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
+from slimai.graph.sentinels import sentinel_tensors
 from slimai.runtime.memory import return_freed
 from slimai.runtime.session import FloatSession
 
@@ -45,7 +47,7 @@ def collect(
     first: int = 0,
     runner: FloatRunner | None = None,
 ) -> Statistics:
-    """Return the statistics of `tensors` (default: every float activation) over all batches.
+    """Return the statistics of `tensors` (default: every float activation) over all batches, sentinels left out.
 
     batches: mappings input name -> [N, ...] float32; only one is held at a time. bins: fewest histogram
     bins across a tensor's range. per_channel: whether channel means are gathered too, or for which tensors.
@@ -60,7 +62,10 @@ def collect(
     wanted = tuple(tensors) if tensors is not None else float_activations(graph)
     session = runner if runner is not None else activations_runner(graph, wanted, threads=threads)
     means = wanted if per_channel is True else per_channel or ()
-    collectors = {name: TensorCollector(bins, per_channel=name in means) for name in wanted}
+    sentinels = sentinel_tensors(graph)
+    collectors = {
+        name: TensorCollector(bins, per_channel=name in means, sentinel=sentinels.get(name)) for name in wanted
+    }
     images = 0
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
         share: Map = pool.map if threads > 1 else map  # handing over costs more than a small tensor does
@@ -103,12 +108,16 @@ def channel_extremes(
     """
     names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
     session = runner if runner is not None else _session(graph, names, threads)
+    sentinels = sentinel_tensors(graph)
     found: dict[str, NDArray[np.float64]] = {}
     for feeds in batches:
         values = session.run(feeds)
         for name in names:
-            others = tuple(axis for axis in range(values[name].ndim) if axis != 1)
-            low, high = (side(axis=others).astype(np.float64) for side in (values[name].min, values[name].max))
+            data = values[name]
+            if name in sentinels:
+                data = np.where(sentinels[name].among(data), np.float32(0), data)
+            others = tuple(axis for axis in range(data.ndim) if axis != 1)
+            low, high = (side(axis=others).astype(np.float64) for side in (data.min, data.max))
             if name in found:
                 low, high = np.minimum(found[name][0], low), np.maximum(found[name][1], high)
             found[name] = np.stack([low, high])
@@ -132,7 +141,8 @@ def _add(
 
     def one(tensor: str) -> None:
         try:
-            collectors[tensor].add(values[tensor])
+            with guarded(tensor, "its statistics were taken"):
+                collectors[tensor].add(values[tensor])
         except NonFiniteError:
             raise _not_finite(tensor, values[tensor], names, done) from None
 

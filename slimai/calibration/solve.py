@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from slimai.calibration.histogram import Histogram
 from slimai.calibration.limits import Limits
+from slimai.floating_point import guarded
 
 Method = Literal["ImprovedMSE", "ImprovedKL"]
 Floats = NDArray[np.float64]
@@ -48,8 +49,13 @@ def solve_limits(
     Tensors are independent, so the result does not depend on `threads`.
     """
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        found = pool.map(lambda name: best_limits(histograms[name], grids[name], method), grids)
+        found = pool.map(lambda name: _guarded_limits(name, histograms[name], grids[name], method), grids)
         return dict(zip(grids, found, strict=True))
+
+
+def _guarded_limits(name: str, histogram: Histogram, grid: Grid, method: Method) -> Limits:
+    with guarded(name, f"its limits were sought by {method}"):
+        return best_limits(histogram, grid, method)
 
 
 def best_limits(histogram: Histogram, grid: Grid, method: Method) -> Limits:

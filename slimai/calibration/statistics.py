@@ -17,8 +17,9 @@ import slimai
 from slimai.artifacts.atomic import write_bytes
 from slimai.artifacts.cache import content_key
 from slimai.calibration.histogram import Histogram, HistogramBuilder, Kernel
+from slimai.graph.sentinels import Sentinel
 
-FORMAT = 2
+FORMAT = 3
 _LIMBS, _LIMB_BITS, _LOWEST = 9, 32, -160  # fixed point from 2^-160 to 2^128 in nine limbs of 32 bits
 
 
@@ -46,10 +47,14 @@ class ChannelSums:
 
 @dataclass(frozen=True, eq=False)
 class TensorStatistics:
-    """Histogram (with its exact minimum and maximum) of one activation, and its channel means when asked for."""
+    """Histogram (with its exact minimum and maximum) of one activation, and its channel means when asked for.
+
+    peak: of a masked tensor in front of Softmax, the smallest maximum of a row.
+    """
 
     histogram: Histogram
     channels: ChannelSums | None = None
+    peak: float | None = None
 
     @property
     def minimum(self) -> float:
@@ -65,7 +70,8 @@ class TensorStatistics:
         """Return the statistics of the values of both, exactly."""
         both = self.channels is not None and other.channels is not None
         channels = self.channels.merged(other.channels) if both else None  # type: ignore[union-attr,arg-type]
-        return TensorStatistics(self.histogram.merged(other.histogram), channels)
+        peaks = [item.peak for item in (self, other) if item.peak is not None]
+        return TensorStatistics(self.histogram.merged(other.histogram), channels, min(peaks, default=None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +137,7 @@ def _header(name: str, item: TensorStatistics) -> dict[str, Any]:
         "bins": int(histogram.counts.size),
         "channels": channels.limbs.shape[1] if channels else 0,
         "images": channels.images if channels else 0,
+        "peak": item.peak,
     }
 
 
@@ -149,21 +156,28 @@ def _read_tensors(
         if part.size != row["bins"] or part.size == 0:
             raise ValueError(f"no counts for tensor {row['name']}")
         histogram = Histogram(row["minimum"], row["maximum"], row["exponent"], row["first"], part, 2 * bins)
-        tensors[row["name"]] = TensorStatistics(histogram, channels)
+        tensors[row["name"]] = TensorStatistics(histogram, channels, row["peak"])
         at += row["bins"]
     return tensors
 
 
 class TensorCollector:
-    """Gathers the statistics of one tensor, image after image."""
+    """Gathers the statistics of one tensor, image after image; `sentinel`: which of its values are no data."""
 
-    def __init__(self, bins: int, *, per_channel: bool = False, kernel: Kernel | None = None) -> None:
+    def __init__(
+        self, bins: int, *, per_channel: bool = False, kernel: Kernel | None = None, sentinel: Sentinel | None = None
+    ) -> None:
         self._histogram = HistogramBuilder(2 * bins, kernel)
         self._per_channel = per_channel
         self._channels: ChannelSums | None = None
+        self._sentinel = sentinel
+        self._peak: float | None = None
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Take in `values` [N, C, ...] float32 of N images; NonFiniteError for NaN or infinity."""
+        if self._sentinel is not None:
+            self._add_data(values, self._sentinel)
+            return
         self._histogram.add(values)
         if self._per_channel and values.ndim >= 2:
             part = channel_sums(values)
@@ -171,7 +185,19 @@ class TensorCollector:
 
     def result(self) -> TensorStatistics:
         """Return what was gathered so far."""
-        return TensorStatistics(self._histogram.result(), self._channels)
+        return TensorStatistics(self._histogram.result(), self._channels, self._peak)
+
+    def _add_data(self, values: NDArray[np.float32], sentinel: Sentinel) -> None:
+        """Count what is data, image by image; an image of sentinels alone counts as one zero."""
+        masked = sentinel.among(values)
+        for image, hidden in zip(values, masked, strict=True):
+            data = image[~hidden]
+            self._histogram.add(data if data.size else np.zeros(1, np.float32))
+        if sentinel.axis is not None:
+            highest = np.where(masked, -np.inf, values).max(axis=sentinel.axis)
+            seen = highest[np.isfinite(highest)]
+            if seen.size:
+                self._peak = min(float(seen.min()), np.inf if self._peak is None else self._peak)
 
 
 def channel_sums(values: NDArray[np.float32]) -> ChannelSums:

@@ -16,6 +16,7 @@ from onnx import checker, external_data_helper, helper, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
+from slimai.graph.attributes import refuse_unknown_forms
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.infer import inferred_types, static_types
@@ -24,6 +25,7 @@ from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
 from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
 from slimai.graph.qlinear import expanded
+from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.suggest import suggest
 
@@ -64,8 +66,10 @@ def load_onnx(
     model = _read(Path(path), where)
     _fix_input_shapes(model, input_shapes or {}, where)
     model = upgraded(_checked(model, where), where)
+    refuse_unknown_forms(model, where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)
+    model = with_settled_sizes(model, where)
     inferred_types(model, where)  # refuses impossible sizes before native code meets them
     optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
     graph = _to_graph(onnx.load_model_from_string(optimized), name or Path(path).stem, where)

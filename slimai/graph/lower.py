@@ -175,6 +175,14 @@ def _pool(out: Lowered, graph: Graph, node: Node) -> None:
     )
 
 
+def _space_to_depth(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    default = node.attrs.get("mode", "DCR") == "DCR"  # an attribute of opset 28
+    out.nodes.append(
+        replace(node, attrs={key: value for key, value in node.attrs.items() if not (default and key == "mode")})
+    )
+
+
 _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "Clip": _clip,
     "Requantize": _requantize,
@@ -187,4 +195,5 @@ _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "Reshape": _reshape,
     "Resize": _resize,
     "AveragePool": _pool,
+    "SpaceToDepth": _space_to_depth,
 }

@@ -32,13 +32,14 @@ Transpose          x                           perm
 Resize             x                           mode (nearest | linear), sizes, scales, coordinate_transformation_mode,
                                                nearest_mode; `scales` are those of the coordinate formula
 DepthToSpace       x                           blocksize, mode
-SpaceToDepth       x                           blocksize
+SpaceToDepth       x                           blocksize, mode
 ArgMax             x                           axis, keepdims, select_last_index
 Requantize         x                           only in integer networks: the same values on another grid
 =================  ==========================  ====================================================================
 
 A network read from TFLite keeps its order of axes; there spatial operators carry ``channels_last`` = 1, and operators
-that TFLite runs as copies of integers, whatever the scales on both sides say, ``integers_kept`` = 1.
+that TFLite runs as copies of integers, whatever the scales on both sides say, ``integers_kept`` = 1. Its Softmax
+carries ``interpolated`` = 1: at 16 bits TFLite interpolates between knots, which is too coarse for others.
 
 Axes are never negative. An operator of another name keeps its ONNX form and runs on the host. An operator of
 a name above whose ONNX form has no canonical counterpart (a Clip with computed limits, a cubic Resize ...) is

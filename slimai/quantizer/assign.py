@@ -15,6 +15,7 @@ from slimai.graph.ops import TRAITS
 from slimai.graph.sign import nonnegative_tensors
 from slimai.quantizer.layers import Step, layer_steps, quantized_tensors
 from slimai.quantizer.levels import LEVELS, Scheme, activation_params, as_float32, fixed_params
+from slimai.quantizer.masks import Masks, masked_limits
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Decision
@@ -28,7 +29,8 @@ class Assignment:
 
     steps: the layers. limits: bits -> tensor -> limits before groups are formed. reads / writes: bits by node name.
     widths: bits by tensor. floors: smallest scale of a group,
-    by representative, set where a layer could not reach a finer output grid. notes: what was decided about limits.
+    by representative, set where a layer could not reach a finer output grid. masks: bits -> what
+    sentinels ask for. notes: what was decided about limits.
     """
 
     graph: Graph
@@ -42,6 +44,7 @@ class Assignment:
     overrides: Mapping[str, tuple[float, float]]
     groups: Groups
     floors: dict[str, float] = field(default_factory=dict)
+    masks: Mapping[int, Masks] = field(default_factory=dict)
     notes: tuple[Decision, ...] = ()
 
     @cached_property
@@ -117,12 +120,27 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
         for width, found in tuple(limits.items()):
             limits[width], decisions = clip_tails(steps, found, kept, size)
             notes |= {item.where: item for item in decisions if widths[item.where] == width}
+    masks = {
+        width: masked_limits(graph, stats, found, width, frozenset(options.limits)) for width, found in limits.items()
+    }
+    limits = {width: dict(found.limits) for width, found in masks.items()}
     own = {name: limits[widths[name]][name] for name in tensors}
     held = frozenset(graph.inputs) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
     told = tuple(notes.values())
     return Assignment(
-        graph, steps, scheme, limits, reads, writes, widths, nonnegative, options.limits, groups, notes=told
+        graph,
+        steps,
+        scheme,
+        limits,
+        reads,
+        writes,
+        widths,
+        nonnegative,
+        options.limits,
+        groups,
+        masks=masks,
+        notes=told,
     )
 
 

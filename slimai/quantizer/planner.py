@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.calibration.statistics import Statistics
+from slimai.floating_point import guarded
 from slimai.graph.ir import Array, Graph, Node
 from slimai.graph.names import node_names, profile_names
 from slimai.graph.ops import DEPTHWISE, TRAITS, is_depthwise
@@ -55,7 +56,8 @@ def build_plan(
     builder = LayerBuilder(graph, network, given, options, target, stats, store)
     layers = []
     for step in network.steps:
-        layer, notes = builder.layer(step, names[step.name])
+        with guarded(step.name, "its weights and bias were quantized"):
+            layer, notes = builder.layer(step, names[step.name])
         layers.append(layer)
         decisions += notes
     shown = tensor_names(graph, plan_graph)
@@ -175,6 +177,7 @@ class LayerBuilder:
                 scale,
                 dtype,
                 per_channel=per_channel,
+                output_scale=self.network.params[step.outputs[0]].scale,
                 wide=bits > 8,
                 limits=limits,
                 store=self.store,
@@ -205,6 +208,8 @@ class LayerBuilder:
         position = TRAITS[step.node.op].bias
         has_bias = position is not None and len(step.node.inputs) > position and step.node.inputs[position]
         bias = self.graph.constants[step.node.inputs[position]].reshape(-1) if has_bias and position else None
+        if bias is not None:
+            bias = self.given.masks[self._bits(step)].cut(step.node, bias)
         offset = self.options.bias_offsets.get(step.name)
         if offset is None:
             return bias
@@ -219,6 +224,7 @@ class LayerBuilder:
             value = self.graph.constants.get(tensor)
             if value is None:
                 continue
+            value = self.given.masks[self._bits(step)].cut(step.node, value)
             params = self._operand_params(step, value)
             operands[position] = (params.quantize(value), params)
         return operands

@@ -15,6 +15,9 @@ from slimai.quantizer.weight_store import WeightStore
 
 SMALLEST_RATIO = 2.0**-24  # of a channel's weight scale to the layer's largest
 BIAS_ROOM_BITS = {8: 30, 16: 46}  # |bias| <= 2^30 in s32; TFLite's s64 recipe holds for sums below 2^47
+# Multipliers below 2^-32 become 0 in every preset but xi_sym, and with them what a channel's sums say. Scales of
+# weights keep them above this bound: rounding a weight then costs at most 2^-16 of an output step.
+SMALLEST_MULTIPLIER = 2.0**-31
 ZERO_CHANNEL_BITS = 22  # a channel without weights stores its bias as about 2^22: relative error below 2^-22
 
 
@@ -36,6 +39,7 @@ def quantize_layer(
     dtype: IntType,
     *,
     per_channel: bool,
+    output_scale: float = 0.0,
     wide: bool = False,
     limits: NDArray[np.float64] | None = None,
     store: WeightStore | None = None,
@@ -43,6 +47,7 @@ def quantize_layer(
     """Return the integer weights and bias of one layer.
 
     weights: float, stored shape. bias: [O] float or None. wide: 16-bit activations, hence an s64 bias.
+    output_scale: of the layer's output, where known: no weight scale is so small that the requantization would drop it.
     limits: [O] largest |weight| that is kept, a channel (default: all of it). per_channel: one scale an output
     channel, else one for the layer. Weights take -(2^(b-1)-1)..2^(b-1)-1, rounded half to even in float64; the
     bias is at input_scale * scale. Scales are float32 numbers. store: where the integers of other candidates are.
@@ -52,7 +57,9 @@ def quantize_layer(
     offsets = np.zeros(len(peaks)) if bias is None else np.broadcast_to(bias, (len(peaks),)).astype(np.float64)
     steps = np.abs(offsets) / input_scale
     chosen = _per_channel_scales if per_channel else _one_scale
-    scale, decisions = chosen(where, peaks, steps, dtype.high, 2.0 ** BIAS_ROOM_BITS[16 if wide else 8])
+    finest = SMALLEST_MULTIPLIER * output_scale / input_scale if wide else 0.0  # 2^30 times 2^-32 is nothing anyway
+    floors = np.maximum(steps / 2.0 ** BIAS_ROOM_BITS[16 if wide else 8], finest)
+    scale, decisions = chosen(where, peaks, steps, dtype.high, floors)
     integers = None if bias is None else np.rint(offsets / (input_scale * scale)).astype(np.int64)
     return QuantizedLayer(store.quantized(weights, layout, dtype, scale), integers, decisions)
 
@@ -63,33 +70,34 @@ def _float32(scale: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _one_scale(
-    where: str, peaks: NDArray[np.float64], steps: NDArray[np.float64], high: int, room: float
+    where: str, peaks: NDArray[np.float64], steps: NDArray[np.float64], high: int, floors: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[Decision, ...]]:
-    """Return [1] scale for the whole layer; `steps` is |bias| / input scale."""
+    """Return [1] scale for the whole layer, at least every floor; `steps` is |bias| / input scale."""
     natural = peaks.max(initial=0.0) / high
-    floor = steps.max(initial=0.0) / room
+    floor = floors.max(initial=0.0)
     if natural == 0.0:
-        return _float32(np.array([steps.max(initial=0.0) / 2.0**ZERO_CHANNEL_BITS or 1.0])), ()
+        return _float32(np.array([max(steps.max(initial=0.0) / 2.0**ZERO_CHANNEL_BITS, floor) or 1.0])), ()
     decisions: tuple[Decision, ...] = ()
     if floor > natural:
-        why = f"a bias would not fit: {floor / natural:.3g} times coarser"
+        why = f"a bias would not fit, or the multiplier vanish: {floor / natural:.3g} times coarser"
         decisions = (Decision(where, "weight scale raised", why),)
     return _float32(np.array([max(natural, floor)])), decisions
 
 
 def _per_channel_scales(
-    where: str, peaks: NDArray[np.float64], steps: NDArray[np.float64], high: int, room: float
+    where: str, peaks: NDArray[np.float64], steps: NDArray[np.float64], high: int, floors: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[Decision, ...]]:
-    """Return [O] scales: each at least steps / room, and at least 2^-24 of the layer's largest."""
+    """Return [O] scales: each at least its floor, and at least 2^-24 of the layer's largest."""
     natural = peaks / high
     zero = peaks == 0.0
-    wanted = np.where(zero, steps / 2.0**ZERO_CHANNEL_BITS, np.maximum(natural, steps / room))
+    zeros = np.where(steps > 0, np.maximum(steps / 2.0**ZERO_CHANNEL_BITS, floors), 0.0)
+    wanted = np.where(zero, zeros, np.maximum(natural, floors))
     largest = wanted.max(initial=0.0)
     scale = np.maximum(wanted, largest * SMALLEST_RATIO) if largest > 0 else np.ones_like(wanted)
-    raised_for_bias = ~zero & (steps / room > natural)
+    raised_for_bias = ~zero & (floors > natural)
     raised_for_ratio = ~zero & ~raised_for_bias & (scale > wanted)
     notes = (
-        (raised_for_bias, "weight scale raised", "a bias would not fit"),
+        (raised_for_bias, "weight scale raised", "a bias would not fit, or the multiplier vanish"),
         (raised_for_ratio, "weight scale raised", "below 2^-24 of the layer's largest"),
         (zero & (steps > 0), "weights are all zero", "the channel keeps its bias"),
     )

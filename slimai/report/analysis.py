@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
+from slimai.graph.sentinels import sentinel_tensors
+from slimai.quantizer.levels import limits_of
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.quantizer.weight_layout import weight_layout
@@ -97,6 +99,7 @@ class Analyser:
         self._entire = {name: Likeness() for _, name in self.written}
         self._single = {name: Likeness() for _, name in self.written}
         self._grids: dict[str, _Grid] = {}
+        self._sentinels = sentinel_tensors(graph)
         self._before = dict(program.overflows)
         self.images = 0
 
@@ -109,7 +112,7 @@ class Analyser:
         """
         if self._session is None:
             raise RuntimeError("nothing can be added to a finished analysis")
-        truth = {**feeds, **self._session.run(feeds)}
+        truth = self._within_grids({**feeds, **self._session.run(feeds)})
         names = [name for _, name in self.written]
         found = self.program.run(feeds, capture=names)
         if sink is not None:
@@ -120,6 +123,14 @@ class Analyser:
             self._layers_alone(truth)
         self.images += len(next(iter(feeds.values())))
         return truth, found
+
+    def _within_grids(self, truth: dict[str, Any]) -> dict[str, Any]:
+        """Return the float tensors with the end of the grid in place of each sentinel, as the integers have it."""
+        for name, sentinel in self._sentinels.items():
+            if name in truth and name in self.plan.tensors:
+                end = limits_of(self.plan.tensors[name])[0 if sentinel.side < 0 else 1]
+                truth[name] = np.where(sentinel.among(truth[name]), np.float32(end), truth[name])
+        return truth
 
     def finish(self) -> None:
         """Give the float session back, which holds a batch of all activations; nothing can be added any more."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.errors import InputError
+from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import QParams
@@ -212,7 +213,8 @@ class Program:
         """Return what one step makes of the tensors before it, by name."""
         if isinstance(step, HostSegment):
             return self._run_host(step, values, kept)
-        produced = step.compiled.kernel([values[name] for name in step.layer.inputs], tally)
+        with guarded(step.layer.name, f"it ran under {step.rule.name}"):
+            produced = step.compiled.kernel([values[name] for name in step.layer.inputs], tally)
         return dict(zip(step.layer.outputs, produced, strict=True))
 
     def _run_host(self, step: HostSegment, values: Mapping[str, Array], kept: frozenset[str]) -> dict[str, Array]:
@@ -304,5 +306,6 @@ def compile_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str
     context = LayerContext(
         layer, plan.graph, plan.tensors, rule, acc_bits=target.acc_bits, overflow=target.acc_overflow, pool=pool
     )
-    compiled = compiler_for(layer.kind, layer.node.op)(context)
-    return IntegerStep(layer, rule, with_channel_clamp(context, compiled))
+    with guarded(layer.name, f"its tables for {rule.name} were made"):
+        compiled = with_channel_clamp(context, compiler_for(layer.kind, layer.node.op)(context))
+    return IntegerStep(layer, rule, compiled)

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-_TYPES = {"s8": TensorProto.INT8, "u8": TensorProto.UINT8}
+_TYPES = {"s8": TensorProto.INT8, "u8": TensorProto.UINT8, "f32": TensorProto.FLOAT}
 
 
 class ModelBuilder:

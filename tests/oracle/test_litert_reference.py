@@ -372,7 +372,8 @@ def test_softmax(dtype, depth, scale):
     x = random_integers(rng, x_params, (30, depth))
     ins, outs = [described("x", x.shape, x_params)], [described("y", x.shape, y_params)]
     (expected,) = run(build("SOFTMAX", ins, outs, "Softmax", Beta=1.0), [x])
-    plan = one_op(Op("Softmax", ("x",), "y", {"axis": 1}), {"x": (1, depth)}, (1, depth), {"x": x_params}, y_params)
+    attrs = {"axis": 1, "interpolated": 1}
+    plan = one_op(Op("Softmax", ("x",), "y", attrs), {"x": (1, depth)}, (1, depth), {"x": x_params}, y_params)
     same(program(plan, arithmetic(dtype)).run({"x": x})["y"], expected)
 
 
@@ -399,6 +400,7 @@ def test_resize(dtype, mode, place, size):
         "mode": mode, "sizes": (1, 6, *size), "scales": (1.0, 1.0, size[0] / 9, size[1] / 8),
         "coordinate_transformation_mode": place,
         "nearest_mode": "floor" if place == "asymmetric" else "round_prefer_ceil",
+        "integers_kept": 1,  # as the reader of TFLite files marks it: places are TFLite's, in 1/1024 pixel
     }  # fmt: skip
     plan = one_op(Op("Resize", ("x",), "y", attrs), {"x": (1, 6, 9, 8)}, (1, 6, *size), {"x": like}, like)
     same(nhwc(program(plan, arithmetic(dtype)).run({"x": x})["y"]), expected)

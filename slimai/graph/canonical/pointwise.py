@@ -26,7 +26,7 @@ def _as_in_onnx(count: int, defaults: Mapping[str, float]) -> Rule:
 
 
 def clip(context: Context, node: Node) -> tuple[Node, ...] | None:
-    """Return Clip with constant limits, or Relu for limits 0 and infinity."""
+    """Return Clip with constant limits, or Relu for limits 0 and infinity; limits that cross are both the upper one."""
     if computed_input(context, node, 1) or computed_input(context, node, 2):
         return None
     lo, hi = context.constant(node, 1), context.constant(node, 2)
@@ -34,6 +34,7 @@ def clip(context: Context, node: Node) -> tuple[Node, ...] | None:
     high = float(hi.reshape(-1)[0]) if hi is not None and hi.size else inf
     limit = float(np.finfo(np.float32).max)
     low, high = (-inf if low <= -limit else low), (inf if high >= limit else high)
+    low = min(low, high)
     if (low, high) == (0.0, inf):
         return (only(node, 1, "Relu"),)
     return (only(node, 1, lo=low, hi=high),)

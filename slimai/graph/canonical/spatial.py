@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from slimai.graph.canonical.context import Context, computed_input, has_input, integers, only, positive_axis
+from slimai.errors import UnsupportedError
+from slimai.graph.canonical.context import (
+    Context,
+    computed_input,
+    has_input,
+    integers,
+    only,
+    positive_axis,
+    same_as_reshape,
+)
 from slimai.graph.canonical.matrix import window
-from slimai.graph.ir import Node
+from slimai.graph.ir import Array, Node
 
 _COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"}
 
@@ -57,22 +66,30 @@ def reduce_mean(context: Context, node: Node) -> tuple[Node, ...] | None:
 
 
 def resize(context: Context, node: Node) -> tuple[Node, ...] | None:
-    """Return the Resize with sizes and scales; cubic, antialiased and cropping ones keep their ONNX form."""
+    """Return the Resize with sizes and scales; cubic, antialiased and cropping ones keep their ONNX form.
+
+    One that leaves every size as it is copies its input, whatever its scales say (as ONNX Runtime does).
+    """
     attrs = node.attrs
     mode = attrs.get("mode", "nearest")
     coordinates = attrs.get("coordinate_transformation_mode", "half_pixel")
     stretch = attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+    if mode == "nearest" and coordinates == "half_pixel_symmetric" and attrs.get("nearest_mode") in {"floor", "ceil"}:
+        return None  # one rounding in the runtime's position, which is not stated, decides between two pixels
     plain = mode in {"nearest", "linear"} and coordinates in _COORDINATES and stretch and not attrs.get("antialias", 0)
     if not plain or computed_input(context, node, 2) or computed_input(context, node, 3):
         return None
     source, target = context.shape(node.inputs[0]), context.shape(node.outputs[0])
+    scales = _scales(context, node, source, target)
+    if source == target:
+        return same_as_reshape(context, node)
     return (
         only(
             node,
             1,
             mode=mode,
             sizes=target,
-            scales=_scales(context, node, source, target),
+            scales=scales,
             coordinate_transformation_mode=coordinates,
             nearest_mode=attrs.get("nearest_mode", "round_prefer_floor"),
         ),
@@ -80,14 +97,28 @@ def resize(context: Context, node: Node) -> tuple[Node, ...] | None:
 
 
 def _scales(context: Context, node: Node, source: tuple[int, ...], target: tuple[int, ...]) -> tuple[float, ...]:
-    """Return output/input ratios as float32 values: the given ones, else those that the sizes imply."""
+    """Return output/input ratios as float32 values: the given ones, else those that the sizes imply.
+
+    Raises:
+        UnsupportedError: the given ones do not lead to the sizes that the rest of the network was built for.
+    """
     given = context.constant(node, 2)
     scales = [float(np.float32(t) / np.float32(s)) if s else 1.0 for s, t in zip(source, target, strict=True)]
     if given is not None and given.size:
         axes = node.attrs.get("axes", range(len(source)))
         for axis, value in zip(axes, given.reshape(-1), strict=True):
             scales[positive_axis(axis, len(source))] = float(value)
+        sizes = runtime_sizes(source, np.array(scales))
+        if sizes != target:
+            message = f"the output size of Resize depends on the precision of scale * size: {list(sizes)} or"
+            raise UnsupportedError.at(node.name, message, list(target), cure="export it with sizes")
     return tuple(scales)
+
+
+def runtime_sizes(shape: tuple[int, ...], scales: Array) -> tuple[int, ...]:
+    """Return the output sizes that ONNX Runtime gives a Resize: the float32 product, truncated."""
+    product = np.asarray(shape, np.float32) * np.asarray(scales, np.float32)
+    return tuple(int(size) for size in np.asarray(product, np.float32))
 
 
 def depth_to_space(context: Context, node: Node) -> tuple[Node, ...]:
@@ -97,9 +128,9 @@ def depth_to_space(context: Context, node: Node) -> tuple[Node, ...]:
 
 
 def space_to_depth(context: Context, node: Node) -> tuple[Node, ...]:
-    """Return the SpaceToDepth."""
+    """Return the SpaceToDepth with its mode."""
     del context
-    return (only(node, 1, blocksize=int(node.attrs["blocksize"])),)
+    return (only(node, 1, blocksize=int(node.attrs["blocksize"]), mode=node.attrs.get("mode", "DCR")),)
 
 
 RULES = {

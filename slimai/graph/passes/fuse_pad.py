@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from slimai.graph.ir import Graph, Node
 from slimai.graph.passes.base import Pass, Refusal, Replacement, removable
 from slimai.graph.passes.pattern import made_by
+from slimai.graph.sentinels import LEAST
 from slimai.graph.sign import nonnegative_tensors
 
 
@@ -43,7 +42,7 @@ def _refused(graph: Graph, pad: Node, node: Node, rank: int) -> str:
     if any((*pads[:2], *pads[rank : rank + 2])):
         return "it pads batch or channels"
     if node.op == "MaxPool":
-        exact = value == -inf or (value == 0.0 and pad.inputs[0] in nonnegative_tensors(graph))
+        exact = value <= -LEAST or (value == 0.0 and pad.inputs[0] in nonnegative_tensors(graph))
         return "" if exact else "the padding value could be the maximum"
     if value != 0.0:
         return f"the padding value is {value}, not 0"

@@ -15,6 +15,7 @@ from slimai.graph.tflite.stored import StoredParams
 
 _NO_VALUE: Any = object()
 LARGEST_SCALE = 2.0**32  # products of scales and 32-bit integers stay far below the end of float32
+BIAS_SCALE_TOLERANCE = 0.02
 CLAMPS: dict[int, tuple[str, dict[str, float]] | None] = {
     0: None,
     1: ("Relu", {}),
@@ -156,6 +157,7 @@ class Builder:
                 op, f"the bias '{item.name}' is not a constant [{channels}] int32", [*item.shape, item.dtype]
             )
         scale = self.params[x].scale[0] * self.params[weight].scale
+        self._check_bias_scale(op, item, scale)
         name = self.names[op.inputs[position]]
         if name in self.integers:
             if self.params[name].scale.tobytes() == scale.tobytes():
@@ -164,6 +166,25 @@ class Builder:
         self.params[name] = StoredParams("int32", scale)
         self._add_constant(name, item.data.reshape(-1))
         return name
+
+    def _check_bias_scale(self, op: FileOperator, item: FileTensor, product: Array) -> None:
+        """Refuse a bias whose own scale, where there is one, differs from s_x * s_w by over 2 % of an output step.
+
+        LiteRT checks the same, and then takes the bias at s_x * s_w whatever its scale says (as is done here).
+        """
+        if not item.scale.size:
+            return
+        if item.scale.size not in {1, product.size}:
+            raise self.wrong(op, f"the bias '{item.name}' has {item.scale.size} scales for {product.size} channels")
+        step = self.model.tensors[op.outputs[0]].scale[:1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            good = np.abs(item.scale - product) <= BIAS_SCALE_TOLERANCE * step
+            good &= (item.scale > 0) | (product == 0)
+        if step.size and not good.all():
+            at = int(np.argmin(good))
+            given, wanted = (float(scale[min(at, scale.size - 1)]) for scale in (item.scale, product))
+            message = f"the scale of the bias '{item.name}' is not that of its input times its weights', {wanted:.6g}"
+            raise self.wrong(op, message, given, "convert the model again")
 
     def fresh(self, name: str) -> str:
         """Return `name`, or it with a number, as no tensor has it yet."""

@@ -113,7 +113,7 @@ def softmax(b: Builder, op: FileOperator) -> None:
     if beta != 1.0 or not b.shape(op):
         raise b.wrong(op, "only a beta of 1 is supported", beta)
     b.expect(op, b.shape(op))
-    b.emit("Softmax", (x,), (b.output(op),), {"axis": len(b.shape(op)) - 1})
+    b.emit("Softmax", (x,), (b.output(op),), {"axis": len(b.shape(op)) - 1, "interpolated": 1})
     _check_grid(b, op)
 
 

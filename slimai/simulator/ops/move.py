@@ -153,14 +153,15 @@ def compile_depthtospace(context: LayerContext) -> Compiled:
 
 
 def compile_spacetodepth(context: LayerContext) -> Compiled:
-    """Return the kernel of a space to depth."""
+    """Return the kernel of a space to depth: channels in the order row, column, depth (DCR) or depth, row, column."""
     block, last = int(context.attrs["blocksize"]), is_channels_last(context)
+    order = (0, 1, 3, 2, 4, 5) if context.attrs.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
 
     def move(x: Array) -> Array:
         pixels = x if last else x.transpose(0, 2, 3, 1)
         count, height, width, depth = pixels.shape
         parts = pixels.reshape(count, height // block, block, width // block, block, depth)
-        y = parts.transpose(0, 1, 3, 2, 4, 5).reshape(count, height // block, width // block, block * block * depth)
+        y = parts.transpose(order).reshape(count, height // block, width // block, block * block * depth)
         return y if last else y.transpose(0, 3, 1, 2)
 
     return _unary(context, move)

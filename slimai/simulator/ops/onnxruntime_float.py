@@ -80,29 +80,48 @@ def float_window_mean(context: LayerContext, total: Float, counts: Int) -> Array
 def float_softmax(rows: Int, x: QParams, out: QParams) -> Int:
     """Return QLinearSoftmax of integer rows [R, D]: a float32 table, a float32 sum from left to right.
 
-    The table is exp(s_x * (i - 255 + shift)) with shift * s_x = max(0, ln(max float32 / D) - 5); at 16
-    bits, which QLinearSoftmax has not, less by ln(floor(1 / s_y)), or the products of so fine a unit would overflow.
+    The table is exp(s_x * (i - 255 + shift)) with shift * s_x = max(0, ln(max float32 / D) - 5). Where there is no such
+    operator (16 bits), and where that table times floor(1 / s_y) leaves float32 (D = 1, or a fine s_y), the runtime's
+    QDQ form counts: dequantize, softmax, quantize.
     """
+    depth, unit = rows.shape[1], np.floor(_F32(1.0) / _F32(out.scale))
+    room = float(np.log(np.finfo(np.float32).max / _F32(depth)))
+    if x.dtype.bits > 8 or out.dtype.bits > 8 or float(np.log(max(unit, 1.0))) >= 5.0 + np.log(depth):
+        return _dequantized_softmax(rows, x, out)
     scale = float(_F32(x.scale))
-    room = float(np.log(np.finfo(np.float32).max / _F32(rows.shape[1])))
-    unit = np.floor(_F32(1.0) / _F32(out.scale))
-    if x.dtype.bits > 8 or out.dtype.bits > 8:
-        room -= float(np.log(max(unit, _F32(1.0))))
     shift = max(0.0, room - 5.0) / scale
     table = np.exp((np.arange(1 << x.dtype.bits) - ((1 << x.dtype.bits) - 1) + shift) * scale).astype(_F32)
     powers = table[rows - rows.max(axis=1, keepdims=True) + ((1 << x.dtype.bits) - 1)]
     total = np.zeros(rows.shape[0], _F32)
-    for column in range(rows.shape[1]):
+    for column in range(depth):
         total = total + powers[:, column]
     integers: Int = np.rint(powers * unit / total[:, None]).astype(np.int64) + out.zero_point
     return integers
 
 
+def _dequantized_softmax(rows: Int, x: QParams, out: QParams) -> Int:
+    """Return rhe(softmax / s_y) + z_y: distances, exponentials and quotients in float32, their sum from left to right.
+
+    The exponential is taken in float64 and rounded once; the runtime's own is within 1 unit of the last place.
+    """
+    distance = (rows - rows.max(axis=1, keepdims=True)).astype(_F32) * _F32(x.scale)
+    powers = np.exp(distance.astype(np.float64)).astype(_F32)
+    total = np.zeros(rows.shape[0], _F32)
+    for column in range(rows.shape[1]):
+        total = total + powers[:, column]
+    integers: Int = np.rint(powers / total[:, None] / _F32(out.scale)).astype(np.int64) + out.zero_point
+    return integers
+
+
 def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
-    """Return the kernel of a linear Resize on integers: float32 weights, the result truncated towards zero."""
-    mode, name = context.attrs["coordinate_transformation_mode"], context.layer.name
+    """Return the kernel of a linear Resize: float32 weights; of 8 bits the result is truncated towards zero.
+
+    At 16 bits there is no integer operator: the runtime dequantizes, and the result is rounded half to even.
+    """
+    mode, name, x = context.attrs["coordinate_transformation_mode"], context.layer.name, context.input()
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
-    change = ScaleChange(context)
+    change = ScaleChange(context) if x.dtype.bits == 8 else None
+    ratio = _F32(x.scale) / _F32(context.out.scale)
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         parts = [(inputs[0].astype(_F32), np.ones((), _F32))]
@@ -116,6 +135,9 @@ def compile_float_resize(context: LayerContext, axes: list[int], shape: Any, siz
                 for index, side in ((lower, low), (upper, high))
             ]
         total = sum((values * factor for values, factor in parts[1:]), parts[0][0] * parts[0][1])
-        return [change(np.trunc(np.asarray(total)).astype(context.input().dtype.numpy))]
+        if change is None:
+            centred = np.asarray(total) - _F32(x.zero_point)
+            return [_saturated(centred * ratio + _F32(context.out.zero_point), context)]
+        return [change(np.trunc(np.asarray(total)).astype(x.dtype.numpy))]
 
     return Compiled(kernel)

@@ -45,7 +45,7 @@ def _nearest(context: LayerContext, axes: list[int], shape: Any, sizes: Any, sca
 
 def _linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
     if context.rule.recipe == "tflite":
-        found = compile_tflite_linear(context, axes, shape, sizes)
+        found = compile_tflite_linear(context, axes, shape, sizes, scales)
         if found is not None:
             return found
     if context.rule.recipe == "ort":

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from slimai.errors import InputError
 from slimai.simulator.fixed_point import Int
 
+_TIE = 1e-6  # pixels from the middle of two that count as the middle in ONNX Runtime: found by trial, tested over sizes
+
 
 def source_positions(size: int, out: int, scale: float, mode: str, name: str) -> NDArray[np.float32]:
     """Return the place in the input, in pixels, of each output pixel along one axis (float32, as ONNX Runtime)."""
@@ -30,11 +32,11 @@ def source_positions(size: int, out: int, scale: float, mode: str, name: str) ->
 
 def nearest_index(size: int, out: int, scale: float, mode: str, rounding: str, name: str) -> Int:
     """Return the input index that each output pixel copies along one axis."""
-    place = source_positions(size, out, scale, mode, name)
+    place = source_positions(size, out, scale, mode, name).astype(np.float64)
     if rounding == "round_prefer_floor":
-        index = np.where(place == np.floor(place) + np.float32(0.5), np.floor(place), np.floor(place + np.float32(0.5)))
+        index = np.ceil(place - 0.5 - _TIE)
     elif rounding == "round_prefer_ceil":
-        index = np.floor(place + np.float32(0.5))
+        index = np.floor(place + 0.5 + _TIE)
     elif rounding == "ceil":
         index = np.ceil(place)
     else:

@@ -35,7 +35,7 @@ def compile_softmax(context: LayerContext) -> Compiled:
 
 def _recipe(context: LayerContext, x: QParams, out: QParams, depth: int) -> RowFunction:
     if context.rule.recipe == "tflite":
-        recipe = tflite_softmax(x, out)
+        recipe = tflite_softmax(x, out, depth, interpolated=bool(context.attrs.get("interpolated", 0)))
         if recipe is not None:
             return recipe
     if context.rule.recipe == "ort":

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int
 from slimai.simulator.ops.clamp import ScaleChange
+from slimai.simulator.ops.resize_taps import source_positions
 
 _UNIT = 1 << 10
 _MODES = {"asymmetric": (False, False), "half_pixel": (False, True), "align_corners": (True, False)}
+# Pixels by which TFLite's positions may miss the network's own: a step of 8 bits, a step of its own grid at 16.
+_NEAR = {8: 2.0**-8, 16: 2.0**-10}
 
 
 def positions(size: int, out: int, *, align: bool, half: bool) -> tuple[Int, Int, Int]:
@@ -28,13 +31,25 @@ def positions(size: int, out: int, *, align: bool, half: bool) -> tuple[Int, Int
     return np.minimum(lower, size - 1), upper, place - _UNIT * lower
 
 
-def compile_tflite_linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any) -> Compiled | None:
-    """Return the kernel, or None for a case TFLite has no kernel for (not two spatial axes, another mode)."""
+def compile_tflite_linear(
+    context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any
+) -> Compiled | None:
+    """Return the kernel, or None for what TFLite cannot express.
+
+    That is: not two spatial axes, another coordinate mode, or a place in the input that TFLite, which knows the two
+    sizes only and counts in 1/1024 pixel, does not reach (an ONNX scale of 0.5 on 7 pixels is not 3/7). A network
+    that was read from TFLite means TFLite's places, whatever they are.
+    """
     mode = context.attrs["coordinate_transformation_mode"]
     spatial = [1, 2] if context.attrs.get("channels_last", 0) else [2, 3]
     if mode not in _MODES or len(shape) != 4 or not set(axes) <= set(spatial):
         return None
     align, half = _MODES[mode]
+    if not context.attrs.get("integers_kept", 0):
+        near = _NEAR[context.input().dtype.bits]
+        misses = [_miss(context, shape[axis], sizes[axis], scales[axis], align=align, half=half) for axis in spatial]
+        if max(misses) > near:
+            return None
     if context.input().dtype.name == "u8":
         return _float_linear(context, spatial, shape, sizes, align=align, half=half)
     taps = [(axis, *positions(shape[axis], sizes[axis], align=align, half=half)) for axis in spatial]
@@ -50,6 +65,17 @@ def compile_tflite_linear(context: LayerContext, axes: list[int], shape: Any, si
         return [change(y)]
 
     return Compiled(kernel)
+
+
+def _miss(context: LayerContext, size: int, out: int, scale: float, *, align: bool, half: bool) -> float:
+    """Return the largest distance, in pixels, of TFLite's places along one axis from those of the ONNX formula."""
+    mode = context.attrs["coordinate_transformation_mode"]
+    taps = _float_taps if context.input().dtype.name == "u8" else positions
+    lower, upper, weight = taps(size, out, align=align, half=half)
+    unit = 1.0 if context.input().dtype.name == "u8" else float(_UNIT)
+    place = np.where(lower == upper, lower, lower + weight / unit)
+    meant = np.clip(source_positions(size, out, scale, mode, context.layer.name), 0, np.float32(size - 1))
+    return float(np.abs(place - meant).max())
 
 
 def _float_taps(size: int, out: int, *, align: bool, half: bool) -> tuple[Int, Int, NDArray[np.float32]]:

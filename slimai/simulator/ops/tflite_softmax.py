@@ -7,6 +7,7 @@ reference softmax, restated on int64 arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isclose
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,26 @@ from slimai.simulator.fixed_point import (
 
 _DIFFERENCE_BITS = 5
 _SUM_BITS = 12
+_UNITS = {8: 2.0**-8, 16: 2.0**-15}
+_UNIT_TOLERANCE = 1e-3  # as TFLite checks the scale of 16 bits
+_MOST = {8: 1 << _SUM_BITS, 16: 1 << 16}
 # exp(-2**k) in 0.31 fixed point, k = -2 .. 4: factors for the bits of the remainder.
 _FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 
 
-def tflite_softmax(x: QParams, out: QParams) -> Callable[[Int], Int] | None:
-    """Return the function of integer rows [R, D], or None where TFLite has no such kernel."""
-    if x.dtype.bits == 8 and out.dtype.bits == 8 and out.zero_point == out.dtype.low:
+def tflite_softmax(x: QParams, out: QParams, depth: int, *, interpolated: bool) -> Callable[[Int], Int] | None:
+    """Return the function of integer rows [R, D], or None where TFLite has no such kernel.
+
+    Its kernels take the output scale for granted (1/256 and 2**-15); the sum of the exponentials of 8 bits holds
+    2**12 ones and wants an input scale above 2**-26, that of 16 bits 2**16 of them. interpolated: whether the network
+    means the tables of 16 bits, which are up to 18 steps off and never 0 (a masked place keeps a weight of 2 steps).
+    """
+    bits = x.dtype.bits
+    if bits != out.dtype.bits or not isclose(out.scale, _UNITS[bits], rel_tol=_UNIT_TOLERANCE) or depth >= _MOST[bits]:
+        return None
+    if bits == 8 and out.zero_point == out.dtype.low and x.scale > 2.0 ** (_DIFFERENCE_BITS - 31):
         return lambda rows: _softmax8(rows, x, out)
-    if x.dtype.bits == 16 and out.dtype.bits == 16 and not out.zero_point and not x.zero_point:
+    if bits == 16 and interpolated and not out.zero_point and not x.zero_point:
         return lambda rows: _softmax16(rows, x)
     return None
 

@@ -28,7 +28,7 @@ def tflite_table(context: LayerContext) -> Int | None:
         return leaky_relu(x, out, float(context.attrs["alpha"]))
     if x.dtype.bits == 8 and op in _FLOAT32:
         return _float_table(x, out, _FLOAT32[op])
-    if x.dtype.bits == 8 and op == "HardSwish":
+    if x.dtype.bits == 8 and op == "HardSwish" and _hires(x) < np.float32(out.scale):  # TFLite's shift is to the right
         return hard_swish(x, out)
     if x.dtype.bits == 16 and op in {"Sigmoid", "Tanh"} and out.scale == 2.0**-15 and not out.zero_point:
         return sigmoid16(x) if op == "Sigmoid" else tanh16(x)
@@ -37,7 +37,8 @@ def tflite_table(context: LayerContext) -> Int | None:
 
 def _sigmoid32(x: Float) -> Float:
     one = np.float32(1.0)
-    return (one / (one + np.exp(-x.astype(np.float64)).astype(np.float32))).astype(np.float32)
+    with np.errstate(over="ignore"):  # an exponential beyond float32 is infinite there too, and the result 0
+        return (one / (one + np.exp(-x.astype(np.float64)).astype(np.float32))).astype(np.float32)
 
 
 def _tanh32(x: Float) -> Float:
@@ -90,9 +91,14 @@ def _short(real: np.float32) -> tuple[Int, int]:
     return np.where(q31 >= (1 << 31) - 1 - (1 << 15), (1 << 15) - 1, (q31 + (1 << 15)) >> 16), int(exponent[0])
 
 
+def _hires(x: QParams) -> np.float32:
+    """Return the scale of the input shifted left by 7, which HardSwish computes in."""
+    return np.float32(np.float32(1.0 / 128.0) * np.float32(x.scale))
+
+
 def hard_swish(x: QParams, out: QParams) -> Int:
     """X * relu6(x + 3) / 6 in 16-bit fixed point, as TFLite's reference kernel composes it."""
-    hires = np.float32(1.0 / 128.0) * np.float32(x.scale)
+    hires = _hires(x)
     out_multiplier, out_exponent = _short(hires / np.float32(out.scale))
     reluish_multiplier, reluish_exponent = _short(hires / np.float32(3.0 / 32768.0))
     value = (every_integer(x) - x.zero_point) << 7

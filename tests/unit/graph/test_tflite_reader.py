@@ -101,14 +101,15 @@ def ints(*values):
     return Tensor("c", (len(values),), "int32", data=np.array(values, np.int32))
 
 
-def conv(shape=(4, 3, 3, 3), bias=4, padding=0, out=(1, 8, 8, 4), scale=0.01, fused=0, stride=1):
+def conv(shape=(4, 3, 3, 3), bias=4, padding=0, out=(1, 8, 8, 4), scale=0.01, fused=0, stride=1, bias_scale=0.001):
     w = Tensor("w", shape, "int8", scale, 0, 0, np.ones(shape, np.int8))
-    b = Tensor("b", (bias,), "int32", 0.001, 0, 0, np.zeros(bias, np.int32))
+    b = Tensor("b", (bias,), "int32", bias_scale, 0, 0, np.zeros(bias, np.int32))
     fields = {"Padding": padding, "StrideH": stride, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
     ins, outs = [activation("x", (1, 8, 8, 3)), w, b], [activation("y", out)]
     return build("CONV_2D", ins, outs, "Conv2D", FusedActivationFunction=fused, **fields)
 
 
+BIAS_SCALE = "CONV_2D 'y': the scale of the bias 'b' is not that of its input times its weights', 0.001"
 WRONG = {
     "window": (
         conv((4, 9, 3, 3), padding=1),
@@ -127,6 +128,16 @@ WRONG = {
         conv(out=(1, 8, 7, 4)),
         "CONV_2D 'y': declares the output shape [1, 8, 7, 4], it computes [1, 8, 8, 4]",
     ),
+    "bias scale": (
+        conv(bias_scale=0.5),
+        f"{BIAS_SCALE} (got 0.5); convert the model again",
+    ),
+    "bias scale NaN": (
+        conv(bias_scale=float("nan")),
+        f"{BIAS_SCALE} (got nan); convert the model again",
+    ),
+    "negative bias scale": (conv(bias_scale=-0.5), f"{BIAS_SCALE} (got -0.5); convert the model again"),
+    "bias scales": (conv(bias_scale=[0.001, 0.001]), "CONV_2D 'y': the bias 'b' has 2 scales for 1 channels"),
     "scale": (conv(scale=float("nan")), "CONV_2D 'y': a scale of constant 'w' is not a positive number below 2^32"),
     "scales": (conv(scale=[0.1, 0.1]), "CONV_2D 'y': constant 'w' has 2 scales for 4 channels"),
     "activation": (conv(fused=4), "CONV_2D 'y': its fused activation is not supported (got 4)"),
@@ -175,6 +186,13 @@ WRONG = {
 def test_what_is_said(tmp_path, name):
     model, expected = WRONG[name]
     assert refusal(tmp_path, model) == [expected]
+
+
+@pytest.mark.parametrize("bias_scale", [0.001, 0.0029, 0.0001])
+def test_bias_scales_within_2_percent_of_an_output_step_pass(tmp_path, bias_scale):
+    """As in LiteRT; the bias is at s_x * s_w whatever its own scale says."""
+    network = load_tflite(saved(tmp_path, conv(bias_scale=bias_scale)))
+    assert network.params["b"].scale == pytest.approx(0.001)
 
 
 def test_errors_of_independent_operators_are_told_together_and_their_consequences_are_not(tmp_path):
