@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,10 @@ def detection_options(spec: DetectionInput, beside: Path, context: MetricContext
         anchors=spec.anchors,
         yolo=spec.yolo,
         priors=priors,
+        strides=spec.strides,
+        reg_max=spec.reg_max,
+        cell_offset=spec.cell_offset,
+        logits=spec.logits,
     )
 
 
@@ -77,6 +82,8 @@ def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric
     _need(spec, VocInput, metric_cls)
     options = detection_options(spec, spec.annotations, context)
     table = ClassTable.voc(spec.voc_labels)
+    if spec.voc_labels:
+        options = replace(options, classes=table.size - options.data_offset)
     check_heads(options, table, context.outputs, context.shapes, exact=bool(spec.voc_labels))
     found = truths(read_voc_labels(spec.annotations, context.samples), table, count_difficult=spec.difficult == "count")
     objects = {sample.index: truth for sample, truth in zip(context.samples, found, strict=True)}
@@ -91,8 +98,9 @@ def build_coco(metric_cls: str, spec: CocoInput, context: MetricContext) -> Metr
     if spec.ap != "area":
         raise InputError.at("metric.metric_input.ap", "coco_det_AP has its own curve of 101 points", spec.ap)
     instances = read_instances(spec.instances, spec.classes, context.samples)
-    options = detection_options(spec, spec.instances.parent, context)
     table = ClassTable(instances.names, background=True)
+    options = detection_options(spec, spec.instances.parent, context)
+    options = replace(options, classes=table.size - options.data_offset)
     check_heads(options, table, context.outputs, context.shapes, exact=True)
     return CocoAP(context.outputs, options, table, instances, context.input_size)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from slimai.schema.detection_heads import HEADS, OWNED, owners
 from slimai.schema.metric import CocoMetric, VocMetric
 from slimai.schema.metric_specs import DetectionInput
 from slimai.schema.problem import Problem
 
 if TYPE_CHECKING:
     from slimai.schema.sections import Sections
-
-_BELONGS = {"anchors": "yolo", "yolo": "yolo", "priors": "ssd"}
 
 
 def detection_input(config: Sections) -> DetectionInput | None:
@@ -26,14 +25,15 @@ def detection_head(config: Sections) -> Iterator[Problem]:
     if options is None:
         return
     head = options.custom_pp
-    if head is not None and options.input_size is None:
+    if head is not None and "input_size" in HEADS[head].needs and options.input_size is None:
         yield Problem("metric.metric_input.input_size", f"is required by custom_pp {head}", "give the network's [w, h]")
     if head == "yolo" and not options.anchors:
         yield Problem("metric.metric_input.anchors", "are required by custom_pp yolo", "one list of [w, h] a head")
-    for name, owner in _BELONGS.items():
-        if getattr(options, name) not in (None, ()) and head != owner:
+    for name in OWNED:
+        heads = " or ".join(owners(name))
+        if getattr(options, name) != type(options).model_fields[name].default and head not in owners(name):
             yield Problem(
-                f"metric.metric_input.{name}", f"belongs to custom_pp {owner}", f"set custom_pp: {owner}, or remove it"
+                f"metric.metric_input.{name}", f"belongs to custom_pp {heads}", f"set custom_pp: {heads}, or remove it"
             )
     if options.yolo == "v2" and len(options.anchors) > 1:
         yield Problem("metric.metric_input.yolo", f"v2 has one scale of anchors, not {len(options.anchors)}", "take v3")
@@ -47,7 +47,7 @@ def detection_outputs(config: Sections) -> Iterator[Problem]:
     options, names = detection_input(config), config.metric.replace_output
     if options is None or not names:
         return
-    needed = {"ssd": 2, "yolo": len(options.anchors)}.get(options.custom_pp or "", 0)
+    needed = {"ssd": 2, "facebox": 2, "yolo": len(options.anchors)}.get(options.custom_pp or "", 0)
     if options.custom_pp is None and len(names) < 3:
         yield Problem(
             "metric.replace_output",
@@ -56,7 +56,7 @@ def detection_outputs(config: Sections) -> Iterator[Problem]:
             list(names),
         )
     elif needed and len(names) != needed:
-        what = "boxes and scores" if options.custom_pp == "ssd" else "one a scale of anchors"
+        what = HEADS[options.custom_pp or ""].outputs
         yield Problem(
             "metric.replace_output", f"names {len(names)} outputs; {needed} are needed: {what}", "", list(names)
         )

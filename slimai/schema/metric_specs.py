@@ -71,6 +71,21 @@ Anchors = Annotated[
 ]
 
 
+def _strides(value: Any) -> Any:
+    """Return the numbers of a list, of one number, or of the legacy ``[8;16;32]``."""
+    if isinstance(value, str):
+        return tuple(part for part in value.strip("[]").split(";") if part)
+    return (value,) if isinstance(value, int) else value
+
+
+Strides = Annotated[
+    tuple[Annotated[Int, Field(ge=1, le=1024)], ...],
+    Field(min_length=1, max_length=8),
+    BeforeValidator(_strides),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": ["integer", "string"]}]}),
+]
+
+
 class DetectionInput(MetricSpec):
     """Options that the two detection metrics share; the names are the guide's own."""
 
@@ -84,8 +99,8 @@ class DetectionInput(MetricSpec):
     div_height: NotNegative = Field(
         default=0.0, description="Divisor of y and heights in place of scale_height; 0 = off."
     )
-    custom_pp: Literal["yolo", "ssd", "yolox", "yolov8"] | None = Field(
-        default=None, description="Head decoded here; null = the outputs are boxes, confidences, class indices."
+    custom_pp: Literal["yolo", "ssd", "yolox", "yolov8", "gfl", "yunet", "facebox", "decoded", "fastestdet"] | None = (
+        Field(default=None, description="Head decoded here; null = the outputs are boxes, confidences, class indices.")
     )
     input_size: Size | None = Field(default=None, description="Network input [width, height], in pixels.")
     voc_labels: tuple[str, ...] = Field(default=(), description="Class names in the order of the network's classes.")
@@ -101,6 +116,17 @@ class DetectionInput(MetricSpec):
     yolo: Literal["v2", "v3"] | None = Field(
         default=None, description="v2 = softmax, v3 = sigmoid classes; null = v2 for one scale, v3 for several."
     )
+    strides: Strides = Field(
+        default=(8, 16, 32),
+        description="gfl, yunet: strides of the grids in input pixels, in the order of the outputs.",
+    )
+    reg_max: Annotated[Int, Field(ge=1, le=64)] = Field(
+        default=7, description="gfl: the largest distance of a distribution, in strides; it has reg_max + 1 bins."
+    )
+    cell_offset: Fraction = Field(
+        default=0.5, description="gfl: place in a cell that distances start from, in strides; NanoDet-Plus has 0."
+    )
+    logits: Flag = Field(default=False, description="gfl: class scores are logits: a sigmoid is applied.")
     ap: Literal["area", "11point"] = Field(default="area", description="Area under the curve, or 11 points of it.")
     priors: AbsPath | None = Field(
         default=None, description="ssd: file of priors and variances; null = anchor.txt beside the annotations."

@@ -131,6 +131,7 @@ def _text(value: Any) -> str:
 
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
+    "strides": lambda strides: f"[{';'.join(map(str, strides))}]",
     "ignore": lambda labels: f"[{';'.join(map(str, labels))}]",
     "input_size": _pair_text,
     "voc_labels": lambda labels: f"[{';'.join(labels)}]",

@@ -15,6 +15,7 @@ from slimai.app.screen.table import render
 from slimai.errors import EXIT_DONE
 from slimai.graph.names import node_names
 from slimai.graph.ops import KIND_ALIASES
+from slimai.metrics.detection.recognize import likely_heads
 from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.planner import layer_kinds
 from slimai.quantizer.quantized_file import load_quantized, quantized_graph
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph, Node
     from slimai.quantizer.plan import Layer, QuantPlan
 
+PICTURE_CHANNELS = (1, 3, 4)
 EPILOG = """examples:
   slimai inspect net.onnx
   slimai inspect kws_int8.tflite --format json
@@ -47,11 +49,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Inspected:
-    """The nodes of a model in order, and what its loading changed (`changes`) or refused to (`refusals`) and why."""
+    """The nodes of a model in order, and what its loading changed (`changes`) or refused to (`refusals`) and why.
+
+    heads: the detector heads that the outputs look like.
+    """
 
     rows: tuple[Row, ...]
     changes: tuple[str, ...]
     refusals: tuple[str, ...]
+    heads: tuple[str, ...]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -78,7 +84,18 @@ def inspected(path: Path) -> Inspected:
 
 
 def _inspected(graph: Graph, rows: list[Row]) -> Inspected:
-    return Inspected(tuple(rows), graph.history, graph.refusals)
+    return Inspected(tuple(rows), graph.history, graph.refusals, _heads(graph))
+
+
+def _heads(graph: Graph) -> tuple[str, ...]:
+    """Return the detector heads that a network of one picture looks like."""
+    pictures = [graph.shape(name) for name in graph.inputs if len(graph.shape(name)) == 4]
+    size = None
+    if len(pictures) == 1:
+        _, *sides = pictures[0]
+        channels_last = sides[-1] in PICTURE_CHANNELS and sides[0] not in PICTURE_CHANNELS
+        size = (sides[1], sides[0]) if channels_last else (sides[2], sides[1])
+    return likely_heads([graph.shape(name) for name in graph.outputs], size)
 
 
 def _quantized_rows(plan: QuantPlan) -> list[Row]:
@@ -116,6 +133,8 @@ def _as_text(found: Inspected) -> str:
     total, host = sum(row.macs for row in rows), [row for row in rows if row.runs != "integer"]
     lines.append(f"{len(rows)} nodes, {sum(row.parameters for row in rows):,} parameters, {total:,} MACs an image")
     lines.append(f"{len(host)} on the host" + (": " + ", ".join(row.name for row in host) if host else ""))
+    if found.heads:
+        lines.append("the outputs look like " + ", or ".join(found.heads))
     kinds = {row.kind.split(" ")[0] for row in rows}
     aliases = [f"{alias} = {kind}" for alias, kind in KIND_ALIASES.items() if kind in kinds]
     if aliases:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from slimai.errors import Diagnostic, InputError
+from slimai.metrics.detection.decode_cells import gfl_parts, yunet_parts
+from slimai.metrics.detection.decode_listed import classes_last
 from slimai.metrics.detection.decode_yolo import head_classes
 from slimai.metrics.detection.detections import ClassTable
 from slimai.metrics.detection.options import DetectionOptions
+from slimai.schema.detection_heads import HEADS
 
 Shape = Sequence[int]
 
@@ -36,7 +44,8 @@ def check_heads(
 
 def _missing(options: DetectionOptions, names: Sequence[str]) -> Iterator[Diagnostic]:
     key = "metric.metric_input"
-    if options.head in {"yolo", "yolox", "yolov8"} and options.input_size is None:
+    row = None if options.head is None else HEADS[options.head]
+    if row is not None and options.head != "ssd" and "input_size" in row.needs and options.input_size is None:
         cure = "add input_size=<width>:<height>"
         yield Diagnostic(f"custom_pp={options.head} needs input_size", key=key, suggestion=cure)
     if options.head == "yolo" and not options.anchors:
@@ -47,9 +56,8 @@ def _missing(options: DetectionOptions, names: Sequence[str]) -> Iterator[Diagno
         yield Diagnostic(message, key=key, suggestion=cure)
     if options.head == "ssd" and options.priors is None:
         yield Diagnostic("custom_pp=ssd needs priors", key=key, suggestion="add priors=<file>")
-    least = {None: 3, "ssd": 2}.get(options.head, 1)
-    if len(names) < least:
-        kinds = "boxes, confidences, class indices" if options.head is None else "boxes, scores"
+    if len(names) < (3 if row is None else row.least):
+        kinds = "boxes, confidences, class indices" if row is None else row.outputs
         yield Diagnostic(
             f"the outputs must be {kinds}", key=key, value=list(names), suggestion="set custom_pp, or replace_output"
         )
@@ -101,6 +109,58 @@ def _check_anchor_free(
     return _check_classes(channels - extra, options, table, names[0], exact)
 
 
+def _check_gfl(
+    options: DetectionOptions, table: ClassTable, names: Sequence[str], shapes: Sequence[Shape], exact: bool
+) -> list[Diagnostic]:
+    try:
+        scores, _ = gfl_parts(_blank(shapes), options, names)
+    except InputError as error:
+        return list(error.diagnostics)
+    return _check_classes(scores.shape[1], options, table, names[0], exact)
+
+
+def _check_yunet(
+    options: DetectionOptions, table: ClassTable, names: Sequence[str], shapes: Sequence[Shape], exact: bool
+) -> list[Diagnostic]:
+    try:
+        yunet_parts(_blank(shapes), options, names)
+    except InputError as error:
+        return list(error.diagnostics)
+    return _check_classes(1, options, table, names[0], exact)
+
+
+def _check_listed(
+    options: DetectionOptions, table: ClassTable, names: Sequence[str], shapes: Sequence[Shape], exact: bool
+) -> list[Diagnostic]:
+    if options.head == "facebox":
+        boxes = math.prod(shapes[0]) // 4
+        classes = math.prod(shapes[1]) // boxes if boxes and math.prod(shapes[1]) % boxes == 0 else 0
+        if math.prod(shapes[0]) % 4 or not classes:
+            return [Diagnostic("the head must be boxes [1, n, 4] and scores [1, n] or [1, n, classes]",
+                               key=f"output '{names[0]}'", value=[list(shape) for shape in shapes[:2]],
+                               suggestion="order them with metric.replace_output")]  # fmt: skip
+    else:
+        two = _trimmed(shapes[0])
+        if len(two) != 2:
+            message = "the head must be [1, 4 + classes, n] or [1, n, 4 + classes]"
+            return [Diagnostic(message, key=f"output '{names[0]}'", value=list(shapes[0]))]
+        classes = two[1 if classes_last(two, options) else 0] - 4
+    return _check_classes(classes, options, table, names[-1 if options.head == "facebox" else 0], exact)
+
+
+def _check_fastestdet(
+    options: DetectionOptions, table: ClassTable, names: Sequence[str], shapes: Sequence[Shape], exact: bool
+) -> list[Diagnostic]:
+    shape = list(shapes[0])[-3:]
+    classes = (shape[-1] if options.layout == "HWC" else shape[0]) - 5 if len(shape) == 3 else 0
+    return _check_classes(classes, options, table, names[0], exact)
+
+
+def _blank(shapes: Sequence[Shape]) -> list[NDArray[Any]]:
+    """Return arrays of these shapes, to be looked at and not read."""
+    return [np.broadcast_to(np.float32(0.5), tuple(shape)) for shape in shapes]
+
+
 def _check_finished(
     options: DetectionOptions, table: ClassTable, names: Sequence[str], shapes: Sequence[Shape], exact: bool
 ) -> list[Diagnostic]:
@@ -127,4 +187,9 @@ _CHECKS: dict[str | None, Check] = {
     "ssd": _check_ssd,
     "yolox": _check_anchor_free,
     "yolov8": _check_anchor_free,
+    "gfl": _check_gfl,
+    "yunet": _check_yunet,
+    "facebox": _check_listed,
+    "decoded": _check_listed,
+    "fastestdet": _check_fastestdet,
 }

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.errors import InputError
+from slimai.schema.detection_heads import HEADS
 
-Head = Literal["yolo", "ssd", "yolox", "yolov8"]
+Head = Literal["yolo", "ssd", "yolox", "yolov8", "gfl", "yunet", "facebox", "decoded", "fastestdet"]
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
 
-DEFAULT_NMS_IOU: dict[str, float] = {"yolo": 0.45, "ssd": 0.45, "yolox": 0.65, "yolov8": 0.7}
-
-__all__ = ["DEFAULT_NMS_IOU", "Anchors", "DetectionOptions", "Head", "Priors"]
+__all__ = ["Anchors", "DetectionOptions", "Head", "Priors"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,9 @@ class DetectionOptions:
 
     scale: factors of x and y that bring the outputs' boxes to input pixels (1 / div where div is set).
     input_size: (width, height) of the network's input in pixels. anchors: pixels, one tuple a head.
+    strides: of the grids, in input pixels. reg_max: the largest distance of a distribution, in strides. cell_offset:
+    the place in a cell that distances start from, in strides. logits: class scores want a sigmoid. classes: how many
+    the class table asks the head for, None where it may have any number.
     iou_threshold: of the suppression; None = the head's usual one, and no suppression without `head`.
     """
 
@@ -47,13 +49,18 @@ class DetectionOptions:
     anchors: Anchors = ()
     yolo: Literal["v2", "v3"] | None = None
     priors: Priors | None = None
+    strides: tuple[int, ...] = (8, 16, 32)
+    reg_max: int = 7
+    cell_offset: float = 0.5
+    logits: bool = False
+    classes: int | None = None
 
     @property
     def nms_iou(self) -> float | None:
         """Return the overlap above which a box is suppressed, or None when nothing is."""
         if self.iou_threshold is not None or self.head is None:
             return self.iou_threshold
-        return DEFAULT_NMS_IOU[self.head]
+        return HEADS[self.head].nms_iou
 
     def need_input_size(self) -> tuple[int, int]:
         """Return the input size; raises InputError where it is not known."""

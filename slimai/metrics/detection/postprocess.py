@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import InputError
 from slimai.metrics.detection import boxes as box_math
-from slimai.metrics.detection.decode_anchor_free import decode_yolov8, decode_yolox
-from slimai.metrics.detection.decode_ssd import decode_ssd
-from slimai.metrics.detection.decode_yolo import decode_yolo
 from slimai.metrics.detection.detections import ClassTable, Detections, best_first
 from slimai.metrics.detection.nms import BOXES_AN_IMAGE, limit_candidates, suppress
 from slimai.metrics.detection.options import DetectionOptions
+from slimai.registry import Registry
+from slimai.schema.detection_heads import HEADS
 
 Decoder = Callable[[Sequence[NDArray[Any]], DetectionOptions, Sequence[str]], Detections]
 
@@ -48,13 +47,7 @@ def decode_finished(outputs: Sequence[NDArray[Any]], options: DetectionOptions, 
     return found.take(scores > options.threshold)
 
 
-DECODERS: dict[str | None, Decoder] = {
-    None: decode_finished,
-    "yolo": decode_yolo,
-    "ssd": decode_ssd,
-    "yolox": decode_yolox,
-    "yolov8": decode_yolov8,
-}
+DECODERS: Registry[Decoder] = Registry("custom_pp", {name: head.decoder for name, head in HEADS.items()})
 
 
 def detect(
@@ -69,7 +62,8 @@ def detect(
     Steps: decode; score > threshold; class offset and table; boxes to input pixels; at most 1000 a class;
     suppression; at most 200; boxes to the original picture, clipped to it. Classes count from `table.names[0]`.
     """
-    found = DECODERS[options.head](outputs, options, names)
+    decoder = decode_finished if options.head is None else DECODERS.get(options.head)
+    found = decoder(outputs, options, names)
     shifted = Detections(found.boxes, found.scores, found.classes + options.data_offset, found.rows)
     found = table.place(shifted, names[min(2, len(names) - 1)])
     found = Detections(box_math.scaled(found.boxes, options.scale), found.scores, found.classes, found.rows)
