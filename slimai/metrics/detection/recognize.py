@@ -11,6 +11,7 @@ Size = tuple[int, int]
 STRIDE_SETS = ((8, 16, 32), (8, 16, 32, 64), (16, 32))
 ANCHORS = (3, 2, 5)  # boxes a cell of YOLO heads, the usual number first
 BINS = 8  # a side's distribution in PicoDet and NanoDet
+LEAST_STRIDE = 8  # denser maps are pictures
 LEAST_BOXES = 20  # fewer rows of 4 numbers are no list of boxes
 
 __all__ = ["likely_heads"]
@@ -87,7 +88,7 @@ def _maps(shapes: Sequence[Shape], size: Size | None) -> Iterator[str]:
         strides = {size[0] // shape[width] for shape in shapes if shape[width] and size[0] % shape[width] == 0}
         fits = all(shape[width] and size[0] * shape[height] == size[1] * shape[width] for shape in shapes)
         channels = {shape[at] for shape in shapes}
-        if not fits or len(strides) != len(shapes) or len(channels) != 1:
+        if not fits or min(strides, default=0) < LEAST_STRIDE or len(strides) != len(shapes) or len(channels) != 1:
             continue
         number = channels.pop()
         for anchors in ANCHORS:

@@ -37,3 +37,7 @@ def test_every_possible_head_is_named():
 @pytest.mark.parametrize("shapes", [[(1, 1000)], [(1, 12, 360, 480)], [(1, 1, 256, 256)], [(7,)], [()], [(1, 3)]])
 def test_other_networks_have_no_head(shapes):
     assert likely_heads(shapes, (224, 224)) == ()
+
+
+def test_a_map_as_large_as_the_picture_is_no_head():
+    assert likely_heads([(1, 12, 360, 480)], (480, 360)) == ()
