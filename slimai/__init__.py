@@ -5,6 +5,7 @@ too; all of it is imported on first use, so that `import slimai` stays light.
 Their types stand in `__init__.pyi`.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -24,6 +25,10 @@ __all__ = [
     "run",
     "validate",
 ]
+
+# nothing leaves the machine: both are read when the library is imported, here and in every process started from here
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 _HOMES = {
     "slimai.app.api": ("load_config", "run", "validate"),

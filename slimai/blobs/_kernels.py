@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from slimai.compiling import njit
 
 SPACE, MINUS, PLUS, DOT, ZERO, NINE = 32, 45, 43, 46, 48, 57
 MILLION = 1_000_000

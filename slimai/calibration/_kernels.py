@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from slimai.compiling import njit
 
 BLOCK = 4096
 _MAGNITUDE = np.int32(0x7FFFFFFF)

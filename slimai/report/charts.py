@@ -7,10 +7,13 @@ stays text. The same data give the same bytes.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from slimai.cache_folders import cache_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,6 +200,9 @@ def _few_legend(axes: Axes) -> None:
 @contextmanager
 def _figure(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     """Yield a figure of that size in inches; Matplotlib's settings are those of the page inside the block only."""
+    fonts = cache_folder("matplotlib")
+    if fonts is not None:
+        os.environ.setdefault("MPLCONFIGDIR", str(fonts))
     import matplotlib as mpl  # noqa: PLC0415 - spares matplotlib
     from matplotlib.figure import Figure  # noqa: PLC0415 - spares matplotlib
 

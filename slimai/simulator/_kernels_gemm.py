@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped, unused-ignore]
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from slimai.compiling import njit
 
 ROWS = 6  # rows of a register tile
 WIDE_ROWS = 2  # the same where each sum takes two registers

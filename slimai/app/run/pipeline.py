@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from slimai import interrupts
 from slimai.app.candidates.choose import candidates, quantizer_for
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
@@ -25,6 +26,7 @@ from slimai.app.run.winner_bias import correct_winner
 from slimai.app.run.wiring import Wiring
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.lock import RUN, run_lock
+from slimai.cache_folders import offer
 from slimai.errors import SlimaiError
 from slimai.metrics.scores import require_score
 from slimai.schema.root import SlimaiConfig
@@ -50,6 +52,7 @@ def run_job(config: SlimaiConfig, *, reporter: Reporter | None = None) -> RunRes
     """
     started = time.monotonic()
     say = reporter or Silent()
+    offer(config.path.tmp_dir or config.path.output_dir / ".cache")
     job = prepare(config)
     for warning in job.warnings:
         say.warn(str(warning))
@@ -125,6 +128,7 @@ class _Run:
         return result
 
     def _timed(self, name: str, step: Callable[[], T]) -> T:
+        interrupts.check()
         before = time.monotonic()
         value = step()
         self.seconds[name] = round(time.monotonic() - before, 3)
@@ -178,6 +182,7 @@ class _Run:
                 state = auto_mix(quantizer, setup, state, score, limit)
             return correct_winner(quantizer, setup, state, delivery.choice(state).delivered, limit)
         except KeyboardInterrupt:
+            interrupts.answered()
             return SearchState(state.outcomes, INTERRUPTED)
 
     def _setup(
