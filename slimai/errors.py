@@ -62,7 +62,7 @@ class Diagnostic:
         """Return the one-line sentence."""
         head = ": ".join(part for part in (self.where, self.key, self.message) if part)
         got = f" (got {_shown(self.value)})" if self.has_value else ""
-        return f"{head}{got}" + (f"; {self.suggestion}" if self.suggestion else "")
+        return printable(f"{head}{got}" + (f"; {self.suggestion}" if self.suggestion else ""))
 
     def to_json(self) -> dict[str, Any]:
         """Return the mapping that ``validate --format json`` prints."""
@@ -70,6 +70,13 @@ class Diagnostic:
         data["value"] = self.value if self.has_value else None
         order = ("severity", "file", "line", "column", "override", "key", "message", "value", "suggestion")
         return {name: data[name] for name in order}
+
+
+def printable(text: str, keep: str = "\n") -> str:
+    """Return `text` with every character that a terminal would act on written as its escape; `keep` stays."""
+    if text.isprintable():
+        return text
+    return "".join(item if item.isprintable() or item in keep else repr(item)[1:-1] for item in text)
 
 
 def _shown(value: Any, limit: int = 120) -> str:

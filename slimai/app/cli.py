@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from slimai import __version__
+from slimai import __version__, interrupts
 from slimai.app.help import HELP
-from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError
+from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError, printable
 from slimai.suggest import suggest
 
 COMMANDS = {
@@ -25,6 +25,7 @@ COMMANDS = {
 }
 
 QUIET = "--quiet"
+INTERRUPTED = "slimai: interrupted"
 Command = Callable[[Sequence[str]], int]
 
 
@@ -35,26 +36,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         words.remove(QUIET)
         os.environ["SLIMAI_QUIET"] = "1"
     try:
-        return _run(words)
+        code, said = _run(words), ""
     except SystemExit as stop:  # argparse and Hydra end this way
-        return stop.code if isinstance(stop.code, int) else (EXIT_FAILED if stop.code else 0)
+        code, said = stop.code if isinstance(stop.code, int) else (EXIT_FAILED if stop.code else 0), ""
     except KeyboardInterrupt:
-        _say("slimai: interrupted")
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone; do not fail again at exit
-        return EXIT_FAILED
-    except SlimaiError as error:
-        if debugging(words):
-            raise
-        _say(str(error))
-        return error.exit_code
+        code, said = EXIT_INTERRUPTED, INTERRUPTED
     except Exception as error:  # the last door: a sentence instead of a traceback
-        if debugging(words):
+        if debugging(words) and not interrupts.pending():
             raise
-        hint = "" if isinstance(error, OSError) else " (internal error; SLIMAI_DEBUG=1 shows the traceback)"
-        _say(f"slimai: {type(error).__name__}: {error}{hint}")
-        return EXIT_FAILED
+        code, said = _explained(error)
+    if interrupts.pending():  # whatever else it has looked like: an import that was cut, a lost exception
+        interrupts.answered()
+        code, said = EXIT_INTERRUPTED, INTERRUPTED
+    if said:
+        _say(said)
+    return code
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    """Return the exit code and the sentence of an error."""
+    if isinstance(error, SlimaiError):
+        return error.exit_code, str(error)
+    hint = "" if isinstance(error, OSError) else " (internal error; SLIMAI_DEBUG=1 shows the traceback)"
+    return EXIT_FAILED, f"slimai: {type(error).__name__}: {error}{hint}"
 
 
 def debugging(words: Sequence[str] = ()) -> bool:
@@ -93,4 +97,4 @@ def _unknown(word: str) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")

@@ -48,8 +48,8 @@ def remove_partial(folder: Path, *, leave: Callable[[Path], bool] = lambda _: Fa
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write `text` to `path` atomically; what is no Unicode (bytes of a file name) is written as its escape."""
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from slimai.artifacts.journal import Journal
 from slimai.errors import SlimaiError
+from slimai.interrupts import check
 from slimai.metrics.base import Metric, Record, Result
 from slimai.search.candidate import Candidate, Outcome, best, candidate_from_json, outcome_from_json
 from slimai.search.evaluate import Validation
@@ -174,6 +175,7 @@ class Contest:
 
     def on_batch(self, images: int, records: Sequence[Record]) -> None:
         """Count images of the unit that was given out first; `records`: all of the unit so far."""
+        check()
         self.stage.advance(images)
         self.setup.watch.tick()
         if self._running:

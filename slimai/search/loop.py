@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from slimai.errors import InputError, SlimaiError
+from slimai.interrupts import answered
 from slimai.search.candidate import Candidate
 from slimai.search.contest import Contest, SearchSetup, SearchState
 from slimai.search.racing import racing
@@ -31,6 +32,7 @@ def search(setup: SearchSetup) -> SearchState:
         try:
             state = racing(contest) if setup.strategy == "racing" else exhaustive(contest)
         except KeyboardInterrupt:
+            answered()
             contest.state.cut_short = INTERRUPTED
             contest.publish()
             return contest.state

@@ -10,6 +10,7 @@ from slimai.app.candidates.stored_reference import reference_runner
 from slimai.app.opening.job import Job
 from slimai.calibration.collect import collect
 from slimai.data.loader import iter_batches
+from slimai.interrupts import check
 from slimai.quantizer.layers import quantized_tensors, weighted_inputs
 from slimai.runtime.session import FloatSession
 
@@ -70,7 +71,9 @@ def _names(job: Job) -> list[str]:
 def _batches(
     job: Job, samples: tuple[Sample, ...], batch: int
 ) -> Iterator[tuple[list[Sample], Mapping[str, NDArray[Any]]]]:
-    yield from iter_batches(samples, job.preprocess, batch)
+    for found in iter_batches(samples, job.preprocess, batch):
+        check()
+        yield found
 
 
 def float_runner(job: Job) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
-from slimai.app.launch.job_log import LoggedReporter, State, Status, job_log, read_status, write_status
+from slimai import interrupts
+from slimai.app.launch.job_log import LoggedReporter, State, Status, forget_status, job_log, read_status, write_status
 from slimai.app.launch.preflight import CommandLine
 from slimai.app.screen import summary
 from slimai.app.screen.reporter import ConsoleReporter
@@ -100,18 +101,21 @@ class _Job:
         if self.number is not None:
             set_aside(folder, key)
             folder.mkdir(parents=True, exist_ok=True)
+            forget_status(folder)
         words = _telling(self.composed.overrides)
         with job_log(folder) as logger:
             try:
                 score = self._pipeline(config, logger)
                 end = Status("done", key, words, score)
             except (InputError, SlimaiError) as error:
+                self._pass_on_interruption(folder, key, words)
                 state: State = "invalid" if isinstance(error, InputError) else "failed"
                 end = Status(state, key, words, None, str(error))
             except KeyboardInterrupt:
                 write_status(folder, Status("interrupted", key, words, None, "interrupted"))
                 raise
             except Exception as error:  # noqa: BLE001 - a job that fails must not stop the others
+                self._pass_on_interruption(folder, key, words)
                 end = Status("failed", key, words, None, f"{type(error).__name__}: {error}")
                 logger.error("%s", traceback.format_exc())  # noqa: TRY400 - the traceback belongs to this log alone
             if end.status != "done":
@@ -119,6 +123,12 @@ class _Job:
         if end.status != "invalid" or self.number is not None:
             write_status(folder, end)
         return end
+
+    def _pass_on_interruption(self, folder: Path, key: str, words: tuple[str, ...]) -> None:
+        """Raise KeyboardInterrupt where an error is only what an interruption was turned into."""
+        if interrupts.pending():
+            write_status(folder, Status("interrupted", key, words, None, "interrupted"))
+            raise KeyboardInterrupt
 
     def _pipeline(self, config: SlimaiConfig, logger: Any) -> float | None:
         from slimai.app.run.pipeline import run_job  # noqa: PLC0415 - spares filelock, numpy

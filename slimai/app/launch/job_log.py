@@ -48,11 +48,16 @@ def read_status(folder: Path) -> Status | None:
         return None
 
 
+def forget_status(folder: Path) -> None:
+    """Remove the status of an earlier run: a job that is killed leaves none."""
+    (folder / STATUS).unlink(missing_ok=True)
+
+
 class _LogFile(logging.FileHandler):
     """Makes the folder with the first message; a log that cannot be written is said once and stops no job."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, mode="a", encoding="utf-8", delay=True)
+        super().__init__(path, mode="a", encoding="utf-8", errors="backslashreplace", delay=True)
         self._path, self._lost = path, False
 
     def emit(self, record: logging.LogRecord) -> None:

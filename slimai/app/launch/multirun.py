@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from slimai.app.launch.hydra_job import EXIT_CODES, JOB, job_folder, run_hydra
-from slimai.app.launch.job_log import STATUS, read_status
-from slimai.app.launch.multirun_table import Row, _row, summary_text, write_summary
+from slimai.app.launch.job_log import STATUS, forget_status, read_status
+from slimai.app.launch.multirun_table import NO_STATUS, NOT_BEGUN, Row, _row, summary_text, write_summary
 from slimai.app.launch.preflight import CheckedJob, CommandLine
 from slimai.artifacts.lock import MULTIRUN, run_lock
 from slimai.config.overrides import quoted
@@ -28,13 +28,17 @@ def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
         for folder in sorted(folders):
             stack.enter_context(run_lock(folder, MULTIRUN))
         places = [job_folder(config.path.output_dir, job.number) for job, config in zip(jobs, configs, strict=True)]
-        for place, config in zip(places, configs, strict=True):
-            _forget_status(place, config.key())
+        before = [_written(place) for place in places]
         code = _launch(line, folders[0])
+        if code != EXIT_INTERRUPTED:  # what an interrupted multirun has not begun is as it was
+            for place, written in zip(places, before, strict=True):
+                if written is not None and _written(place) == written:  # its launcher has failed
+                    forget_status(place)
         if line.adaptive:
             rows = _found_rows(folders[0], started)
         else:
-            rows = [_row(job.number, place, job.overrides) for job, place in zip(jobs, places, strict=True)]
+            silent = NOT_BEGUN if code == EXIT_INTERRUPTED else NO_STATUS
+            rows = [_row(job.number, place, job.overrides, silent) for job, place in zip(jobs, places, strict=True)]
         for folder in folders:
             write_summary(folder, rows)
     if rows:
@@ -72,8 +76,10 @@ def _launch(line: CommandLine, folder: Path) -> int:
     return EXIT_DONE
 
 
-def _forget_status(folder: Path, key: str) -> None:
-    """Remove the status of an earlier run of the same job: the table shows how this one ends."""
-    earlier = read_status(folder)
-    if earlier is not None and earlier.key == key:
-        (folder / STATUS).unlink()
+def _written(folder: Path) -> tuple[int, int] | None:
+    """Return what tells one writing of the job's status from another, or None when there is none."""
+    try:
+        found = (folder / STATUS).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

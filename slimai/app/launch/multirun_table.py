@@ -19,6 +19,10 @@ from slimai.report.page import write_multirun_page
 COLUMNS = ("job", "status", "overrides", "float", "score", "value", "profile", "level", "range", "ms", "message")
 
 
+NO_STATUS = Status("failed", "", message="the job left no status")
+NOT_BEGUN = Status("interrupted", "", message="not begun")
+
+
 @dataclass(frozen=True)
 class Row:
     """One job of the final table."""
@@ -37,7 +41,7 @@ class Row:
     def cells(self) -> dict[str, Any]:
         """Return the row of the CSV and JSON summary."""
         best = self.run.get("best") or {}
-        status = self.status or Status("failed", "", message="the job left no status")
+        status = self.status or NO_STATUS
         return {
             "job": self.number,
             "status": status.status,
@@ -53,9 +57,10 @@ class Row:
         }
 
 
-def _row(number: int, folder: Path, overrides: tuple[str, ...]) -> Row:
+def _row(number: int, folder: Path, overrides: tuple[str, ...], silent: Status | None = None) -> Row:
+    """Return the row of a job; `silent` is its status when it left none."""
     run: dict[str, Any] = {}
-    status = read_status(folder)
+    status = read_status(folder) or silent
     if status is not None and status.status == "done":
         try:
             run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
