@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from slimai.errors import Diagnostic, InputError
+from slimai.errors import Diagnostic, InputError, printable
 
 INT_BITS = 64  # longer integers are no setting of anything, and Python refuses to print those of 4,300 digits
 MIB = 2**20
@@ -170,7 +170,7 @@ def keyed(node: yaml.MappingNode, file: str, errors: list[Diagnostic]) -> dict[s
 
 def shown_text(text: str, limit: int = 60) -> str:
     """Return `text` for a message: what cannot be printed is escaped, what is long is cut."""
-    shown = "".join(item if item.isprintable() else repr(item)[1:-1] for item in text[: limit + 1])
+    shown = printable(text[: limit + 1], keep="")
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.files import decode, open_image, read_array, wrong_file
+from slimai.data.picture_file import room_for, too_many
 from slimai.data.resize import Placement, Resize, place, resample
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import Diagnostic, InputError
@@ -204,7 +205,8 @@ def _check_file(spec: InputSpec, sample: Sample) -> None:
     try:
         _placement(spec, sample, file, image.size)
         if not _looks_whole(file, image.format or ""):
-            decode(sample, file, image, "RGB")
+            with room_for(image.size):
+                decode(sample, file, image, "RGB")
     finally:
         image.close()
 
@@ -229,11 +231,13 @@ def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None
     try:
         placement = _placement(spec, sample, file, image.size)
         original = image.size
-        picture = decode(sample, file, image, "L" if spec.channel_order == "GRAY" else "RGB")
+        interpolation = spec.resize.interpolation if spec.resize else "nearest"
+        with room_for(original):
+            picture = decode(sample, file, image, "L" if spec.channel_order == "GRAY" else "RGB")
+            pixels = resample(picture, placement.scaled, interpolation).reshape(*placement.scaled[::-1], -1)
+            del picture
     finally:
         image.close()
-    interpolation = spec.resize.interpolation if spec.resize else "nearest"
-    pixels = resample(picture, placement.scaled, interpolation).reshape(*placement.scaled[::-1], -1)
     canvas = _placed(spec, pixels[..., ::-1] if spec.channel_order == "BGR" else pixels, placement)
     scale = (placement.scaled[0] / original[0], placement.scaled[1] / original[1])
     offset = (float(placement.offset[0]), float(placement.offset[1]))
@@ -258,6 +262,9 @@ def _placement(spec: InputSpec, sample: Sample, file: Path, original: tuple[int,
         return Placement(original, (0, 0))
     placement = place(spec.resize, original, spec.size)
     width, height = placement.scaled
+    problem = too_many(placement.scaled)
+    if problem:
+        raise wrong_file(sample, file, f"scaled by network.resize, {problem}")
     if spec.resize.mode == "center_crop" and (width < spec.size[0] or height < spec.size[1]):
         message = f"scaled to {width}x{height} it is smaller than the crop {spec.size[0]}x{spec.size[1]}"
         raise wrong_file(sample, file, message, "raise network.resize.short_side")
@@ -281,11 +288,13 @@ def _placed(spec: InputSpec, pixels: Array, placement: Placement) -> Array:
 
 def _fitted_array(spec: InputSpec, sample: Sample, file: Path) -> Array:
     """Return the array of an .npy file in the input's shape; axes of size 1 do not count."""
-    array = read_array(sample, file)
-    if _without_ones(array.shape) != _without_ones(spec.shape):
-        message = f"the array's shape is {list(array.shape)}, the network's input {list(spec.shape)}"
-        raise wrong_file(sample, file, message, "resize does not apply to arrays" if spec.resize else "")
-    return array.reshape(spec.shape)
+
+    def fits(shape: tuple[int, ...]) -> None:
+        if _without_ones(shape) != _without_ones(spec.shape):
+            message = f"the array's shape is {list(shape)}, the network's input {list(spec.shape)}"
+            raise wrong_file(sample, file, message, "resize does not apply to arrays" if spec.resize else "")
+
+    return read_array(sample, file, fits).reshape(spec.shape)
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -100,9 +100,10 @@ def bilinear_without_antialias(pixels: Array, size: Size) -> Array:
         return halved
     left, right, wx = _weights(width, size[0], whole_at_border=True)
     top, bottom, wy = _weights(height, size[1], whole_at_border=False)
-    source = pixels.astype(np.int32)
     shape = (1, -1) + (1,) * (pixels.ndim - 2)
-    rows = source[:, left] * wx[0].reshape(shape) + source[:, right] * wx[1].reshape(shape)
+    # columns are chosen before they become 32 bits wide: a large picture is never held so
+    rows = pixels[:, left].astype(np.int32) * wx[0].reshape(shape)
+    rows += pixels[:, right].astype(np.int32) * wx[1].reshape(shape)
     shape = (-1, 1) + (1,) * (pixels.ndim - 2)
     upper = ((rows[top] >> 4) * wy[0].reshape(shape)) >> 16
     lower = ((rows[bottom] >> 4) * wy[1].reshape(shape)) >> 16

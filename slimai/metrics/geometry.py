@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from slimai.data.picture_file import PICTURE_ERRORS, open_picture, reason
 from slimai.data.resize import Resize, place
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import InputError
@@ -40,10 +41,8 @@ class PictureGeometry:
 
 
 def _picture_size(sample: Sample) -> tuple[int, int]:
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - spares PIL
-
     try:
-        with Image.open(sample.files[0]) as picture:
+        with open_picture(sample.files[0]) as picture:
             return picture.size
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError.at(str(sample.files[0]), f"the picture cannot be read: {error}") from None
+    except PICTURE_ERRORS as error:
+        raise InputError.at(str(sample.files[0]), f"the picture cannot be read: {reason(error)}") from None

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from slimai.blobs.names import blob_name, check_blob_names, safe_name
 from slimai.blobs.reader import read_blob
 from slimai.data.sample import Sample
@@ -81,6 +83,10 @@ def _read(folder: Path, sample: Sample, dump: Dump) -> list[Array]:
         except InputError as error:
             text = str(error)
             raise error if text.startswith(str(path)) else InputError.at(str(path), text) from None
+        finite = np.isfinite(found[-1])
+        if not finite.all():
+            what = f"{np.count_nonzero(~finite)} of {finite.size} values are not finite, so it has no score"
+            raise InputError.at(str(path), what, float(found[-1][~finite][0]))
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slimai.artifacts.atomic import write_bytes
+from slimai.data.array_file import read_npz
 from slimai.errors import EXIT_DONE, InputError
 from slimai.quantizer.quantized_file import load_quantized
 from slimai.schema.target import TargetSection
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     """Simulate the model that the command line names; return 0."""
     options = _parser().parse_args(list(argv))
 
-    feeds = read_arrays(options.inputs)
+    feeds = read_npz(options.inputs)
     plan = load_quantized(options.model)
     target = TargetSection()
     stored = options.model.suffix == ".tflite" and options.arithmetic == "native"
@@ -47,24 +47,6 @@ def main(argv: Sequence[str]) -> int:
     write_arrays(options.outputs, outputs)
     sys.stdout.write(_summary(program, outputs, options.outputs))
     return EXIT_DONE
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an .npz file by name.
-
-    Raises:
-        InputError: the file cannot be read, is no .npz of plain arrays, or is empty.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise InputError.at(str(path), f"cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError.at(str(path), "is no .npz file of plain arrays", cure="write it with numpy.savez") from error
-    if not arrays:
-        raise InputError.at(str(path), "holds no array", cure="save one array per network input")
-    return arrays
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.data.array_file import open_npy
+from slimai.data.picture_file import LARGEST, PICTURE_ERRORS, open_picture, reason, room_for
 from slimai.errors import InputError
 
 PGM_HEADER = re.compile(rb"^P[25](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+(\d+)\s")
@@ -67,14 +69,12 @@ def _read(path: Path) -> tuple[NDArray[np.generic], bool]:
     """Return the numbers of a file [h, w] or [h, w, channels], and whether they are palette indices."""
     if path.suffix.lower() == ".npy":
         return _read_npy(path), False
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - spares PIL
-
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture, room_for(picture.size):
             is_palette = picture.mode == "P"
             values: NDArray[np.generic] = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError.at(str(path), f"the label image cannot be read: {error}") from None
+    except PICTURE_ERRORS as error:
+        raise InputError.at(str(path), f"the label image cannot be read: {reason(error)}") from None
     # Pillow's mode I holds 16-bit PNG and PGM
     return (values.astype(np.uint16) if values.dtype == np.int32 else values), is_palette
 
@@ -91,10 +91,12 @@ def _stored_values(path: Path, values: NDArray[np.generic]) -> NDArray[np.generi
 
 def _read_npy(path: Path) -> NDArray[np.generic]:
     try:
-        # mapped, so that a header cannot promise more than the file holds
-        values: NDArray[np.generic] = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError, OverflowError, SyntaxError) as error:
-        raise InputError.at(str(path), f"the array cannot be read: {error}") from None
+        found = open_npy(path)
+    except (OSError, ValueError) as error:
+        raise InputError.at(str(path), f"the array cannot be read: {reason(error)}") from None
+    if found.size > LARGEST:
+        raise InputError.at(str(path), f"more than {LARGEST} values are not read", list(found.shape))
+    values: NDArray[np.generic] = np.array(found)
     if values.dtype.kind not in "uif" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise InputError.at(str(path), "expected finite numbers", values.dtype.name)
     return values

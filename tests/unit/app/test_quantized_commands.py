@@ -137,7 +137,10 @@ def test_wrong_inputs_are_named(tmp_path, quantized, floating):
     message = run_wrong([str(quantized), "--inputs", files["x.npz"], *end])
     assert message == "input x: shape is not [N, 2, 4, 4] (got (1, 2, 4, 5))"
     message = run_wrong([str(quantized), "--inputs", files["text.npz"], *end])
-    assert message == f"{files['text.npz']}: is no .npz file of plain arrays; write it with numpy.savez"
+    assert (
+        message
+        == f"{files['text.npz']}: is no .npz file of plain arrays (File is not a zip file); write it with numpy.savez"
+    )
     message = run_wrong([str(quantized), "--inputs", files["none.npz"], *end])
     assert message == f"{files['none.npz']}: cannot be read (No such file or directory)"
     message = run_wrong([str(floating), "--inputs", files["x.npz"], *end])
