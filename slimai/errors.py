@@ -54,7 +54,7 @@ class Diagnostic:
     def where(self) -> str:
         """Return ``file:line:column`` or ``override '...'``, or an empty string."""
         if self.override is not None:
-            return f"override '{self.override}'"
+            return f"override '{_cut(self.override, 300)}'"
         parts = [self.file, self.line, self.column] if self.file else []
         return ":".join(str(part) for part in parts if part is not None)
 
@@ -80,7 +80,13 @@ def printable(text: str, keep: str = "\n") -> str:
 
 
 def _shown(value: Any, limit: int = 120) -> str:
-    text = repr(value)
+    try:
+        return _cut(repr(value), limit)
+    except ValueError:  # an integer of more digits than Python prints
+        return "a number of more than 4300 digits"
+
+
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from slimai.config.composed import Composed
 from slimai.config.dirs import bundled_conf
+from slimai.config.expansion import require_bounded
 from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, VERSION_BASE, prepare_hydra
 from slimai.config.overrides import in_hydra_terms
+from slimai.errors import Diagnostic, InputError
+
+MOST_JOBS = 10_000  # of one multirun
 
 
 @contextmanager
@@ -54,10 +60,28 @@ def plain(config: DictConfig, hydra: Any, files: dict[str, Path] | None = None) 
     name = hydra.runtime.choices.get("model")
     candidates = [folder / "model" / f"{name}.yaml" for folder in folders] if name else []
     chosen = (files or {}).get(hydra.runtime.choices.get(FILE_GROUP) or "")
+    require_bounded(OmegaConf.to_container(config, resolve=False))
     resolved: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     file = chosen or next((path for path in candidates if path.is_file()), None)
     terms = tuple(hydra.overrides.task)
     return Composed(resolved, terms, terms, file, files or {})
+
+
+def _require_few(parsed: Sequence[Override]) -> None:
+    """Raise InputError for a sweep of more than MOST_JOBS jobs, before any list of them is made."""
+    jobs = 1
+    for item in parsed:
+        if item.is_sweep_override() and item.is_discrete_sweep():
+            jobs *= sum(1 for _ in islice(_values(item), MOST_JOBS + 1))
+        if jobs > MOST_JOBS:
+            message = f"the sweep has more than {MOST_JOBS} jobs"
+            raise InputError(Diagnostic(message, override=item.input_line, suggestion="sweep fewer values at a time"))
+
+
+def _values(item: Override) -> Iterator[Any]:
+    """Yield the values of a sweep; a shuffled range is counted as it stands, not as the list it would become."""
+    value = item.value()
+    yield from value.range() if isinstance(value, RangeSweep) else item.sweep_iterator()
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
@@ -71,6 +95,7 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     terms = [in_hydra_terms(text) for text in overrides]
     with explained(tuple(terms), list(overrides)):
         parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(terms)
+        _require_few(parsed)
         jobs: list[list[str]] = BasicSweeper.split_arguments(
             [item for item in parsed if not item.is_hydra_override()], None
         )[0]

@@ -6,15 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import yaml
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from slimai.config.hydra_setup import CONFIG_NAME
 from slimai.config.overrides import as_written
-from slimai.errors import Diagnostic, InputError
+from slimai.errors import Diagnostic, InputError, SlimaiError
 from slimai.suggest import did_you_mean
 from slimai.yaml_reader import yaml_problem
 
+SEVERAL = "several values for one job"
 GROUPS = ("model", "target", "hydra/launcher", "hydra/sweeper")
 QUOTE = "quote the value twice, for the shell and for Hydra: key=\"'a;b c'\""
 
@@ -38,8 +42,34 @@ def explained(terms: Sequence[str], written: list[str]) -> Iterator[None]:
         raise InputError(_interpolation(error)) from None
     except HydraException as error:
         raise InputError(_composition(error, terms, written)) from None
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(Diagnostic(f"the configuration cannot be composed: {_first_line(error)}")) from None
+    except SlimaiError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Hydra asserts, and fails in many ways, on words that its grammar lets pass
+        raise InputError(_unlikely(error, terms, written)) from None
+
+
+def _unlikely(error: Exception, terms: Sequence[str], written: list[str]) -> Diagnostic:
+    """Return what is wrong where Hydra or OmegaConf only fell over it: the override without which they do not."""
+    kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+    reason = f"{kind}{_first_line(error)}".strip(": ")
+    guilty = [term for term in terms if _composes([item for item in terms if item != term])]
+    if len(guilty) != 1:
+        return Diagnostic(f"the configuration cannot be composed: {reason}")
+    return Diagnostic(
+        f"the override cannot be applied ({reason})",
+        override=as_written(guilty[0], written),
+        suggestion="write section.key=value with one plain value, or a name for a group",
+    )
+
+
+def _composes(terms: Sequence[str]) -> bool:
+    if not GlobalHydra.instance().is_initialized():
+        return False
+    try:
+        compose(CONFIG_NAME, overrides=list(terms), return_hydra_config=True)
+    except Exception:  # noqa: BLE001 - whatever it is, this was not the override to blame
+        return False
+    return True
 
 
 def _parse_problem(term: str, written: list[str]) -> Diagnostic | None:
@@ -51,6 +81,9 @@ def _parse_problem(term: str, written: list[str]) -> Diagnostic | None:
         return Diagnostic(
             f"the override does not parse: {_grammar(detail)}", override=as_written(term, written), suggestion=cure
         )
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, brackets in brackets
+        message = f"the override does not parse: {_first_line(error)}"
+        return Diagnostic(message, override=as_written(term, written))
     return None
 
 
@@ -78,7 +111,7 @@ def _composition(error: HydraException, terms: Sequence[str], written: list[str]
     if term is not None and ("Ambiguous value" in text or "requires --multirun" in text):
         key, _, values = term.partition("=")
         return Diagnostic(
-            "several values for one job",
+            SEVERAL,
             key=key.lstrip("+"),
             override=as_written(term, written),
             suggestion=f"write [{values}] to try them inside one job, or add -m for one job each",
@@ -105,7 +138,7 @@ def _grammar(lines: Sequence[str]) -> str:
     kept = [line for line in lines if line and not line.startswith(("Error parsing override", "See https"))]
     if not kept or kept[0].startswith("LexerNoViableAlt"):
         return "it holds a character that is not allowed outside quotes"
-    return kept[0]
+    return kept[0] if len(kept[0]) < 200 else kept[0][:197] + "..."
 
 
 def _first_line(error: object) -> str:

@@ -60,6 +60,9 @@ def _nodes_form(value: Any) -> Any:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     if isinstance(value, list | tuple):
+        strange = next((name for name in value if not isinstance(name, str)), None)
+        if strange is not None:
+            raise wrong("should be names of inputs", f"{strange!r} is none; write [name, name]")
         return {name: {} for name in value}
     if isinstance(value, Mapping):
         return {

@@ -53,7 +53,9 @@ def test_one_that_is_lost_is_raised_at_the_next_safe_point(handler):
 
 
 def test_one_that_is_ignored_stays_so():
-    source = "from slimai import interrupts, __main__; import signal; interrupts.install(); print(signal.getsignal(2) == signal.SIG_IGN)"
+    source = (
+        "import signal; from slimai import interrupts as i; i.install(); print(signal.getsignal(2) == signal.SIG_IGN)"
+    )
     command = ["sh", "-c", f"trap '' INT; exec {sys.executable} -c '{source}'"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "True\n"

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from slimai.app.check.verdict import judge_job, shadow_report
 from slimai.config.compose import compose_job, expand_sweep, hydra_ready
+from slimai.config.compose_errors import SEVERAL
 from slimai.config.composed import Composed
 from slimai.config.overrides import as_written, in_hydra_terms
 from slimai.errors import Diagnostic, InputError
@@ -93,7 +94,18 @@ def preflight(line: CommandLine) -> list[CheckedJob]:
         hydra = [*(word for word in line.overrides if _is_hydra(word) and "searchpath" in word), *folder]
         jobs = _jobs(line, own)
         composed = [_compose([*job, *hydra], own) for job in jobs]
+        if len(hydra) < sum(map(_is_hydra, line.overrides)):
+            _try_hydra([*next(iter(jobs), []), *filter(_is_hydra, line.overrides), *folder], line.overrides)
     return [_check(number, job, own, item) for number, (job, item) in enumerate(zip(jobs, composed, strict=True))]
+
+
+def _try_hydra(words: Sequence[str], written: Sequence[str]) -> None:
+    """Raise InputError where Hydra refuses, or falls over, its own overrides; values to sweep over are left to it."""
+    try:
+        compose_job(words, written=written)
+    except InputError as error:
+        if any(item.message != SEVERAL for item in error.diagnostics):
+            raise
 
 
 def _jobs(line: CommandLine, own: list[str]) -> list[list[str]]:
