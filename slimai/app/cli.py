@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -57,6 +58,8 @@ def _explained(error: Exception) -> tuple[int, str]:
     """Return the exit code and the sentence of an error."""
     if isinstance(error, SlimaiError):
         return error.exit_code, str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return EXIT_INVALID, f"{error.filename}: {error.strerror}"
     hint = "" if isinstance(error, OSError) else " (internal error; SLIMAI_DEBUG=1 shows the traceback)"
     return EXIT_FAILED, f"slimai: {type(error).__name__}: {error}{hint}"
 

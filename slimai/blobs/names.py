@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from slimai.errors import Diagnostic, InputError
 
+LONGEST = 230  # bytes of a blob's name; a file that is being written has a longer one
 _STRANGE = re.compile(r"[^A-Za-z0-9_.-]")
 
 __all__ = ["blob_name", "check_blob_names", "safe_name", "safe_names"]
@@ -45,6 +46,10 @@ def check_blob_names(stems: Iterable[str], outputs: Iterable[str]) -> None:
             )
         )
     safe_names(seen)
+    long = [name for stem in kept for output in seen if len(name := blob_name(stem, output)) > LONGEST]
+    if long:
+        message = f"the blob of an image and an output would have a name of more than {LONGEST} bytes"
+        raise InputError(Diagnostic(message, value=long[0], suggestion="give the image a shorter name"))
     owners = {f"{stem} / {output}": blob_name(stem, output) for stem in kept for output in seen}
     _refuse_collisions(owners, "image / output")
 

@@ -13,6 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Validatio
 from slimai.schema.base import Int, Real, wrong
 from slimai.schema.percent import base60_message
 
+LONGEST_NAME = 255  # bytes, of Linux file systems
+LONGEST_PATH = 3500  # bytes; with the names of results below it the system still takes it
+
 NETWORK_CLASSES = ("Classification", "Detection", "Segmentation", "Other")
 NetworkClass = Literal["Classification", "Detection", "Segmentation", "Other"]
 InputLayout = Literal["NCHW", "NHWC", "NonImage"]
@@ -48,7 +51,20 @@ def _path_text(value: Any) -> Any:
         raise wrong("The path is empty", "name a file or folder, or leave the key out")
     if isinstance(value, str) and "\0" in value:
         raise wrong("The path holds a NUL character")
+    _require_short(str(value))
     return value.strip() if isinstance(value, str) else value
+
+
+def _require_short(path: str) -> None:
+    """Raise for names that no file system takes, which would only be found when the file is looked for."""
+    try:
+        parts = [os.fsencode(part) for part in path.split("/")]
+    except UnicodeEncodeError:
+        raise wrong("The path holds letters that file names cannot have in this locale", "use UTF-8") from None
+    if max(map(len, parts)) > LONGEST_NAME:
+        raise wrong(f"A file name has at most {LONGEST_NAME} bytes", "shorten it")
+    if sum(map(len, parts)) + len(parts) > LONGEST_PATH:
+        raise wrong(f"A path has at most {LONGEST_PATH} bytes", "shorten it")
 
 
 _PATH_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1})

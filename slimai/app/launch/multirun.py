@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slimai.app.launch.hydra_job import EXIT_CODES, JOB, job_folder, run_hydra
 from slimai.app.launch.job_log import STATUS, forget_status, read_status
-from slimai.app.launch.multirun_table import NO_STATUS, NOT_BEGUN, Row, _row, summary_text, write_summary
+from slimai.app.launch.multirun_table import Row, _row, summary_text, write_summary
 from slimai.app.launch.preflight import CheckedJob, CommandLine
 from slimai.artifacts.lock import MULTIRUN, run_lock
 from slimai.config.overrides import quoted
@@ -37,8 +37,7 @@ def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
         if line.adaptive:
             rows = _found_rows(folders[0], started)
         else:
-            silent = NOT_BEGUN if code == EXIT_INTERRUPTED else NO_STATUS
-            rows = [_row(job.number, place, job.overrides, silent) for job, place in zip(jobs, places, strict=True)]
+            rows = [_row(job.number, place, job.overrides) for job, place in zip(jobs, places, strict=True)]
         for folder in folders:
             write_summary(folder, rows)
     if rows:

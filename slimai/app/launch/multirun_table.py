@@ -20,7 +20,6 @@ COLUMNS = ("job", "status", "overrides", "float", "score", "value", "profile", "
 
 
 NO_STATUS = Status("failed", "", message="the job left no status")
-NOT_BEGUN = Status("interrupted", "", message="not begun")
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,9 @@ class Row:
         }
 
 
-def _row(number: int, folder: Path, overrides: tuple[str, ...], silent: Status | None = None) -> Row:
-    """Return the row of a job; `silent` is its status when it left none."""
+def _row(number: int, folder: Path, overrides: tuple[str, ...]) -> Row:
     run: dict[str, Any] = {}
-    status = read_status(folder) or silent
+    status = read_status(folder)
     if status is not None and status.status == "done":
         try:
             run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
