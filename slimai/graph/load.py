@@ -19,10 +19,12 @@ from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.attributes import refuse_unknown_forms
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
+from slimai.graph.damage import damage_refused
 from slimai.graph.infer import inferred_types, static_types
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
 from slimai.graph.optimize import first_line, optimize_offline
+from slimai.graph.parameter_check import require_fitting_parameters
 from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
 from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
@@ -43,6 +45,7 @@ _LIBRARY_ERRORS = (
 )
 
 
+@damage_refused("ONNX model")
 def load_onnx(
     path: str | Path,
     *,
@@ -76,7 +79,9 @@ def load_onnx(
     if optimize:
         _require_float_inputs(graph, where)
     graph, _ = run_passes(canonicalize(graph), BASIC_PASSES)
-    graph, _ = run_passes(canonicalize_again(graph), PASSES if optimize else ())
+    graph = canonicalize_again(graph)
+    require_fitting_parameters(graph, where)
+    graph, _ = run_passes(graph, PASSES if optimize else ())
     return with_batch(graph)
 
 

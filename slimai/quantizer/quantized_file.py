@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimai.errors import InputError
+from slimai.graph.damage import damage_refused
 from slimai.graph.tflite.load import load_tflite
 from slimai.quantizer.prequantized import stored_plan
+from slimai.quantizer.qdq_check import require_sound_parameters
 from slimai.quantizer.quantized_onnx import is_quantized, plan_of_quantized
 
 if TYPE_CHECKING:
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 SUFFIXES = (".onnx", ".tflite")
 
 
-def load_quantized(path: Path) -> QuantPlan:
+@damage_refused("quantized model")
+def load_quantized(path: str | Path) -> QuantPlan:
     """Return the integer network in the file, every parameter as stored.
 
     Raises:
         InputError: the suffix is neither .onnx nor .tflite, the file cannot be read, or it is not quantized.
     """
+    path = Path(path)
     if path.suffix not in SUFFIXES:
         raise InputError.at(str(path), "not a model that can be simulated", path.suffix, cure="give .onnx or .tflite")
     if path.suffix == ".tflite":
@@ -31,6 +35,7 @@ def load_quantized(path: Path) -> QuantPlan:
     graph = quantized_graph(path)
     if graph is None:
         raise InputError.at(str(path), "the model is not quantized", cure="quantize it first, or give a QDQ model")
+    require_sound_parameters(graph, str(path))
     return plan_of_quantized(graph)
 
 

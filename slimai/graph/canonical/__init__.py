@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from slimai.graph.canonical import matrix, move, pointwise, spatial
 from slimai.graph.canonical.context import Context
+from slimai.graph.damage import at_node
 from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import ONNX_FORM, TRAITS
 
@@ -42,7 +43,8 @@ def canonicalize_again(graph: Graph) -> Graph:
 
 def _rewrite(context: Context, node: Node) -> Sequence[Node]:
     rule = RULES.get(node.op) if node.domain == "" else None
-    found = rule(context, node) if rule else None
+    with at_node(node.name, node.op):
+        found = rule(context, node) if rule else None
     if found is not None:
         return found
     return (replace(node, op=ONNX_FORM + node.op),) if rule or node.op in TRAITS else (node,)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from slimai.graph.damage import at_node
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 
 
@@ -78,7 +79,8 @@ def _sweep(graph: Graph, rule: Pass) -> tuple[Graph, list[Change], list[Change]]
     applied, refused = [], []
     for name in [node.name for node in graph.nodes]:
         node = graph.by_name.get(name)
-        found = rule.match(graph, node) if node is not None else None
+        with at_node(name, "node" if node is None else node.op):
+            found = rule.match(graph, node) if node is not None else None
         if isinstance(found, Refusal):
             refused.append(Change(rule.name, name, found.reason, applied=False))
         elif found is not None and node is not None:

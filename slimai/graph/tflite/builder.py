@@ -16,6 +16,7 @@ from slimai.graph.tflite.stored import StoredParams
 _NO_VALUE: Any = object()
 LARGEST_SCALE = 2.0**32  # products of scales and 32-bit integers stay far below the end of float32
 BIAS_SCALE_TOLERANCE = 0.02
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0, "FULLY_CONNECTED": 0}  # of weights as stored
 CLAMPS: dict[int, tuple[str, dict[str, float]] | None] = {
     0: None,
     1: ("Relu", {}),
@@ -133,6 +134,11 @@ class Builder:
             raise self.wrong(op, f"constant '{item.name}' has {item.scale.size} scales for {channels} channels")
         if not ((item.scale >= 0) & (item.scale <= LARGEST_SCALE)).all() or not item.scale.any():
             raise self.wrong(op, f"a scale of constant '{item.name}' is not a positive number below 2^32")
+        if item.scale.size > 1 and item.axis != CHANNEL_AXIS.get(op.code, item.axis):
+            message = (
+                f"the scales of constant '{item.name}' belong to axis {item.axis} of the file, not to its channels"
+            )
+            raise self.wrong(op, message, cure=f"its quantized_dimension should be {CHANNEL_AXIS[op.code]}")
         if item.scale.size > 1 and item.zero_point.any():
             raise self.wrong(op, f"constant '{item.name}' has a zero point a channel; only 0 is possible there")
         limits = np.iinfo(item.dtype)
@@ -156,6 +162,8 @@ class Builder:
             raise self.wrong(
                 op, f"the bias '{item.name}' is not a constant [{channels}] int32", [*item.shape, item.dtype]
             )
+        if item.zero_point.any():
+            raise self.wrong(op, f"the bias '{item.name}' has a zero point; it can have none", int(item.zero_point[0]))
         scale = self.params[x].scale[0] * self.params[weight].scale
         self._check_bias_scale(op, item, scale)
         name = self.names[op.inputs[position]]

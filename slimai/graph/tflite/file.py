@@ -199,6 +199,8 @@ class _Reader:
             return empty.astype(np.float64), empty, 0
         scale = np.array([item.Scale(i) for i in self._each(item.ScaleLength())], np.float64)
         zero = np.array([item.ZeroPoint(i) for i in self._each(item.ZeroPointLength())], np.int64)
+        if zero.size not in (0, scale.size):
+            raise _DamagedError(f"a tensor has {zero.size} zero points for {scale.size} scales")
         return scale, zero if zero.size else np.zeros(scale.size, np.int64), int(item.QuantizedDimension())
 
     @staticmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.batch import with_batch
+from slimai.graph.damage import damage_refused
 from slimai.graph.ir import Graph
 from slimai.graph.tflite import move, pointwise, spatial
 from slimai.graph.tflite.builder import Builder, RefusedError
@@ -18,6 +19,7 @@ RULES: dict[str, Callable[[Builder, FileOperator], None]] = {**spatial.RULES, **
 _INTEGERS = ("int8", "uint8", "int32", "int64")
 
 
+@damage_refused("TFLite network")
 def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
     """Return the network of a fully 8-bit TFLite file.
 
@@ -90,12 +92,15 @@ def _unsupported(model: FileModel, where: str) -> Iterator[Diagnostic]:
     """Yield one diagnostic for each kind of operator without a rule, with what its nodes write."""
     found: dict[str, list[str]] = {}
     for op in model.operators:
-        if op.code not in RULES:
+        if op.code not in RULES and not _told_by_its_output(model, op):
             found.setdefault(op.code, []).extend(model.tensors[number].name for number in op.outputs[:1])
     for code, names in found.items():
-        if code == "DEQUANTIZE":
-            continue  # the float tensor that it writes is told
         yield Diagnostic(f"operator is not supported: {', '.join(names)}", code, file=where)
+
+
+def _told_by_its_output(model: FileModel, op: FileOperator) -> bool:
+    """Return whether the float tensor that a DEQUANTIZE writes is told in its place."""
+    return op.code == "DEQUANTIZE" and any(model.tensors[number].dtype not in _INTEGERS for number in op.outputs)
 
 
 def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:

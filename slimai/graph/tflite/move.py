@@ -30,6 +30,8 @@ def _axis(b: Builder, op: FileOperator, axis: int, rank: int) -> int:
 def reshape(b: Builder, op: FileOperator) -> None:
     """RESHAPE, SQUEEZE and EXPAND_DIMS: the declared output shape counts."""
     x, shape = b.activation(op, 0), b.out_shape(op)
+    if len(op.inputs) > 2:
+        raise b.wrong(op, "has more inputs than a tensor and its new shape", len(op.inputs))
     if prod(shape) != prod(b.shape(op)):
         raise b.wrong(op, f"cannot give {list(b.shape(op))} the shape {list(shape)}")
     _moved(b, op, "Reshape", x, {"shape": shape}, shape)
