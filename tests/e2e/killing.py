@@ -89,6 +89,19 @@ class Place:
         process.join(60)
         return self.phase(before) if alive and process.exitcode == -signal.SIGKILL else "end"
 
+    def interrupt_in(self, phase: str, share: float, seconds: dict[str, float]) -> int | None:
+        """Start a run, send it Ctrl-C after `share` of the phase; return its exit code."""
+        before = len(self.lines())
+        process = self.start()
+        place = PHASES.index(phase)
+        while process.is_alive() and not self._begun(place, before):
+            time.sleep(0.001)
+        time.sleep(share * seconds[phase])
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGINT)
+        process.join(120)
+        return process.exitcode
+
     def _begun(self, place: int, before: int) -> bool:
         if place == 0:
             return (self.output / ".slimai.lock").exists()

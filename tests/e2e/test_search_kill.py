@@ -27,6 +27,7 @@ TRIES = 8
 MODEL = ("+model=mobilenet_digits", "metric.metric_cls=cosine", "dataset.calibration_count=16", "smart_search.seed=0")
 SEARCH = (*MODEL, "dataset.validation_count=48", "quantization.accuracy_level=[0,3]", "quantization.range=70:100:10")
 ONE = (*MODEL, "dataset.validation_count=24", "quantization.accuracy_level=1", "quantization.range=100")
+DUMPED = (*MODEL, "dataset.validation_count=16", "quantization.accuracy_level=[0,3]", "quantization.range=70:100:15")
 # the two strategies take the points; the others are killed once in each phase that they change
 STRATEGIES = ("exhaustive", "racing")
 KINDS = {
@@ -36,6 +37,7 @@ KINDS = {
     "mix_auto": (*ONE, "quantization.mix=auto", "quantization.mix_goal.score=1", "quantization.bias_correction=false"),
     "empirical": (*ONE, "quantization.bias_correction=empirical"),
     "adjust": (*ONE, "metric.adjust=true"),
+    "dumps": (*DUMPED, "metric.output_debug=3"),
 }
 CHUNKS = -(-POINTS // len(STRATEGIES) // len(PHASES))
 FILES = {"run.json", "BestProfile.txt", "mobilenet_digits_quant.onnx", "mobilenet_digits_quant.npz", "report.html"}
@@ -93,6 +95,7 @@ def test_killed_runs_end_with_the_same_bytes(undisturbed, tmp_path, cache_dir, s
         ("mix_auto", ("search", "search", "gen_code")),
         ("empirical", ("search", "search", "gen_code")),
         ("adjust", ("search", "gen_code", "report")),
+        ("dumps", ("search", "gen_code", "report", "report")),
     ],
 )
 def test_other_kinds_of_search_too(undisturbed, tmp_path, cache_dir, kind, phases):
@@ -100,6 +103,23 @@ def test_other_kinds_of_search_too(undisturbed, tmp_path, cache_dir, kind, phase
     if kind == "workers":
         assert expected == undisturbed("racing")[0]
     try_points(kind, phases, random.Random(kind), expected, seconds, tmp_path, cache_dir)
+
+
+@pytest.mark.parametrize("kind", ["exhaustive", "racing", "dumps"])
+def test_interrupted_runs_end_with_the_same_bytes(undisturbed, tmp_path, cache_dir, kind):
+    expected, seconds = undisturbed(kind)
+    rng = random.Random(f"interrupts {kind}")
+    for number in range(max(3, POINTS // 20)):
+        place = Place(tmp_path / f"{number}", cache_dir, KINDS[kind])
+        phase = PHASES[2 + number % 3]
+        codes = [place.interrupt_in(phase, rng.random(), seconds)]
+        if number % 2:
+            codes.append(place.interrupt_in("search", rng.random(), seconds))
+        assert set(codes) <= {0, 130}, (codes, place.log.read_text())
+        place.finish()
+        found = place.files()
+        assert sorted(found) == sorted(expected), f"{phase}: {codes}"
+        assert [name for name in found if found[name] != expected[name]] == [], f"{phase}: {codes}"
 
 
 def test_workers_do_not_outlive_a_killed_search(tmp_path, cache_dir):

@@ -106,11 +106,20 @@ class Dumps:
 
 def remove_blobs(folder: Path) -> None:
     """Remove the blobs in `folder` and those of its layers; the folder too when nothing else is in it."""
-    for place in (folder / LAYER_FOLDER, folder):
-        for blob in place.glob("*.blob"):
-            blob.unlink()
-        if place.is_dir() and not any(place.iterdir()):
-            place.rmdir()
+    remove_layer_blobs(folder)
+    _remove_blobs_of(folder)
+
+
+def remove_layer_blobs(folder: Path) -> None:
+    """Remove the blobs of the layers in the candidate's `folder`, which stays."""
+    _remove_blobs_of(folder / LAYER_FOLDER)
+
+
+def _remove_blobs_of(place: Path) -> None:
+    for blob in place.glob("*.blob"):
+        blob.unlink()
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
 
 
 def tensor_blob(values: NDArray[Any], plan: QuantPlan, name: str) -> bytes:

@@ -13,7 +13,7 @@ import yaml
 
 import slimai
 from slimai.app.candidates.stored_reference import ADVICE
-from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers
+from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
 from slimai.app.opening.content_keys import content_keys
@@ -97,6 +97,8 @@ class Inspection:
         delivered = self.delivery.choice(state).delivered
         if delivered is None:
             return
+        for candidate in {delivered.candidate, *(item.candidate for item in state.outcomes)}:
+            remove_layer_blobs(self.candidate_folder(candidate))  # of another best, before an interruption
         item = self.quantizer(delivered.candidate)
         late = bool(state.cut_short)
         key = self._key(item, late=late)
