@@ -15,7 +15,7 @@ import slimai.app.run.pipeline
 import slimai.app.screen.summary
 from slimai.app.cli import main
 from slimai.app.launch.hydra_job import set_aside
-from slimai.app.launch.job_log import Status, read_status, write_status
+from slimai.app.launch.job_log import STATUS, Status, read_status, write_status
 from slimai.app.launch.multirun_table import Row, varying
 from slimai.artifacts.lock import MULTIRUN, run_lock
 from slimai.errors import InputError, SlimaiError
@@ -217,6 +217,22 @@ def test_an_interrupted_multirun_is_130_and_has_its_table(pipeline, tmp_path, ca
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["done", "interrupted", "failed", "failed"]
     assert rows[3]["message"] == "the job left no status"
+
+
+def test_an_interrupted_second_run_leaves_what_it_has_not_begun_as_it_was(pipeline, tmp_path, capsys):
+    pipeline(lambda _level: 0.5)
+    assert multirun(tmp_path) == 0
+
+    def interrupt(level):
+        if level == 1:
+            raise KeyboardInterrupt
+        return 0.5
+
+    pipeline(interrupt)
+    assert multirun(tmp_path) == 130
+    with (tmp_path / "out" / "multirun.csv").open(newline="") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["done", "interrupted", "done", "done"]
+    assert all((tmp_path / "out" / f"job{number}" / STATUS).exists() for number in range(4))
 
 
 def test_the_table_of_a_sweep_has_a_column_for_each_key_that_varies():

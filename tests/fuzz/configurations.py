@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,14 @@ def use_config(path: Path, _: Any) -> None:
     check([str(path)])
 
 
+@cache
+def _parsed() -> list[Any]:
+    return [yaml.safe_load(preset) for preset in PRESETS]
+
+
 def make_config(rng: random.Random) -> bytes:
     if rng.random() < 0.3:
-        return yaml.safe_dump(tree_edit(rng, yaml.safe_load(rng.choice(PRESETS)))).encode()
+        return yaml.safe_dump(tree_edit(rng, rng.choice(_parsed()))).encode()
     return yaml_text(rng, rng.choice(PRESETS))
 
 

@@ -130,7 +130,7 @@ def _objects(
 
 
 def _mistakes(entry: Mapping[str, Any], order: Mapping[int, int]) -> Iterator[str]:
-    if entry.get("category_id") not in order:
+    if type(entry.get("category_id")) is not int or entry["category_id"] not in order:
         yield f"category_id {entry.get('category_id')!r} is not among the categories"
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(side) for side in box):
