@@ -12,7 +12,7 @@ from tests.fuzz.harness import FEWEST, fuzz
 from tests.fuzz.kinds import NAMES
 
 SECONDS = float(os.environ.get("SLIMAI_FUZZ_SECONDS", "60"))
-LONG = 600.0  # seconds: from here on the counts are asked for
+LONG = 900.0  # seconds: from here on the counts are asked for
 
 
 def seed() -> int:
