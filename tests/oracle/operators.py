@@ -145,10 +145,6 @@ def windows(case):
             for plane in case.x[0][0].tolist() for y in range(height) for x in range(width)]  # fmt: skip
 
 
-def max_pool(case):
-    return [case.moved([max(window) for window in windows(case)])]
-
-
 def average_pool(case):
     return [scalar.average(case.rule, windows(case), case.ins[0], case.outs[0])]
 
@@ -267,7 +263,7 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "PRelu": (Sample(prelu, constants={1: (4, 1, 1)}),),
     **{op: (Sample(pointwise(function), attrs=attrs),) for op, (function, attrs) in scalar.FUNCTIONS.items()},
     "Softmax": (Sample(softmax, (ROWS,), (ROWS,), {"axis": 1}),),
-    "MaxPool": (Sample(max_pool, outputs=(HALF,), attrs=WINDOW),),
+    "MaxPool": (Sample(lambda case: [case.moved(list(map(max, windows(case))))], outputs=(HALF,), attrs=WINDOW),),
     "AveragePool": (Sample(average_pool, outputs=(HALF,), attrs={**WINDOW, "count_include_pad": 0}),),
     "GlobalAveragePool": (Sample(mean_of_planes, outputs=((1, 4, 1, 1),)),),
     "ReduceMean": (Sample(mean_of_planes, outputs=((1, 4),), attrs={"axes": (2, 3), "keepdims": 0}),),
