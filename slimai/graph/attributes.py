@@ -50,6 +50,7 @@ KNOWN: dict[str, Form] = {
     "DepthToSpace": _form(28, "blocksize", "mode"),
     "Div": _form(14),
     "Dropout": _form(22, "seed"),
+    "Elu": _form(22, "alpha"),
     "Exp": _form(13),
     "Flatten": _form(25, "axis"),
     "Gather": _form(13, "axis"),

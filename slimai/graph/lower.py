@@ -176,11 +176,18 @@ def _pool(out: Lowered, graph: Graph, node: Node) -> None:
 
 
 def _space_to_depth(out: Lowered, graph: Graph, node: Node) -> None:
-    del graph
-    default = node.attrs.get("mode", "DCR") == "DCR"  # an attribute of opset 28
-    out.nodes.append(
-        replace(node, attrs={key: value for key, value in node.attrs.items() if not (default and key == "mode")})
-    )
+    """The mode is an attribute of opset 28: the default needs none, CRD is spelled out."""
+    block, y = int(node.attrs["blocksize"]), node.outputs[0]
+    if node.attrs.get("mode", "DCR") == "DCR":
+        out.add(node, "SpaceToDepth", node.inputs, y, {"blocksize": block})
+        return
+    count, channels, height, width = graph.shape(node.inputs[0])
+    first = 0 if out.batched else count  # ONNX: 0 copies the size of this axis from the input
+    parts = out.constant(f"{y}_parts", (first, channels, height // block, block, width // block, block), "int64")
+    shape = out.constant(f"{y}_shape", (first, *graph.shape(y)[1:]), "int64")
+    split = out.add(node, "Reshape", (node.inputs[0], parts), f"{y}_split")
+    turned = out.add(node, "Transpose", (split,), f"{y}_turned", {"perm": (0, 1, 3, 5, 2, 4)})
+    out.add(node, "Reshape", (turned, shape), y)
 
 
 _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {

@@ -205,10 +205,11 @@ def test_the_onnx_form_is_read_back_as_the_same_operator(op, tmp_path):
         path = tmp_path / f"{number}.onnx"
         path.write_bytes(to_onnx(graph).SerializeToString())
         again = load_onnx(path)
-        node = next((node for node in again.nodes if node.op == op), None)
-        assert node is not None, f"{op}: its ONNX form is read as {[item.op for item in again.nodes]}"
-        assert set(node.attrs) == set(graph.nodes[0].attrs), f"{op}: attributes"
-        assert host_reason(again, node) == "", op
+        if not sample.spelled_out:
+            node = next((node for node in again.nodes if node.op == op), None)
+            assert node is not None, f"{op}: its ONNX form is read as {[item.op for item in again.nodes]}"
+            assert set(node.attrs) == set(graph.nodes[0].attrs), f"{op}: attributes"
+        assert not any(host_reason(again, item) for item in again.nodes), op
         feeds = random_feeds(graph, seeded(op, number, "feeds"))
         before, after = float_outputs(graph, feeds), float_outputs(again, feeds)
         for name in graph.outputs:

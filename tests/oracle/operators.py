@@ -51,13 +51,17 @@ Model = Callable[[Case], list[list[int]]]
 
 @dataclass(frozen=True)
 class Sample:
-    """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes."""
+    """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
+
+    spelled_out: its ONNX form is other operators, which are not read back as this one.
+    """
 
     model: Model
     inputs: tuple[tuple[int, ...], ...] = (SHAPE,)
     outputs: tuple[tuple[int, ...], ...] = (SHAPE,)
     attrs: dict[str, Any] = field(default_factory=dict)
     constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    spelled_out: bool = False
 
 
 def flat(values) -> list[int]:
@@ -91,8 +95,7 @@ def matmul(case):
 
 
 def product_of_activations(case):
-    (a,), (b,) = case.x[0].tolist(), case.x[1].tolist()
-    za, zb = case.ins[0].zero, case.ins[1].zero
+    (a,), (b,), za, zb = case.x[0].tolist(), case.x[1].tolist(), case.ins[0].zero, case.ins[1].zero
     tail = case.outs[0].tail(case.rule, case.ins[0].scale * case.ins[1].scale / case.outs[0].scale)
     columns = list(zip(*b, strict=True))
     return [[tail(sum((u - za) * (v - zb) for u, v in zip(row, column, strict=True)))
@@ -131,8 +134,7 @@ def pointwise(function) -> Model:
 
 
 def softmax(case):
-    rows = case.x[0].tolist()
-    return [[y for row in rows for y in scalar.softmax(row, case.ins[0], case.outs[0])]]
+    return [[y for row in case.x[0].tolist() for y in scalar.softmax(row, case.ins[0], case.outs[0])]]
 
 
 def windows(case):
@@ -143,17 +145,12 @@ def windows(case):
             for plane in case.x[0][0].tolist() for y in range(height) for x in range(width)]  # fmt: skip
 
 
-def max_pool(case):
-    return [case.moved([max(window) for window in windows(case)])]
-
-
 def average_pool(case):
     return [scalar.average(case.rule, windows(case), case.ins[0], case.outs[0])]
 
 
 def mean_of_planes(case):
-    planes = [flat(plane) for plane in case.x[0][0]]
-    return [scalar.average(case.rule, planes, case.ins[0], case.outs[0])]
+    return [scalar.average(case.rule, [flat(plane) for plane in case.x[0][0]], case.ins[0], case.outs[0])]
 
 
 def gathered(source, number: int = 0) -> Model:
@@ -186,8 +183,7 @@ def concat(case):
 def split(case):
     found, first = [], 0
     for number, size in enumerate(case.attrs["split"]):
-        channels = case.x[0][0].tolist()[first : first + size]
-        found.append(case.moved(flat(channels), number))
+        found.append(case.moved(flat(case.x[0][0][first : first + size]), number))
         first += size
     return found
 
@@ -211,7 +207,7 @@ def depth_to_space(case, at):
 def space_to_depth(case, at):
     n, c, y, x = at
     block, channels = case.attrs["blocksize"], case.x[0].shape[1]
-    part, channel = divmod(c, channels)
+    part, channel = divmod(c, channels) if case.attrs["mode"] == "DCR" else divmod(c, block * block)[::-1]
     return n, channel, y * block + part // block, x * block + part % block
 
 
@@ -234,8 +230,7 @@ def resize_linear(case):
 
 
 def arg_max(case):
-    rows = case.x[0].tolist()
-    return [[row.index(max(row)) for row in rows]]
+    return [[row.index(max(row)) for row in case.x[0].tolist()]]
 
 
 def _resize(mode: str, place: str) -> dict[str, Any]:
@@ -268,7 +263,7 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "PRelu": (Sample(prelu, constants={1: (4, 1, 1)}),),
     **{op: (Sample(pointwise(function), attrs=attrs),) for op, (function, attrs) in scalar.FUNCTIONS.items()},
     "Softmax": (Sample(softmax, (ROWS,), (ROWS,), {"axis": 1}),),
-    "MaxPool": (Sample(max_pool, outputs=(HALF,), attrs=WINDOW),),
+    "MaxPool": (Sample(lambda case: [case.moved(list(map(max, windows(case))))], outputs=(HALF,), attrs=WINDOW),),
     "AveragePool": (Sample(average_pool, outputs=(HALF,), attrs={**WINDOW, "count_include_pad": 0}),),
     "GlobalAveragePool": (Sample(mean_of_planes, outputs=((1, 4, 1, 1),)),),
     "ReduceMean": (Sample(mean_of_planes, outputs=((1, 4),), attrs={"axes": (2, 3), "keepdims": 0}),),
@@ -290,7 +285,11 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "DepthToSpace": (
         Sample(gathered(depth_to_space), outputs=((1, 1, 12, 12),), attrs={"blocksize": 2, "mode": "DCR"}),
     ),
-    "SpaceToDepth": (Sample(gathered(space_to_depth), outputs=((1, 16, 3, 3),), attrs={"blocksize": 2}),),
+    "SpaceToDepth": tuple(
+        Sample(gathered(space_to_depth), outputs=((1, 16, 3, 3),), attrs={"blocksize": 2, "mode": mode},
+               spelled_out=mode == "CRD")
+        for mode in ("DCR", "CRD")
+    ),
     "Resize": (
         Sample(gathered(lambda _case, at: (at[0], at[1], at[2] // 2, at[3] // 2)), outputs=(DOUBLE,),
                attrs=_resize("nearest", "asymmetric")),
