@@ -1,0 +1,98 @@
+"""One layer's weights and biases from its moments, and what they cost on images that were left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.graph.ir import Array
+from slimai.quantizer.rounding.moments import Moments
+from slimai.quantizer.rounding.solver import best_integers, sums
+
+Vector = NDArray[np.float64]
+ENOUGH = 4  # samples a weight, from which on moments are taken as they are
+RIDGE = 1e-4  # of the mean diagonal: what no image shows stays with the float weights
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Integers [G, O, K] and the real bias [G, O] that goes with them."""
+
+    integers: NDArray[np.int64]
+    bias: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A layer whose integers are to be found.
+
+    weights: [G, O, K] real. scale: [G, O] of the integer weights. input_scale: of the integers that the layer reads.
+    units: [G, O] of the moments' targets. high: largest integer.
+    """
+
+    weights: Vector
+    scale: Vector
+    input_scale: float
+    units: Vector
+    high: int
+
+    def fitted(self, moments: Moments) -> Fitted:
+        """Return the integers with the least output error over the samples of `moments`, and their bias."""
+        integers = np.stack([self._group(moments, index) for index in range(len(self.weights))])
+        return Fitted(integers, self.bias(integers, moments))
+
+    def _group(self, moments: Moments, index: int) -> NDArray[np.int64]:
+        h, c = self._centred(moments, index)
+        diagonal, start = np.diag(h).copy(), self.weights[index] / self.scale[index][:, None]
+        inputs = len(diagonal)
+        share = shrinkage(moments.count, inputs)
+        ridge = RIDGE * diagonal.mean()
+        h, c = (1 - share) * h, (1 - share) * c
+        h[np.diag_indices(inputs)] += share * diagonal + ridge
+        c += (share * diagonal + ridge) * start
+        return best_integers(h, c, start, self.high)
+
+    def _centred(self, moments: Moments, index: int) -> tuple[Vector, Vector]:
+        """Return H [K, K] in squares of the input's integers, and c [O, K] in those by steps of the weights."""
+        count = moments.count
+        v, y = moments.v[index] / count, moments.y[index] / count
+        h = moments.vv[index] / count - np.outer(v, v)
+        cross = (moments.vy[index] / count - np.outer(v, y)).T
+        return h, cross * (self.units[index] / (self.input_scale * self.scale[index]))[:, None]
+
+    def bias(self, integers: NDArray[np.int64], moments: Moments) -> Vector:
+        """Return [G, O] the real bias with which the mean output is the one meant."""
+        v, y = moments.v / moments.count, moments.y / moments.count
+        reached = np.stack([_product(part, mean) for part, mean in zip(integers.astype(float), v, strict=True)])
+        bias: Vector = self.units * y - self.input_scale * self.scale * reached
+        return bias
+
+    def error(self, integers: NDArray[np.int64], bias: Vector, moments: Moments) -> float:
+        """Return the mean squared error of the layer's output, over the samples of `moments` and all channels."""
+        step = np.square(self.input_scale * self.scale)
+        spread = moments.yy / moments.count - np.square(moments.y / moments.count)
+        shift = np.square(self.bias(integers, moments) - bias)
+        total = float((spread * np.square(self.units) + shift).sum())
+        for index, part in enumerate(integers):
+            total += float((step[index] * sums(*self._centred(moments, index), part)).sum())
+        return total / self.scale.size
+
+
+def shrinkage(samples: int, inputs: int) -> float:
+    """Return the share of the diagonal in H and C: 0 with four samples a weight, K / N with fewer."""
+    return 0.0 if samples >= ENOUGH * inputs else min(1.0, inputs / max(samples, 1))
+
+
+def _product(rows: Vector, mean: Vector) -> Vector:
+    """Return rows @ mean, summed in one order whatever library multiplies matrices."""
+    total: Vector = np.zeros(len(rows))
+    for column, value in zip(rows.T, mean, strict=True):
+        total += column * value
+    return total
+
+
+def rounded_bias(bias: Vector, step: Vector) -> Array:
+    """Return the integers of a bias at the scale of the sums."""
+    return np.rint(bias / step).astype(np.int64)
