@@ -82,10 +82,10 @@ def rounding(bench: Bench, level: int, aids: Mapping[str, Any], cache: dict[Any,
         plan = build_plan(graph, stats, options, bench.job.config.target)
         images = Images(len(bench.calibration), lambda: bench.calibration)
         with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
+            start = time.process_time()
             cache[own] = RoundingPass(graph, plan, bench.job.config.target, images, Path(folder)).run()
             kept = sum(report.kept for report in cache[own].reports)
-            print(f"    rounding: {kept} of {len(cache[own].reports)} layers, {time.perf_counter() - start:.1f} s")
+            print(f"    rounding: {kept} of {len(cache[own].reports)} layers, {time.process_time() - start:.1f} s")
     return cache[own]
 
 

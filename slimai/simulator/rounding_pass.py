@@ -178,7 +178,8 @@ class RoundingPass:
         step = self.plan.tensors[layer.inputs[0]].scale
         weights = rows.weights(stored).astype(np.float64)
         problem = Problem(weights, scale, step, units.reshape(shape), layer.weight.dtype.high)
-        trial = problem.fitted(fit)
+        trust = problem.trusted(fit, held)
+        trial = problem.fitted(fit, trust)
         own = np.zeros(shape) if layer.bias is None else layer.bias.reshape(shape) * (step * scale)
         before = problem.error(rows.weights(layer.weight.values).astype(np.int64), own, held)
         after = problem.error(trial.integers, trial.bias, held)
@@ -186,7 +187,7 @@ class RoundingPass:
         report = LayerReport(layer.node.name, "", both.count, rows.inputs, before, after)
         if not after < before:
             return replace(report, why="held-out images do not gain"), None
-        return report, _rounded(layer, rows, stored, problem.fitted(both))
+        return report, _rounded(layer, rows, stored, problem.fitted(both, trust))
 
 
 def _rounded(layer: Layer, rows: Rows, stored: Array, found: Fitted) -> RoundedLayer:

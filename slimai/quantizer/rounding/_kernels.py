@@ -12,26 +12,40 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 Integers = NDArray[np.int64]
+PANEL = 32
 
 
 @njit(nogil=True, cache=True)
 def cholesky(lower: Matrix) -> bool:
-    """Turn the lower triangle of a symmetric matrix into its Cholesky factor, in place; False: not positive."""
+    """Turn the lower triangle of a symmetric matrix into its Cholesky factor, in place; False: not positive.
+
+    In panels, so that rows stay in cache; each element still has its products taken away in the order of the columns.
+    """
     size = lower.shape[0]
-    column = np.empty(size)
-    for j in range(size):
-        if not lower[j, j] > 0.0:
-            return False
-        pivot = np.sqrt(lower[j, j])
-        lower[j, j] = pivot
-        for i in range(j + 1, size):
-            lower[i, j] = lower[i, j] / pivot
-            column[i] = lower[i, j]
-        for i in range(j + 1, size):
-            factor = column[i]
+    panel = np.empty((PANEL, size))
+    for p in range(0, size, PANEL):
+        q = min(p + PANEL, size)
+        for j in range(p, q):
+            if not lower[j, j] > 0.0:
+                return False
+            pivot = np.sqrt(lower[j, j])
+            lower[j, j] = pivot
+            for i in range(j + 1, size):
+                lower[i, j] = lower[i, j] / pivot
+            for i in range(j + 1, size):
+                factor = lower[i, j]
+                for k in range(j + 1, min(i + 1, q)):
+                    lower[i, k] -= factor * lower[k, j]
+        for i in range(q, size):
+            for b in range(q - p):
+                panel[b, i] = lower[i, p + b]
+        for i in range(q, size):
             row = lower[i]
-            for k in range(j + 1, i + 1):
-                row[k] -= factor * column[k]
+            for b in range(0, q - p, 4):  # q - p is PANEL here: rows are left only behind whole panels
+                f0, f1, f2, f3 = row[p + b], row[p + b + 1], row[p + b + 2], row[p + b + 3]
+                t0, t1, t2, t3 = panel[b], panel[b + 1], panel[b + 2], panel[b + 3]
+                for k in range(q, i + 1):
+                    row[k] = (((row[k] - f0 * t0[k]) - f1 * t1[k]) - f2 * t2[k]) - f3 * t3[k]
     return True
 
 
@@ -47,6 +61,20 @@ def forward(lower: Matrix, upper: Matrix, c: Matrix) -> None:
             line = upper[k]
             for i in range(k + 1, size):
                 y[i] -= line[i] * value
+
+
+@njit(nogil=True, cache=True)
+def backward(lower: Matrix, y: Matrix) -> None:
+    """Replace each row of `y` by x with lower' x = y."""
+    size = lower.shape[0]
+    for r in range(y.shape[0]):
+        x = y[r]
+        for k in range(size - 1, -1, -1):
+            value = x[k] / lower[k, k]
+            x[k] = value
+            line = lower[k]
+            for i in range(k):
+                x[i] -= line[i] * value
 
 
 @njit(nogil=True, cache=True)
@@ -67,15 +95,15 @@ def nearest_plane(lower: Matrix, y: Matrix, high: int, z: Integers) -> None:
 
 
 @njit(nogil=True, cache=True)
-def slopes(h: Matrix, c: Matrix, z: Integers, g: Matrix) -> None:
-    """Write H z - c into `g` [O, K]: half the slope of the sum at z."""
+def slopes(h: Matrix, c: Matrix, z: Matrix, g: Matrix) -> None:
+    """Write H z - c into `g` [O, K]: half the slope of the sum at z, integers or not, as floats."""
     size = h.shape[0]
     for r in range(c.shape[0]):
         row = g[r]
         for k in range(size):
             row[k] = -c[r, k]
         for j in range(size):
-            value = float(z[r, j])
+            value = z[r, j]
             if value != 0.0:
                 line = h[j]
                 for k in range(size):

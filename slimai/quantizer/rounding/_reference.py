@@ -31,6 +31,13 @@ def forward(lower: Matrix, upper: Matrix, c: Matrix) -> None:
         c[:, k + 1 :] -= np.outer(c[:, k], upper[k, k + 1 :])
 
 
+def backward(lower: Matrix, y: Matrix) -> None:
+    """See `_kernels.backward`."""
+    for k in range(len(lower) - 1, -1, -1):
+        y[:, k] /= lower[k, k]
+        y[:, :k] -= np.outer(y[:, k], lower[k, :k])
+
+
 def nearest_plane(lower: Matrix, y: Matrix, high: int, z: Integers) -> None:
     """See `_kernels.nearest_plane`."""
     for k in range(len(lower) - 1, -1, -1):
@@ -39,11 +46,11 @@ def nearest_plane(lower: Matrix, y: Matrix, high: int, z: Integers) -> None:
         y[:, :k] -= np.outer(value, lower[k, :k])
 
 
-def slopes(h: Matrix, c: Matrix, z: Integers, g: Matrix) -> None:
+def slopes(h: Matrix, c: Matrix, z: Matrix, g: Matrix) -> None:
     """See `_kernels.slopes`."""
     g[:] = -c
     for j in range(len(h)):
-        g += np.outer(z[:, j].astype(np.float64), h[j])
+        g += np.outer(z[:, j], h[j])
 
 
 def descend(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweeps: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Array
 from slimai.quantizer.rounding.moments import Moments
-from slimai.quantizer.rounding.solver import best_integers, sums
+from slimai.quantizer.rounding.solver import best_integers, least_squares, product, sums
 
 Vector = NDArray[np.float64]
 ENOUGH = 4  # samples a weight, from which on moments are taken as they are
+PULLS = (math.inf, 1.0, 0.3, 0.1, 0.03, 0.01, 0.001)  # of the diagonal of H, towards the float weights
 RIDGE = 1e-4  # of the mean diagonal: what no image shows stays with the float weights
 
 
@@ -22,6 +24,13 @@ class Fitted:
 
     integers: NDArray[np.int64]
     bias: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """Which of `PULLS` holds the ideal weights of each channel to the float ones: [G, O] indices."""
+
+    choices: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +47,48 @@ class Problem:
     units: Vector
     high: int
 
-    def fitted(self, moments: Moments) -> Fitted:
+    def fitted(self, moments: Moments, trust: Trust) -> Fitted:
         """Return the integers with the least output error over the samples of `moments`, and their bias."""
-        integers = np.stack([self._group(moments, index) for index in range(len(self.weights))])
+        integers = np.stack([self._group(moments, index, trust) for index in range(len(self.weights))])
         return Fitted(integers, self.bias(integers, moments))
 
-    def _group(self, moments: Moments, index: int) -> NDArray[np.int64]:
+    def _group(self, moments: Moments, index: int, trust: Trust) -> NDArray[np.int64]:
+        h, c, start = self._shrunk(moments, index)
+        ideal = start.copy()
+        for choice in np.unique(trust.choices[index]):
+            rows = trust.choices[index] == choice
+            ideal[rows] = self._ideal(h, c[rows], start[rows], PULLS[choice])
+        return best_integers(h, product(h, ideal), ideal, self.high)
+
+    def trusted(self, moments: Moments, held: Moments) -> Trust:
+        """Return how far each channel's ideal weights may leave the float ones, by the error on held-out samples."""
+        found = [self._trusted(moments, held, index) for index in range(len(self.weights))]
+        return Trust(np.stack(found))
+
+    def _trusted(self, moments: Moments, held: Moments, index: int) -> NDArray[np.int64]:
+        h, c, start = self._shrunk(moments, index)
+        true_h, true_c = self._centred(held, index)
+        errors = [sums(true_h, true_c, self._ideal(h, c, start, pull)) for pull in PULLS]
+        chosen: NDArray[np.int64] = np.argmin(np.stack(errors), axis=0)
+        return chosen
+
+    def _ideal(self, h: Vector, c: Vector, start: Vector, pull: float) -> Vector:
+        """Return the real weights, in steps, that would make up for what the layers before have done to the input."""
+        if pull == math.inf:
+            return start
+        found = least_squares(h, c, start, pull * np.diag(h))
+        return start if found is None else found
+
+    def _shrunk(self, moments: Moments, index: int) -> tuple[Vector, Vector, Vector]:
+        """Return H, c and the float weights in steps; what few samples say is drawn to the diagonal."""
         h, c = self._centred(moments, index)
         diagonal, start = np.diag(h).copy(), self.weights[index] / self.scale[index][:, None]
-        inputs = len(diagonal)
-        share = shrinkage(moments.count, inputs)
+        share = shrinkage(moments.count, len(diagonal))
         ridge = RIDGE * diagonal.mean()
         h, c = (1 - share) * h, (1 - share) * c
-        h[np.diag_indices(inputs)] += share * diagonal + ridge
+        h[np.diag_indices(len(diagonal))] += share * diagonal + ridge
         c += (share * diagonal + ridge) * start
-        return best_integers(h, c, start, self.high)
+        return h, c, start
 
     def _centred(self, moments: Moments, index: int) -> tuple[Vector, Vector]:
         """Return H [K, K] in squares of the input's integers, and c [O, K] in those by steps of the weights."""
@@ -76,7 +112,7 @@ class Problem:
         shift = np.square(self.bias(integers, moments) - bias)
         total = float((spread * np.square(self.units) + shift).sum())
         for index, part in enumerate(integers):
-            total += float((step[index] * sums(*self._centred(moments, index), part)).sum())
+            total += float((step[index] * sums(*self._centred(moments, index), part.astype(np.float64))).sum())
         return total / self.scale.size
 
 

@@ -42,41 +42,75 @@ def best_integers(h: Matrix, c: Matrix, start: Matrix, high: int, *, kernels: Mo
 
 
 def _solved(h: Matrix, c: Matrix, nearest: Integers, high: int, kernels: ModuleType) -> Integers:
-    best, value = _downhill(h, c, nearest, high, kernels)
-    lower = h.copy()
-    if h.shape[0] > LARGEST_SWEEP or not kernels.cholesky(lower):
-        return best
-    y = c.copy()
-    kernels.forward(lower, np.ascontiguousarray(lower.T), y)
-    swept = np.zeros_like(nearest)
-    kernels.nearest_plane(lower, y.copy(), high, swept)
-    other, reached = _downhill(h, c, swept, high, kernels)
-    better = reached < value
-    best[better] = other[better]
-    if h.shape[0] <= ENUMERATED:
-        kernels.enumerate_planes(lower, y, high, best, MOST_STEPS)
+    order = np.arange(h.shape[0] - 1, -1, -1)
+    best, g = _downhill(h, c, nearest, order, high, kernels)
+    factor = h.copy() if h.shape[0] <= LARGEST_SWEEP else None
+    if factor is not None and kernels.cholesky(factor):
+        y = c.copy()
+        kernels.forward(factor, np.ascontiguousarray(factor.T), y)
+        swept = np.zeros_like(nearest)
+        kernels.nearest_plane(factor, y.copy(), high, swept)
+        other, slope = _downhill(h, c, swept, order, high, kernels)
+        better = _value(c, other, slope) < _value(c, best, g)
+        best[better], g[better] = other[better], slope[better]
+        if h.shape[0] <= ENUMERATED:
+            kernels.enumerate_planes(factor, y, high, best, MOST_STEPS)
+            return best
+    kernels.descend_pairs(h, g, best, order, high, PAIR_SWEEPS)
     return best
 
 
 def _downhill(
-    h: Matrix, c: Matrix, start: Integers, high: int, kernels: ModuleType
-) -> tuple[Integers, NDArray[np.float64]]:
-    """Return the integers that descent from `start` ends at, and [O] the sums there."""
+    h: Matrix, c: Matrix, start: Integers, order: Integers, high: int, kernels: ModuleType
+) -> tuple[Integers, Matrix]:
+    """Return the integers that descent from `start` ends at, and the slopes there."""
     z, g = start.copy(), np.empty_like(c)
-    order = np.arange(h.shape[0] - 1, -1, -1)
-    kernels.slopes(h, c, z, g)
+    kernels.slopes(h, c, z.astype(np.float64), g)
     kernels.descend(h, g, z, order, high, SINGLE_SWEEPS)
-    kernels.descend_pairs(h, g, z, order, high, PAIR_SWEEPS)
-    return z, sums(h, c, z, kernels)
+    return z, g
 
 
-def sums(h: Matrix, c: Matrix, z: Integers, kernels: ModuleType | None = None) -> NDArray[np.float64]:
-    """Return [O] z' H z - 2 c' z, summed in one order whatever library multiplies matrices."""
+def sums(h: Matrix, c: Matrix, z: Matrix, *, kernels: ModuleType | None = None) -> NDArray[np.float64]:
+    """Return [O] z' H z - 2 c' z of numbers z [O, K], summed in one order whatever library multiplies matrices."""
     if kernels is None:
         from slimai.quantizer.rounding import _kernels as kernels
     g = np.empty_like(c)
-    kernels.slopes(h, np.ascontiguousarray(c), z, g)
+    kernels.slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(z), g)
+    return _value(c, z, g)
+
+
+def product(h: Matrix, z: Matrix) -> Matrix:
+    """Return H z, [O, K], summed in one order."""
+    from slimai.quantizer.rounding import _kernels
+
+    out = np.empty_like(z)
+    _kernels.slopes(h, np.zeros_like(z), np.ascontiguousarray(z), out)
+    return out
+
+
+def _value(c: Matrix, z: Matrix | Integers, g: Matrix) -> NDArray[np.float64]:
+    """Return [O] z' (g - c), which is z' H z - 2 c' z for g = H z - c."""
     total: NDArray[np.float64] = np.zeros(z.shape[0])
     for j in range(z.shape[1]):
         total += z[:, j] * (g[:, j] - c[:, j])
     return total
+
+
+def least_squares(
+    h: Matrix, c: Matrix, prior: Matrix, weight: NDArray[np.float64], *, kernels: ModuleType | None = None
+) -> Matrix | None:
+    """Return [O, K] the real x with the least x' H x - 2 c' x + (x - prior)' W (x - prior); None: H + W is singular.
+
+    weight: [K] the diagonal of W.
+    """
+    if kernels is None:
+        from slimai.quantizer.rounding import _kernels as kernels
+    factor, move = h.copy(), np.empty_like(c)
+    factor[np.diag_indices(len(h))] += weight
+    if not kernels.cholesky(factor):
+        return None
+    kernels.slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(prior), move)
+    kernels.forward(factor, np.ascontiguousarray(factor.T), move)
+    kernels.backward(factor, move)
+    result: Matrix = prior - move
+    return result
