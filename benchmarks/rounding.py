@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import numpy as np
 from accuracy import NETWORKS, listed
-from accuracy_aids import calibrated, plan_of
+from accuracy_aids import plan_of
 from accuracy_bench import Bench
 
 from slimai.quantizer.params import IntType
@@ -46,7 +46,10 @@ def noise(bench: Bench, outputs: Sequence[Mapping[str, np.ndarray]]) -> float:
     """Return the noise of the outputs as a share of their power."""
     shares = []
     for name in bench.reference[0]:
-        pairs = [(mine[name].astype(float), truth[name].astype(float)) for mine, truth in zip(outputs, bench.reference, strict=True)]
+        pairs = [
+            (mine[name].astype(float), truth[name].astype(float))
+            for mine, truth in zip(outputs, bench.reference, strict=True)
+        ]
         error = sum(float(np.square(mine - truth).sum()) for mine, truth in pairs)
         shares.append(error / max(sum(float(np.square(truth).sum()) for _, truth in pairs), 1e-30))
     return float(np.mean(shares))
@@ -83,11 +86,25 @@ def rows_of(bench: Bench, levels: Sequence[int], aids: Mapping[str, Any]) -> lis
             patch.object(LayerBuilder, "_per_channel", lambda self, step: step.node.op in self.target.per_channel_ops),
         ):
             fine = measured(bench, plan_of(bench, level, aids, {}, cache))
-        won = (nearest[1] - rounded[1]) / (nearest[1] - fine[1]) if decibel(fine[1]) - decibel(nearest[1]) > GAP else None
-        row = {"network": bench.name, "level": level, "float": bench.float_score.score, "nearest": nearest, "rounded": rounded, "fine": fine, "won": won, "seconds": seconds}
+        won = (
+            (nearest[1] - rounded[1]) / (nearest[1] - fine[1]) if decibel(fine[1]) - decibel(nearest[1]) > GAP else None
+        )
+        row = {
+            "network": bench.name,
+            "level": level,
+            "float": bench.float_score.score,
+            "nearest": nearest,
+            "rounded": rounded,
+            "fine": fine,
+            "won": won,
+            "seconds": seconds,
+        }
         rows.append(row)
         shown = "  ".join(f"{score:.4f} {decibel(share):6.2f} dB" for score, share in (nearest, rounded, fine))
-        print(f"| {bench.name} ({bench.float_score.score:.4f}) | {level} | {shown} | {'-' if won is None else f'{won:.2f}'} | {seconds:.0f} s", flush=True)
+        print(
+            f"| {bench.name} ({bench.float_score.score:.4f}) | {level} | {shown} | {'-' if won is None else f'{won:.2f}'} | {seconds:.0f} s",
+            flush=True,
+        )
     return rows
 
 
@@ -115,7 +132,9 @@ def main() -> None:
         share = [row["rounded"][0] / row["float"] for row in rows if row["level"] == int(level)]
         before = [row["nearest"][0] / row["float"] for row in rows if row["level"] == int(level)]
         if lost:
-            print(f"level {level}: won {np.mean(won or [0]):.3f} of the noise ({len(won)} networks), worst change {-max(lost):+.2f} dB, score / float {np.mean(before):.4f} -> {np.mean(share):.4f}")
+            print(
+                f"level {level}: won {np.mean(won or [0]):.3f} of the noise ({len(won)} networks), worst change {-max(lost):+.2f} dB, score / float {np.mean(before):.4f} -> {np.mean(share):.4f}"
+            )
 
 
 if __name__ == "__main__":

@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.artifacts.spill import Spill
 from slimai.graph.ir import Graph
-from slimai.quantizer.plan import Layer, QuantPlan
+from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.rounding.fit import Fitted, Problem
 from slimai.quantizer.rounding.moments import Moments, target_units
 from slimai.quantizer.rounding.result import LayerReport, RoundedLayer, Rounding
 from slimai.quantizer.rounding.rows import Rows
 from slimai.runtime.session import FloatSession
 from slimai.simulator.arithmetic import NATIVE
+from slimai.simulator.buffers import BufferPool
 from slimai.simulator.context import Tally
 from slimai.simulator.frontier import Frontier
-from slimai.simulator.pool import BufferPool
 from slimai.simulator.program import IntegerStep, Program, Step, Target, compile_layer, compile_plan
 
 Array = NDArray[Any]
@@ -43,10 +42,11 @@ class Images:
 
 @dataclass(frozen=True)
 class Todo:
-    """A weighted layer to be rounded: the index of its step, and its rows."""
+    """A weighted layer to be rounded: the index of its step, its weight in the plan, and its rows."""
 
     index: int
     layer: Layer
+    weight: QWeight
     rows: Rows
 
 
@@ -84,7 +84,6 @@ class RoundingPass:
         program = compile_plan(self.plan, self.target, arithmetic=self.arithmetic)
         todo = [self._todo(index, step) for index, step in enumerate(program.steps)]
         wanted = [item for item in todo if isinstance(item, Todo) and item.layer.node.name not in self.known]
-        yield from ()
         targets = self._targets(wanted)
         walk = _Walk(program, self.images.count, self.folder / "frontier", stacked=self.graph.batchable)
         try:
@@ -115,18 +114,18 @@ class RoundingPass:
         """Return what is to do for a step: a problem, a report of a layer that stays, or nothing to tell."""
         if not isinstance(step, IntegerStep) or step.layer.weight is None or step.layer.node.op == "PRelu":
             return None
-        layer, name = step.layer, step.layer.node.name
+        layer, weight, name = step.layer, step.layer.weight, step.layer.node.name
         rows = Rows.of(self.graph, layer.node)
         if rows is None:
             return LayerReport(name, "its weights are no constant matrix")
-        if layer.weight is None or layer.weight.dtype.bits > 8 or self.plan.tensors[layer.inputs[0]].dtype.bits > 8:
+        if weight.dtype.bits > 8 or self.plan.tensors[layer.inputs[0]].dtype.bits > 8:
             return LayerReport(name, "it computes in 16 bit")
         samples = self.images.count * rows.samples(self.images.count)
         if self.images.count < FEWEST_IMAGES:
             return LayerReport(name, f"{self.images.count} calibration images are too few", samples, rows.inputs)
         if samples < rows.inputs:
             return LayerReport(name, f"{samples} samples for {rows.inputs} weights a row", samples, rows.inputs)
-        return Todo(index, layer, rows)
+        return Todo(index, layer, weight, rows)
 
     def _targets(self, wanted: list[Todo]) -> Frontier:
         """Return [images, n, O] what the float layers compute at the chosen positions, by node name, on disk."""
@@ -171,30 +170,27 @@ class RoundingPass:
     ) -> tuple[LayerReport, RoundedLayer | None]:
         """Return the layer fitted on all images, where its fit without the held-out ones is better on those."""
         layer, rows = item.layer, item.rows
-        assert layer.weight is not None
         stored = self.graph.constants[layer.node.inputs[1]]
         shape = (rows.groups, rows.outputs)
-        scale = np.broadcast_to(layer.weight.scale, (rows.groups * rows.outputs,)).reshape(shape)
+        scale = np.broadcast_to(item.weight.scale, (rows.groups * rows.outputs,)).reshape(shape)
         step = self.plan.tensors[layer.inputs[0]].scale
         weights = rows.weights(stored).astype(np.float64)
-        problem = Problem(weights, scale, step, units.reshape(shape), layer.weight.dtype.high)
+        problem = Problem(weights, scale, step, units.reshape(shape), item.weight.dtype.high)
         trust = problem.trusted(fit, held)
         trial = problem.fitted(fit, trust)
         own = np.zeros(shape) if layer.bias is None else layer.bias.reshape(shape) * (step * scale)
-        before = problem.error(rows.weights(layer.weight.values).astype(np.int64), own, held)
+        before = problem.error(rows.weights(item.weight.values).astype(np.int64), own, held)
         after = problem.error(trial.integers, trial.bias, held)
         both = fit.merged(held)
         report = LayerReport(layer.node.name, "", both.count, rows.inputs, before, after)
         if not after < before:
             return replace(report, why="held-out images do not gain"), None
-        return report, _rounded(layer, rows, stored, problem.fitted(both, trust))
+        return report, _rounded(item, stored, problem.fitted(both, trust))
 
 
-def _rounded(layer: Layer, rows: Rows, stored: Array, found: Fitted) -> RoundedLayer:
-    assert layer.weight is not None
-    values = np.ascontiguousarray(rows.stored(found.integers, stored), layer.weight.dtype.numpy)
-    weight = replace(layer.weight, values=values)
-    return RoundedLayer(weight, found.bias.reshape(-1))
+def _rounded(item: Todo, stored: Array, found: Fitted) -> RoundedLayer:
+    values = np.ascontiguousarray(item.rows.stored(found.integers, stored), item.weight.dtype.numpy)
+    return RoundedLayer(replace(item.weight, values=values), found.bias.reshape(-1))
 
 
 def with_rounding(layer: Layer, rounded: RoundedLayer, input_scale: float) -> Layer:

@@ -9,6 +9,7 @@ import platform
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from slimai.artifacts.journal import Journal
 from slimai.quantizer.dot import write_dot_stages
 from slimai.quantizer.profile import profile_text
 from slimai.quantizer.qdq import to_qdq
+from slimai.quantizer.rounding.result import LayerReport
 from slimai.search.candidate import Candidate, Outcome, Variant, corrected_candidate, finite
 from slimai.search.choice import Choice, choose
 from slimai.search.loop import SearchState
@@ -172,6 +174,12 @@ class Delivery:
         }
         write_text(self.output / "timings.json", json.dumps(document, indent=1) + "\n")
 
+    def _rounding_facts(self) -> list[dict[str, Any]] | None:
+        """Return the layers of what is delivered, or None where its weights are nearest ones."""
+        if self._best is None or Variant.COMPENSATED not in self._best.candidate.variant:
+            return None
+        return rounding_facts(self._quantizer.rounding(self._best.candidate).reports)
+
     def _facts(self, state: SearchState) -> Mapping[str, Any]:
         config, result = self.job.config, self.float_result
         return {
@@ -192,8 +200,14 @@ class Delivery:
             "reference": reference_name(self.job),
             "host_layers": list(self.host_layers),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
+            "weight_rounding": self._rounding_facts(),
             "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
         }
+
+
+def rounding_facts(reports: Sequence[LayerReport]) -> list[dict[str, Any]]:
+    """Return what run.json tells of each weighted layer, in order: errors on held-out images, and what was decided."""
+    return [{**asdict(report), "kept": report.kept} for report in reports]
 
 
 def reference_name(job: Job) -> str:

@@ -241,7 +241,9 @@ def enumerate_planes(lower: Matrix, y: Matrix, high: int, z: Integers, most: int
 
 
 @njit(nogil=True, cache=True)
-def _next(k: int, high: float, tried: Matrix, step: Matrix, low_end: NDArray[np.bool_], high_end: NDArray[np.bool_]) -> bool:
+def _next(
+    k: int, high: float, tried: Matrix, step: Matrix, low_end: NDArray[np.bool_], high_end: NDArray[np.bool_]
+) -> bool:
     """Move `tried[k]` to the next nearest integer within the ends; False: there is none.
 
     step: from the integer tried last to the next one, alternating and growing; at an end it goes on one by one.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.artifacts.atomic import write_bytes
 from slimai.quantizer.params import INT_TYPES
 from slimai.quantizer.plan import QWeight
 
@@ -40,11 +46,6 @@ class RoundedLayer:
     weight: QWeight
     bias: NDArray[np.float64]
 
-    def quantized(self, dtype: str, scale: NDArray[np.float64]) -> QWeight | None:
-        """Return the weight for a layer of this type and scale, or None where it has another grid."""
-        own = self.weight
-        return own if own.dtype is INT_TYPES[dtype] and np.array_equal(own.scale, scale) else None
-
 
 @dataclass(frozen=True, eq=False)
 class Rounding:
@@ -52,3 +53,41 @@ class Rounding:
 
     layers: Mapping[str, RoundedLayer] = field(default_factory=dict)
     reports: tuple[LayerReport, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write everything to an ``.npz`` file, atomically; equal roundings give equal bytes."""
+        arrays: dict[str, Any] = {}
+        facts: list[dict[str, Any]] = []
+        for index, report in enumerate(self.reports):
+            layer = self.layers.get(report.node)
+            grid = None if layer is None else {"dtype": layer.weight.dtype.name, "axis": layer.weight.axis}
+            facts.append({"report": asdict(report), "grid": grid})
+            if layer is not None:
+                arrays |= {f"{index}_{name}": getattr(layer.weight, name) for name in ("values", "scale")}
+                arrays[f"{index}_bias"] = layer.bias
+        arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        write_bytes(path, file.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Rounding:
+        """Return what `save` has written.
+
+        Raises:
+            ValueError, OSError, KeyError: the file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+        except (EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(str(error)) from error
+        layers, reports = {}, []
+        for index, fact in enumerate(json.loads(stored["facts"].tobytes())):
+            report, grid = LayerReport(**fact["report"]), fact["grid"]
+            reports.append(report)
+            if grid is not None:
+                values, scale, bias = (stored[f"{index}_{name}"] for name in ("values", "scale", "bias"))
+                weight = QWeight(values, INT_TYPES[grid["dtype"]], scale, grid["axis"])
+                layers[report.node] = RoundedLayer(weight, bias)
+        return cls(layers, tuple(reports))

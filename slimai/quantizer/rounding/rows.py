@@ -74,7 +74,8 @@ class Rows:
         """Return [groups, O, K] of weights, or numbers like them, in their stored shape."""
         if self.node.op == "MatMul":
             return stored.T[None]
-        return grouped(self.node, stored).reshape(self.groups, self.outputs, self.inputs)
+        parts: Array = grouped(self.node, stored).reshape(self.groups, self.outputs, self.inputs)
+        return parts
 
     def stored(self, values: Array, like: Array) -> Array:
         """Return [groups, O, K] in the stored shape of `like`."""
@@ -91,10 +92,12 @@ class Rows:
         places = np.unravel_index(positions, self.shape)
         taps = [self._taps(axis, place, x.shape[axis + 2]) for axis, place in enumerate(places[1:])]
         padded = np.pad(x, ((0, 0), (0, 0), *((0, 1) for _ in taps)))  # the last index stands for padding
-        index = [places[0].reshape(-1, *(1,) * len(taps))]
-        for axis, tap in enumerate(taps):
-            index.append(tap.reshape(len(positions), *(-1 if axis == at else 1 for at in range(len(taps)))))
-        found = padded[(index[0], slice(None), *index[1:])]  # [n, kernel..., C]
+        image = places[0].reshape(-1, *(1,) * len(taps))
+        spread = [
+            tap.reshape(len(positions), *(-1 if axis == at else 1 for at in range(len(taps))))
+            for axis, tap in enumerate(taps)
+        ]
+        found = np.moveaxis(padded, 1, -1)[(image, *spread)]  # [n, kernel..., C]
         found = np.moveaxis(found, -1, 1).reshape(len(positions), self.groups, self.inputs)
         return found.transpose(1, 0, 2)
 

@@ -29,16 +29,22 @@ def best_integers(h: Matrix, c: Matrix, start: Matrix, high: int, *, kernels: Mo
     h: [K, K] symmetric, not negative definite. c: [O, K]. start: [O, K] real values, in the same unit as z, from which
     weights that H says nothing about are rounded. kernels: the compiled loops or their twins; both give the same.
     """
-    if kernels is None:
-        from slimai.quantizer.rounding import _kernels as kernels
+    loops = compiled() if kernels is None else kernels
     nearest: Integers = np.clip(np.rint(start), -high, high).astype(np.int64)
     order = np.argsort(np.diag(h), kind="stable")  # the last is the first to be set: the weight of most effect
     h = np.ascontiguousarray(h[np.ix_(order, order)])
     c, nearest = np.ascontiguousarray(c[:, order]), np.ascontiguousarray(nearest[:, order])
-    found = _solved(h, c, nearest, high, kernels)
+    found = _solved(h, c, nearest, high, loops)
     result = np.empty_like(found)
     result[:, order] = found
     return result
+
+
+def compiled() -> ModuleType:
+    """Return the compiled loops."""
+    from slimai.quantizer.rounding import _kernels  # noqa: PLC0415 - spares numba
+
+    return _kernels
 
 
 def _solved(h: Matrix, c: Matrix, nearest: Integers, high: int, kernels: ModuleType) -> Integers:
@@ -72,19 +78,16 @@ def _downhill(
 
 def sums(h: Matrix, c: Matrix, z: Matrix, *, kernels: ModuleType | None = None) -> NDArray[np.float64]:
     """Return [O] z' H z - 2 c' z of numbers z [O, K], summed in one order whatever library multiplies matrices."""
-    if kernels is None:
-        from slimai.quantizer.rounding import _kernels as kernels
+    loops = compiled() if kernels is None else kernels
     g = np.empty_like(c)
-    kernels.slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(z), g)
+    loops.slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(z), g)
     return _value(c, z, g)
 
 
 def product(h: Matrix, z: Matrix) -> Matrix:
     """Return H z, [O, K], summed in one order."""
-    from slimai.quantizer.rounding import _kernels
-
     out = np.empty_like(z)
-    _kernels.slopes(h, np.zeros_like(z), np.ascontiguousarray(z), out)
+    compiled().slopes(h, np.zeros_like(z), np.ascontiguousarray(z), out)
     return out
 
 
@@ -103,14 +106,13 @@ def least_squares(
 
     weight: [K] the diagonal of W.
     """
-    if kernels is None:
-        from slimai.quantizer.rounding import _kernels as kernels
+    loops = compiled() if kernels is None else kernels
     factor, move = h.copy(), np.empty_like(c)
     factor[np.diag_indices(len(h))] += weight
-    if not kernels.cholesky(factor):
+    if not loops.cholesky(factor):
         return None
-    kernels.slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(prior), move)
-    kernels.forward(factor, np.ascontiguousarray(factor.T), move)
-    kernels.backward(factor, move)
+    loops.slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(prior), move)
+    loops.forward(factor, np.ascontiguousarray(factor.T), move)
+    loops.backward(factor, move)
     result: Matrix = prior - move
     return result
