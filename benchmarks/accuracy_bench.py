@@ -43,9 +43,10 @@ class Bench:
 
     @classmethod
     def load(cls, name: str, work: Path, images: int, calibration: int | None, *, apart: bool = False) -> Bench:
-        """Return the network with at most so many images of each kind (0: all validation images; None: all calibration).
+        """Return the network with at most so many images of each kind.
 
-        apart: validation images that are calibration images are left out.
+        0: all validation images; None: all calibration images. apart: validation images that are calibration images
+        are left out.
         """
         from slimai.app.opening.open_job import prepare
         from slimai.data.loader import iter_batches

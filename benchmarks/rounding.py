@@ -89,21 +89,22 @@ def rows_of(bench: Bench, levels: Sequence[int], aids: Mapping[str, Any]) -> lis
         won = (
             (nearest[1] - rounded[1]) / (nearest[1] - fine[1]) if decibel(fine[1]) - decibel(nearest[1]) > GAP else None
         )
-        row = {
-            "network": bench.name,
-            "level": level,
-            "float": bench.float_score.score,
-            "nearest": nearest,
-            "rounded": rounded,
-            "fine": fine,
-            "won": won,
-            "seconds": seconds,
-        }
-        rows.append(row)
+        rows.append(
+            {
+                "network": bench.name,
+                "level": level,
+                "float": bench.float_score.score,
+                "nearest": nearest,
+                "rounded": rounded,
+                "fine": fine,
+                "won": won,
+                "seconds": seconds,
+            }
+        )
         shown = "  ".join(f"{score:.4f} {decibel(share):6.2f} dB" for score, share in (nearest, rounded, fine))
+        gain = "-" if won is None else f"{won:.2f}"
         print(
-            f"| {bench.name} ({bench.float_score.score:.4f}) | {level} | {shown} | {'-' if won is None else f'{won:.2f}'} | {seconds:.0f} s",
-            flush=True,
+            f"| {bench.name} ({bench.float_score.score:.4f}) | {level} | {shown} | {gain} | {seconds:.0f} s", flush=True
         )
     return rows
 
@@ -127,14 +128,20 @@ def main() -> None:
             if given.json:
                 given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     for level in listed(given.levels):
-        won = [row["won"] for row in rows if row["level"] == int(level) and row["won"] is not None]
-        lost = [decibel(row["nearest"][1]) - decibel(row["rounded"][1]) for row in rows if row["level"] == int(level)]
-        share = [row["rounded"][0] / row["float"] for row in rows if row["level"] == int(level)]
-        before = [row["nearest"][0] / row["float"] for row in rows if row["level"] == int(level)]
-        if lost:
-            print(
-                f"level {level}: won {np.mean(won or [0]):.3f} of the noise ({len(won)} networks), worst change {-max(lost):+.2f} dB, score / float {np.mean(before):.4f} -> {np.mean(share):.4f}"
-            )
+        summary([row for row in rows if row["level"] == int(level)])
+
+
+def summary(rows: list[dict[str, Any]]) -> None:
+    """Print the means of one level over its networks."""
+    if not rows:
+        return
+    won = [row["won"] for row in rows if row["won"] is not None]
+    change = [decibel(row["rounded"][1]) - decibel(row["nearest"][1]) for row in rows]
+    before, after = (float(np.mean([row[kind][0] / row["float"] for row in rows])) for kind in ("nearest", "rounded"))
+    print(
+        f"level {rows[0]['level']}: won {np.mean(won or [0]):.3f} of the noise ({len(won)} networks), "
+        f"worst change {min(change):+.2f} dB, score / float {before:.4f} -> {after:.4f}"
+    )
 
 
 if __name__ == "__main__":

@@ -83,8 +83,7 @@ class RoundingPass:
     def _results(self) -> Iterator[tuple[LayerReport, RoundedLayer | None]]:
         program = compile_plan(self.plan, self.target, arithmetic=self.arithmetic)
         todo = [self._todo(index, step) for index, step in enumerate(program.steps)]
-        wanted = [item for item in todo if isinstance(item, Todo) and item.layer.node.name not in self.known]
-        targets = self._targets(wanted)
+        targets = self._targets([item for item in todo if isinstance(item, Todo)])
         walk = _Walk(program, self.images.count, self.folder / "frontier", stacked=self.graph.batchable)
         try:
             walk.enter(self.images.batches())
@@ -127,12 +126,17 @@ class RoundingPass:
             return LayerReport(name, f"{samples} samples for {rows.inputs} weights a row", samples, rows.inputs)
         return Todo(index, layer, weight, rows)
 
-    def _targets(self, wanted: list[Todo]) -> Frontier:
-        """Return [images, n, O] what the float layers compute at the chosen positions, by node name, on disk."""
+    def _targets(self, todo: list[Todo]) -> Frontier:
+        """Return [images, n, O] what the float layers compute at the chosen positions, by node name, on disk.
+
+        The session has the outputs of all of them, known or not: which ones it has decides how ONNX Runtime fuses
+        operators, and so the last bits.
+        """
         found = Frontier(self.folder / "targets", self.images.count, stacked=True)
+        wanted = [item for item in todo if item.layer.node.name not in self.known]
         if not wanted:
             return found
-        session = FloatSession(self.graph, [item.layer.node.outputs[0] for item in wanted], reuse=True)
+        session = FloatSession(self.graph, [item.layer.node.outputs[0] for item in todo], reuse=True)
         first = 0
         for feeds in self.images.batches():
             values = session.run(feeds)

@@ -19,10 +19,7 @@ def round_winner(
 
     winner: what the search would deliver. The compensated network stands before it, and so wins a tie.
     """
-    config = quantizer.job.config
-    if winner is None or config.quantization.weight_rounding != ("auto",) or winner.candidate.level == 4:
-        return state
-    if config.network.model_type == "quantized":
+    if winner is None or not _left_open(quantizer, winner):
         return state
     if state.cut_short:
         setup.reporter.line(f"weight rounding: left out ({state.cut_short})")
@@ -39,3 +36,10 @@ def round_winner(
         return state
     compensated = compensated_candidate(winner.candidate)
     return rescored(quantizer, setup, state, (winner, compensated), memory_limit, "weight rounding")
+
+
+def _left_open(quantizer: Quantizer, winner: Outcome) -> bool:
+    """Return whether the configuration leaves the rounding of this winner open: 8-bit weights that slimai makes."""
+    config = quantizer.job.config
+    auto = config.quantization.weight_rounding == ("auto",)
+    return auto and config.network.model_type == "float" and winner.candidate.level != 4

@@ -16,7 +16,7 @@ PANEL = 32
 
 
 @njit(nogil=True, cache=True)
-def cholesky(lower: Matrix) -> bool:
+def cholesky(lower: Matrix) -> bool:  # noqa: C901 - one nest of loops
     """Turn the lower triangle of a symmetric matrix into its Cholesky factor, in place; False: not positive.
 
     In panels, so that rows stay in cache; each element still has its products taken away in the order of the columns.
@@ -140,7 +140,7 @@ def descend(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweep
 
 
 @njit(nogil=True, cache=True)
-def descend_pairs(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweeps: int) -> None:
+def descend_pairs(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweeps: int) -> None:  # noqa: C901
     """Move two weights by one step each where that lowers the sum, until no pair does or `sweeps` are done.
 
     Each weight, in `order`, goes downhill together with its best partner. g: as `slopes` gives it, kept up to date.
@@ -182,7 +182,7 @@ def descend_pairs(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int,
 
 
 @njit(nogil=True, cache=True)
-def enumerate_planes(lower: Matrix, y: Matrix, high: int, z: Integers, most: int) -> None:
+def enumerate_planes(lower: Matrix, y: Matrix, high: int, z: Integers, most: int) -> None:  # noqa: C901, PLR0912
     """Replace rows of `z` by the integers with the least |lower' z - y|^2, where there are better ones.
 
     Depth first from the last weight, nearest integers first (Schnorr and Euchner 1994), at most `most` steps a row:

@@ -55,7 +55,7 @@ def slopes(h: Matrix, c: Matrix, z: Matrix, g: Matrix) -> None:
 
 def descend(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweeps: int) -> None:
     """See `_kernels.descend`."""
-    for row, integers in zip(g, z, strict=True):
+    for row, integers in zip(g, z, strict=True):  # both are written into
         for _ in range(sweeps):
             before = integers.copy()
             for j in order:
@@ -67,7 +67,7 @@ def descend(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweep
                 if step == 0.0 or not step * (step * h[j, j] + 2.0 * row[j]) < 0.0:
                     continue
                 integers[j] = int(new)
-                row += step * h[j]
+                row[:] += step * h[j]
             if np.array_equal(before, integers):
                 break
 
@@ -75,7 +75,7 @@ def descend(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweep
 def descend_pairs(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int, sweeps: int) -> None:
     """See `_kernels.descend_pairs`."""
     diagonal = np.diag(h)
-    for row, integers in zip(g, z, strict=True):
+    for row, integers in zip(g, z, strict=True):  # both are written into
         for _ in range(sweeps):
             moved = False
             for j in order:
@@ -93,8 +93,8 @@ def descend_pairs(h: Matrix, g: Matrix, z: Integers, order: Integers, high: int,
                 moved = True
                 integers[j] += int(first)
                 integers[partner] += int(second[partner])
-                row += first * h[j]
-                row += second[partner] * h[partner]
+                row[:] += first * h[j]
+                row[:] += second[partner] * h[partner]
             if not moved:
                 break
 
@@ -142,7 +142,7 @@ class _Search:
 
 
 def nearest_first(centre: float, high: int) -> list[int]:
-    """Return the integers -high..high, the nearest to `centre` first; of two as near the one that rint gives, then up."""
+    """Return the integers -high..high, the nearest to `centre` first; of two as near, the one that rint gives."""
     start = int(min(max(np.rint(centre), -high), high))
     side = 1 if centre >= start else -1
     walk = [start]

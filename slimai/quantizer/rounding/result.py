@@ -78,7 +78,7 @@ class Rounding:
             ValueError, OSError, KeyError: the file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as source, np.load(source, allow_pickle=False) as file:
                 stored = {name: file[name] for name in file.files}
         except (EOFError, zipfile.BadZipFile) as error:
             raise ValueError(str(error)) from error

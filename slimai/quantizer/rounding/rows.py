@@ -23,8 +23,8 @@ class Rows:
     """The rows of one node's problem.
 
     groups problems of `inputs` (K) weights a row and `outputs` rows each; an image has `positions` of them. Images are
-    arrays with the leading axis that the node has at batch 1. Axis order: the channel axis is 1 for convolutions and the
-    last one for Gemm and MatMul.
+    arrays with the leading axis that the node has at batch 1. The channel axis is 1 for convolutions, the last one for
+    Gemm and MatMul.
     """
 
     node: Node
@@ -72,17 +72,14 @@ class Rows:
 
     def weights(self, stored: Array) -> Array:
         """Return [groups, O, K] of weights, or numbers like them, in their stored shape."""
-        if self.node.op == "MatMul":
-            return stored.T[None]
-        parts: Array = grouped(self.node, stored).reshape(self.groups, self.outputs, self.inputs)
-        return parts
+        parts: Array = stored.T if self.node.op == "MatMul" else grouped(self.node, stored)
+        return parts.reshape(self.groups, self.outputs, self.inputs)
 
     def stored(self, values: Array, like: Array) -> Array:
         """Return [groups, O, K] in the stored shape of `like`."""
         if self.node.op == "MatMul":
-            return values[0].T
-        if self.node.op == "Gemm":
-            return ungrouped(self.node, like, values[..., None])
+            matrix: Array = values[0].T
+            return matrix
         return ungrouped(self.node, like, values.reshape(self.groups, self.outputs, -1, prod(self.kernel)))
 
     def reads(self, x: Array, positions: Positions) -> Array:
@@ -98,11 +95,11 @@ class Rows:
             for axis, tap in enumerate(taps)
         ]
         found = np.moveaxis(padded, 1, -1)[(image, *spread)]  # [n, kernel..., C]
-        found = np.moveaxis(found, -1, 1).reshape(len(positions), self.groups, self.inputs)
-        return found.transpose(1, 0, 2)
+        rows: Array = np.moveaxis(found, -1, 1).reshape(len(positions), self.groups, self.inputs)
+        return rows.transpose(1, 0, 2)
 
     def _taps(self, axis: int, place: Positions, size: int) -> Positions:
-        """Return [n, k] the input index that each tap of the kernel meets along one axis; `size` where it is padding."""
+        """Return [n, k] the input index that each tap of the kernel meets along an axis; `size` where it is padding."""
         attrs: Any = self.node.attrs
         stride, dilation, pad = attrs["strides"][axis], attrs["dilations"][axis], attrs["pads"][axis]
         tap = np.arange(self.kernel[axis]) * dilation
