@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slimai.app.candidates.float_networks import Calibration, FloatNetworks
-from slimai.app.candidates.quantizer import Quantizer, Rounder
+from slimai.app.candidates.quantizer import Quantizer, Rounder, no_rounder
 from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantizer
 from slimai.app.opening.job import Job
 from slimai.schema.root import SlimaiConfig
@@ -26,7 +26,7 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     return tuple(item for kind in section.weight_rounding for item in (compensated if kind == Variant.COMPENSATED else nearest))
 
 
-def quantizer_for(job: Job, statistics: Calibration, rounder: Rounder) -> Quantizer:
+def quantizer_for(job: Job, statistics: Calibration, rounder: Rounder = no_rounder) -> Quantizer:
     """Return what builds the candidates of a job.
 
     statistics, rounder: calibrate a float network, and round its weights, when that is needed.
@@ -34,4 +34,4 @@ def quantizer_for(job: Job, statistics: Calibration, rounder: Rounder) -> Quanti
     if job.stored is None:
         return Quantizer(job, FloatNetworks(job, statistics), rounder)
 
-    return StoredQuantizer(job, StoredNetworks(job), rounder)
+    return StoredQuantizer(job, StoredNetworks(job))

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 # what rounds the weights of a float network, given its plan at the reference setting
 Rounder = Callable[["Graph", "QuantPlan"], "Rounding"]
 
+
+def no_rounder(graph: Graph, plan: QuantPlan) -> Rounding:
+    """Stand for a rounder where all weights are nearest ones: there is none to ask."""
+    raise ValueError(f"'{graph.name}', level {plan.level}: this quantizer rounds to nearest")
+
+
 EMPIRICAL_IMAGES = 32
 EMPIRICAL_ELEMENTS = 1 << 27  # of the largest activation over all those images: their activations are held at once
 
@@ -52,7 +58,7 @@ class Quantizer:
 
     job: Job
     networks: FloatNetworks
-    rounder: Rounder
+    rounder: Rounder = no_rounder
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
