@@ -102,12 +102,16 @@ def slopes(h: Matrix, c: Matrix, z: Matrix, g: Matrix) -> None:
         row = g[r]
         for k in range(size):
             row[k] = -c[r, k]
-        for j in range(size):
-            value = z[r, j]
-            if value != 0.0:
-                line = h[j]
-                for k in range(size):
-                    row[k] += value * line[k]
+        whole = size - size % 4
+        for j in range(0, whole, 4):
+            z0, z1, z2, z3 = z[r, j], z[r, j + 1], z[r, j + 2], z[r, j + 3]
+            h0, h1, h2, h3 = h[j], h[j + 1], h[j + 2], h[j + 3]
+            for k in range(size):
+                row[k] = (((row[k] + z0 * h0[k]) + z1 * h1[k]) + z2 * h2[k]) + z3 * h3[k]
+        for j in range(whole, size):
+            value, line = z[r, j], h[j]
+            for k in range(size):
+                row[k] += value * line[k]
 
 
 @njit(nogil=True, cache=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Array
 from slimai.quantizer.rounding.moments import Moments
-from slimai.quantizer.rounding.solver import best_integers, least_squares, product, sums
+from slimai.quantizer.rounding.solver import best_integers, least_squares, residual, sums
 
 Vector = NDArray[np.float64]
 ENOUGH = 4  # samples a weight, from which on moments are taken as they are
@@ -54,11 +54,11 @@ class Problem:
 
     def _group(self, moments: Moments, index: int, trust: Trust) -> NDArray[np.int64]:
         h, c, start = self._shrunk(moments, index)
-        ideal = start.copy()
+        rest, ideal = residual(h, c, start), start.copy()
         for choice in np.unique(trust.choices[index]):
             rows = trust.choices[index] == choice
-            ideal[rows] = self._ideal(h, c[rows], start[rows], PULLS[choice])
-        return best_integers(h, product(h, ideal), ideal, self.high)
+            ideal[rows] = _ideal(h, rest[rows], start[rows], PULLS[choice])
+        return best_integers(h, residual(h, np.zeros_like(c), ideal), ideal, self.high)
 
     def trusted(self, moments: Moments, held: Moments) -> Trust:
         """Return how far each channel's ideal weights may leave the float ones, by the error on held-out samples."""
@@ -68,16 +68,10 @@ class Problem:
     def _trusted(self, moments: Moments, held: Moments, index: int) -> NDArray[np.int64]:
         h, c, start = self._shrunk(moments, index)
         true_h, true_c = self._centred(held, index)
-        errors = [sums(true_h, true_c, self._ideal(h, c, start, pull)) for pull in PULLS]
+        rest = residual(h, c, start)
+        errors = [sums(true_h, true_c, _ideal(h, rest, start, pull)) for pull in PULLS]
         chosen: NDArray[np.int64] = np.argmin(np.stack(errors), axis=0)
         return chosen
-
-    def _ideal(self, h: Vector, c: Vector, start: Vector, pull: float) -> Vector:
-        """Return the real weights, in steps, that would make up for what the layers before have done to the input."""
-        if pull == math.inf:
-            return start
-        found = least_squares(h, c, start, pull * np.diag(h))
-        return start if found is None else found
 
     def _shrunk(self, moments: Moments, index: int) -> tuple[Vector, Vector, Vector]:
         """Return H, c and the float weights in steps; what few samples say is drawn to the diagonal."""
@@ -114,6 +108,17 @@ class Problem:
         for index, part in enumerate(integers):
             total += float((step[index] * sums(*self._centred(moments, index), part.astype(np.float64))).sum())
         return total / self.scale.size
+
+
+def _ideal(h: Vector, rest: Vector, start: Vector, pull: float) -> Vector:
+    """Return the real weights, in steps, that would make up for what the layers before have done to the input.
+
+    rest: H start - c. pull: how strongly they are held to `start`, as a share of the diagonal of H.
+    """
+    if pull == math.inf:
+        return start
+    found = least_squares(h, rest, start, pull * np.diag(h))
+    return start if found is None else found
 
 
 def shrinkage(samples: int, inputs: int) -> float:

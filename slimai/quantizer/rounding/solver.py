@@ -84,10 +84,10 @@ def sums(h: Matrix, c: Matrix, z: Matrix, *, kernels: ModuleType | None = None) 
     return _value(c, z, g)
 
 
-def product(h: Matrix, z: Matrix) -> Matrix:
-    """Return H z, [O, K], summed in one order."""
+def residual(h: Matrix, c: Matrix, z: Matrix) -> Matrix:
+    """Return H z - c, [O, K], summed in one order."""
     out = np.empty_like(z)
-    compiled().slopes(h, np.zeros_like(z), np.ascontiguousarray(z), out)
+    compiled().slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(z), out)
     return out
 
 
@@ -100,18 +100,17 @@ def _value(c: Matrix, z: Matrix | Integers, g: Matrix) -> NDArray[np.float64]:
 
 
 def least_squares(
-    h: Matrix, c: Matrix, prior: Matrix, weight: NDArray[np.float64], *, kernels: ModuleType | None = None
+    h: Matrix, rest: Matrix, prior: Matrix, weight: NDArray[np.float64], *, kernels: ModuleType | None = None
 ) -> Matrix | None:
     """Return [O, K] the real x with the least x' H x - 2 c' x + (x - prior)' W (x - prior); None: H + W is singular.
 
-    weight: [K] the diagonal of W.
+    rest: H prior - c, as `residual` gives it. weight: [K] the diagonal of W.
     """
     loops = compiled() if kernels is None else kernels
-    factor, move = h.copy(), np.empty_like(c)
+    factor, move = h.copy(), rest.copy()
     factor[np.diag_indices(len(h))] += weight
     if not loops.cholesky(factor):
         return None
-    loops.slopes(h, np.ascontiguousarray(c), np.ascontiguousarray(prior), move)
     loops.forward(factor, np.ascontiguousarray(factor.T), move)
     loops.backward(factor, move)
     result: Matrix = prior - move

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimai.quantizer.rounding import _kernels, _reference
-from slimai.quantizer.rounding.solver import ENUMERATED, best_integers, least_squares, product, sums
+from slimai.quantizer.rounding.solver import ENUMERATED, best_integers, least_squares, residual, sums
 
 
 def problem(seed, inputs, outputs, samples, *, spread=1.0):
@@ -118,10 +118,10 @@ def test_least_squares_with_a_prior_is_the_normal_equation():
     pull = np.linspace(0.1, 2.0, 12)
     want = np.linalg.solve(h + np.diag(pull), (c + weights * pull).T).T
     for kernels in (None, _reference):
-        found = least_squares(h, c, weights, pull, kernels=kernels)
+        found = least_squares(h, weights @ h - c, weights, pull, kernels=kernels)
         np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-12)
     assert least_squares(-h, c, weights, np.zeros(12)) is None
-    np.testing.assert_allclose(product(h, weights), weights @ h, rtol=1e-12)
+    np.testing.assert_allclose(residual(h, c, weights), weights @ h - c, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(
         sums(h, c, weights), [value(h, a, b) for a, b in zip(c, weights, strict=True)], rtol=1e-9
     )
