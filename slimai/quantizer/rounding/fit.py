@@ -15,6 +15,8 @@ from slimai.quantizer.rounding.solver import best_integers, least_squares, resid
 Vector = NDArray[np.float64]
 ENOUGH = 4  # samples a weight, from which on moments are taken as they are
 PULLS = (math.inf, 1.0, 0.3, 0.1, 0.03, 0.01, 0.001)  # of the diagonal of H, towards the float weights
+FEW_PULLS = {2048: (0, 3, 5), math.inf: (0, 3)}  # weights of a row up to which these are tried: each is a factor of K^3
+ALL_PULLS = 1024
 RIDGE = 1e-4  # of the mean diagonal: what no image shows stays with the float weights
 
 
@@ -68,9 +70,9 @@ class Problem:
     def _trusted(self, moments: Moments, held: Moments, index: int) -> NDArray[np.int64]:
         h, c, start = self._shrunk(moments, index)
         true_h, true_c = self._centred(held, index)
-        rest = residual(h, c, start)
-        errors = [sums(true_h, true_c, _ideal(h, rest, start, pull)) for pull in PULLS]
-        chosen: NDArray[np.int64] = np.argmin(np.stack(errors), axis=0)
+        rest, tried = residual(h, c, start), np.array(tried_pulls(len(h)))
+        errors = [sums(true_h, true_c, _ideal(h, rest, start, PULLS[choice])) for choice in tried]
+        chosen: NDArray[np.int64] = tried[np.argmin(np.stack(errors), axis=0)]
         return chosen
 
     def _shrunk(self, moments: Moments, index: int) -> tuple[Vector, Vector, Vector]:
@@ -108,6 +110,13 @@ class Problem:
         for index, part in enumerate(integers):
             total += float((step[index] * sums(*self._centred(moments, index), part.astype(np.float64))).sum())
         return total / self.scale.size
+
+
+def tried_pulls(inputs: int) -> tuple[int, ...]:
+    """Return the indices of the `PULLS` that are tried for rows of so many weights."""
+    if inputs <= ALL_PULLS:
+        return tuple(range(len(PULLS)))
+    return next(choices for most, choices in FEW_PULLS.items() if inputs <= most)
 
 
 def _ideal(h: Vector, rest: Vector, start: Vector, pull: float) -> Vector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -37,6 +38,13 @@ class LayerReport:
     def kept(self) -> bool:
         """Whether the layer has rounded weights."""
         return not self.why
+
+    @property
+    def gain(self) -> float | None:
+        """By how many dB the error falls; None where nothing was fitted or an error is 0."""
+        if not self.nearest_error or not self.rounded_error:
+            return None
+        return round(10 * math.log10(self.nearest_error / self.rounded_error), 3)
 
 
 @dataclass(frozen=True, eq=False)

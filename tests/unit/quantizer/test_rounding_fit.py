@@ -7,7 +7,7 @@ import pytest
 
 from slimai.quantizer.params import S8
 from slimai.quantizer.plan import QWeight
-from slimai.quantizer.rounding.fit import PULLS, Problem, Trust, shrinkage
+from slimai.quantizer.rounding.fit import PULLS, Problem, Trust, shrinkage, tried_pulls
 from slimai.quantizer.rounding.moments import Moments, target_units
 from slimai.quantizer.rounding.result import LayerReport, RoundedLayer, Rounding
 from slimai.quantizer.weight_layout import WeightLayout
@@ -140,3 +140,12 @@ def test_channels_of_another_scale_keep_their_nearest_integers():
     assert store.mixed(rounded, same, WeightLayout(0)) is rounded
     other = QWeight(nearest.values, S8, rounded.scale * 2, 0)
     assert store.mixed(rounded, other, WeightLayout(0)) is other
+
+
+@pytest.mark.parametrize(("inputs", "count"), [(9, len(PULLS)), (1024, len(PULLS)), (1025, 3), (2304, 2), (4608, 2)])
+def test_wide_layers_try_fewer_pulls_but_always_none_and_some(inputs, count):
+    tried = tried_pulls(inputs)
+    assert len(tried) == count
+    assert tried[0] == 0
+    assert np.isinf(PULLS[tried[0]])
+    assert list(tried) == sorted(tried)
