@@ -20,6 +20,7 @@ from slimai.quantizer.rounding.fit import Fitted, Problem
 from slimai.quantizer.rounding.moments import Moments, target_units
 from slimai.quantizer.rounding.result import LayerReport, RoundedLayer, Rounding
 from slimai.quantizer.rounding.rows import Rows
+from slimai.quantizer.weights import BIAS_ROOM_BITS
 from slimai.runtime.session import FloatSession
 from slimai.simulator.arithmetic import NATIVE
 from slimai.simulator.buffers import BufferPool
@@ -199,8 +200,9 @@ def _rounded(item: Todo, stored: Array, found: Fitted) -> RoundedLayer:
 
 def with_rounding(layer: Layer, rounded: RoundedLayer, input_scale: float) -> Layer:
     """Return the layer with rounded weights and their bias, which it gets where it had none."""
-    bias = np.rint(rounded.bias / (input_scale * rounded.weight.scale)).astype(np.int64)
-    return replace(layer, weight=rounded.weight, bias=bias)
+    room = 2.0 ** BIAS_ROOM_BITS[8]
+    bias = np.clip(np.rint(rounded.bias / (input_scale * rounded.weight.scale)), -room, room)
+    return replace(layer, weight=rounded.weight, bias=bias.astype(np.int64))
 
 
 class _Walk:

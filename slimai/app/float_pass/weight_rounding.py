@@ -35,7 +35,8 @@ class RoundingStoppedError(SlimaiError):
 class WeightRounding:
     """Rounds the weights of the job's float networks; what is found is kept in `cache`.
 
-    scratch: folder for the activations of all images, gone at the end. late: whether to stop; asked after each layer.
+    scratch: folder for the activations of all images, gone at the end. late: whether to stop; asked before the first
+    layer and after each. tick: called after each.
     """
 
     job: Job
@@ -80,6 +81,8 @@ class WeightRounding:
         known = dict(_stored(folder))
         shutil.rmtree(self.scratch, ignore_errors=True)
         total = sum(layer.weight is not None for layer in plan.layers)
+        if self.late():
+            raise RoundingStoppedError(f"time limit after {len(known)} of {total} layers")
         with self.reporter.stage(f"round weights, level {plan.level}", total) as stage:
             stage.advance(len(known))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.graph.ir import Array
 from slimai.quantizer.rounding.moments import Moments
 from slimai.quantizer.rounding.solver import best_integers, least_squares, residual, sums
 
@@ -141,8 +140,3 @@ def _product(rows: Vector, mean: Vector) -> Vector:
     for column, value in zip(rows.T, mean, strict=True):
         total += column * value
     return total
-
-
-def rounded_bias(bias: Vector, step: Vector) -> Array:
-    """Return the integers of a bias at the scale of the sums."""
-    return np.rint(bias / step).astype(np.int64)

@@ -42,11 +42,14 @@ def test_the_time_limit_stops_after_a_layer_and_the_next_run_ends_with_the_same_
 
     def late():
         asked.append(None)
-        return len(asked) == 3
+        return len(asked) == 4
 
     with pytest.raises(RoundingStoppedError, match="time limit after 3 of"):
         quantizer_of(tmp_path, other, late=late).rounding(Candidate(0))
     assert len(list(other.folder.glob("*.layers/*.npz"))) == 3
+    with pytest.raises(RoundingStoppedError, match="time limit after 3 of"):
+        quantizer_of(tmp_path, other, late=lambda: True).rounding(Candidate(0))
+    assert len(list(other.folder.glob("*.layers/*.npz"))) == 3, "nothing is begun after the limit"
     resumed = quantizer_of(tmp_path, other).rounding(Candidate(0))
     whole = quantizer_of(tmp_path, cache).rounding(Candidate(0))
     assert resumed.reports == whole.reports
@@ -59,7 +62,7 @@ def test_a_damaged_layer_is_rounded_again(tmp_path, cache):
     other = Cache(tmp_path / "other")
     count = iter(range(3))
     with pytest.raises(RoundingStoppedError):
-        quantizer_of(tmp_path, other, late=lambda: next(count) == 1).rounding(Candidate(0))
+        quantizer_of(tmp_path, other, late=lambda: next(count) == 2).rounding(Candidate(0))
     damaged = min(other.folder.glob("*.layers/*.npz"))
     damaged.write_bytes(damaged.read_bytes()[:50])
     assert quantizer_of(tmp_path, other).rounding(Candidate(0)).reports == (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -191,3 +193,44 @@ def test_level_4_has_nothing_to_round(setting, tmp_path):
     found = rounded(setting, 4, tmp_path)
     assert not found.layers
     assert {report.why for report in found.reports} == {"it computes in 16 bit"}
+
+
+def test_a_network_that_fixes_its_batch_gets_the_same_integers(setting, tmp_path):
+    graph, images, stats = setting
+    fixed = replace(graph, batchable=False, batch_note="a test")
+    whole = rounded(setting, 3, tmp_path / "a")
+    found = rounded((fixed, images, stats), 3, tmp_path / "b")
+    equal(whole, found)
+
+
+def test_layers_before_and_behind_a_host_layer_are_rounded(tmp_path):
+    rng = np.random.default_rng(5)
+    weights = {name: rng.normal(size=(6, 6, 1, 1)).astype(np.float32) / 2 for name in ("v", "w")}
+    shape = (1, 6, 8, 8)
+    tensors = {name: TensorInfo(name, shape) for name in ("x", "a", "b", "y")}
+    tensors |= {name: TensorInfo(name, value.shape) for name, value in weights.items()}
+    attrs = {"strides": (1, 1), "dilations": (1, 1), "pads": (0,) * 4, "group": 1}
+    nodes = (
+        Node("first", "Conv", ("x", "v"), ("a",), attrs),
+        Node("host", "Sin", ("a",), ("b",)),
+        Node("second", "Conv", ("b", "w"), ("y",), attrs),
+    )
+    graph = Graph("net", nodes, ("x",), ("y",), tensors, weights)
+    mixing = rng.normal(size=(6, 6)) @ np.diag((2.0, 1.0, 0.5, 0.2, 0.1, 0.05))  # channels that go together
+
+    def inputs(count):
+        return {"x": np.einsum("oc,nchw->nohw", mixing, rng.normal(size=(count, *shape[1:]))).astype(np.float32)}
+
+    images = [inputs(1) for _ in range(8)]
+    setting = (graph, images, collect(graph, images, tensors=quantized_tensors(graph), per_channel=True))
+    plan = plan_of(setting, 0)
+    assert [layer.mode for layer in plan.layers] == ["integer", "host", "integer"]
+    found = rounded(setting, 0, tmp_path)
+    assert set(found.layers) == {"first", "second"}
+    x = inputs(30)
+    truth = FloatSession(graph).run(x)["y"]
+    errors = []
+    for rounding in ({}, found.layers):
+        program = compile_plan(plan_of(setting, 0, rounding=rounding), TargetSection())
+        errors.append(float(np.square(program.dequantize(program.run(x))["y"] - truth).mean()))
+    assert errors[1] < errors[0]
