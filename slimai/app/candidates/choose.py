@@ -7,7 +7,7 @@ from slimai.app.candidates.quantizer import Quantizer, Rounder, no_rounder
 from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantizer
 from slimai.app.opening.job import Job
 from slimai.schema.root import SlimaiConfig
-from slimai.search.candidate import STORED, Candidate, Variant, compensated_candidate
+from slimai.search.candidate import STORED, Candidate, compensated_candidate
 from slimai.search.space import has_wider_space, space
 
 
@@ -23,7 +23,9 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
         wider=has_wider_space(config.network.name, config.search.smart_search_level),
     )
     compensated = tuple(compensated_candidate(item) for item in nearest)
-    return tuple(item for kind in section.weight_rounding for item in (compensated if kind == Variant.COMPENSATED else nearest))
+    return tuple(
+        item for kind in section.weight_rounding for item in (compensated if kind == "compensated" else nearest)
+    )
 
 
 def quantizer_for(job: Job, statistics: Calibration, rounder: Rounder = no_rounder) -> Quantizer:
