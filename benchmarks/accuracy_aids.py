@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +34,11 @@ def default_aids(level: int) -> dict[str, Any]:
 
 def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Score:
     """Return the score of one level with the given accuracy aids."""
+    return bench.plan_score(plan_of(bench, level, aids, extra, cache))
+
+
+def plan_of(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, Any], cache: dict[Any, Any]) -> Any:
+    """Return the plan of one level with the given accuracy aids."""
     from slimai.app.candidates.quantizer import nonnegative_inputs
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
@@ -49,11 +58,35 @@ def run(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[str, A
         **{name: True for key, name in _OPTIONS.items() if aids.get(key)},
         **extra,
     )
+    if aids.get("round"):
+        options = replace(options, rounding=rounding(bench, level, aids, cache, key).layers)
     if aids.get("emp"):
         from slimai.app.candidates.empirical_bias import corrected_options
 
         options = corrected_options(graph, stats, options, target, bench.calibration)
-    return bench.plan_score(build_plan(graph, stats, options, target))
+    return build_plan(graph, stats, options, target)
+
+
+def rounding(bench: Bench, level: int, aids: Mapping[str, Any], cache: dict[Any, Any], key: Any) -> Any:
+    """Return the rounding of the weights at a level, from the reference setting."""
+    from slimai.app.candidates.quantizer import nonnegative_inputs
+    from slimai.quantizer.options import QuantOptions
+    from slimai.quantizer.planner import build_plan
+    from slimai.simulator.rounding_pass import Images, RoundingPass
+
+    own = (key, "round", level, *(bool(aids.get(part)) for part in _OPTIONS))
+    if own not in cache:
+        graph, stats = cache[key]
+        switches = {name: True for short, name in _OPTIONS.items() if aids.get(short)}
+        options = QuantOptions(level=level, nonnegative_inputs=nonnegative_inputs(bench.job), **switches)
+        plan = build_plan(graph, stats, options, bench.job.config.target)
+        images = Images(len(bench.calibration), lambda: bench.calibration)
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.process_time()
+            cache[own] = RoundingPass(graph, plan, bench.job.config.target, images, Path(folder)).run()
+            kept = sum(report.kept for report in cache[own].reports)
+            print(f"    rounding: {kept} of {len(cache[own].reports)} layers, {time.process_time() - start:.1f} s")
+    return cache[own]
 
 
 def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -42,8 +42,12 @@ class Bench:
     float_score: Score = field(init=False)
 
     @classmethod
-    def load(cls, name: str, work: Path, images: int, calibration: int) -> Bench:
-        """Return the network with at most so many images of each kind (0: all validation images)."""
+    def load(cls, name: str, work: Path, images: int, calibration: int | None, *, apart: bool = False) -> Bench:
+        """Return the network with at most so many images of each kind.
+
+        0: all validation images; None: all calibration images. apart: validation images that are calibration images
+        are left out.
+        """
         from slimai.app.opening.open_job import prepare
         from slimai.data.loader import iter_batches
         from slimai.runtime.session import FloatSession
@@ -51,6 +55,9 @@ class Bench:
         job = prepare(preset(name, work))
         calib = [arrays for _, arrays in iter_batches(job.calibration[:calibration], job.preprocess, 1)]
         chosen = job.validation
+        if apart:
+            seen = {sample.files for sample in job.calibration[:calibration]}
+            chosen = [sample for sample in chosen if sample.files not in seen]
         if 0 < images < len(chosen):  # from all over the list, which may be sorted by class
             chosen = [chosen[at * len(chosen) // images] for at in range(images)]
         val = [(samples[0], arrays) for samples, arrays in iter_batches(chosen, job.preprocess, 1)]

@@ -93,7 +93,7 @@ def config_of(name: str, work: Path, images: int) -> Any:
 
     config = preset(name, work)
     data = config.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    data["quantization"] |= {"accuracy_level": list(LEVELS), "range": f"{FIRST}:{LAST}:1"}
+    data["quantization"] |= {"accuracy_level": list(LEVELS), "range": f"{FIRST}:{LAST}:1", "weight_rounding": "nearest"}
     if images:
         data["dataset"]["validation_count"] = images
     return type(config).model_validate(data, context={"base": Path(__file__).resolve().parents[1]})

@@ -87,7 +87,11 @@ def search_config(folder: Path, output: Path, settings: dict[str, Any]) -> Any:
                 "stddev": 1.0,
             },
             "dataset": {"calibration_set": "calib.txt", "validation_set": "val.txt"},
-            "quantization": {"accuracy_level": list(LEVELS), "range": f"{RANGES[0]}:{RANGES[-1]}:1"},
+            "quantization": {
+                "accuracy_level": list(LEVELS),
+                "range": f"{RANGES[0]}:{RANGES[-1]}:1",
+                "weight_rounding": "nearest",  # rounding has a benchmark of its own
+            },
             "smart_search": settings,
             "metric": {"metric_cls": "cosine"},
         },

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.calibration.solve import Method
+from slimai.quantizer.rounding.result import RoundedLayer
 
 
 class Target(Protocol):
@@ -37,7 +38,8 @@ class QuantOptions:
     again. datatypes: node name -> (bits read, bits written), from mixed-precision rules. nonnegative_inputs: network
     inputs that cannot be negative. bias_offsets: node name -> [O] added to the float bias. bias_correction: the
     analytic one, from per-channel means. weight_clipping: weights are clipped where that lowers their squared error.
-    tail_clipping: limits end where the only readers, saturating functions, are flat.
+    tail_clipping: limits end where the only readers, saturating functions, are flat. rounding: node name -> weights
+    rounded to keep the layer's output; in them it takes the place of the analytic bias correction.
     """
 
     level: int = 1
@@ -52,3 +54,4 @@ class QuantOptions:
     bias_correction: bool = False
     weight_clipping: bool = False
     tail_clipping: bool = False
+    rounding: Mapping[str, RoundedLayer] = field(default_factory=dict)

@@ -22,9 +22,10 @@ from slimai.quantizer.levels import Scheme, activation_params, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
 from slimai.quantizer.params import S8, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
-from slimai.quantizer.weight_layout import weight_layout
+from slimai.quantizer.rounding.result import RoundedLayer
+from slimai.quantizer.weight_layout import WeightLayout, weight_layout
 from slimai.quantizer.weight_store import WeightStore
-from slimai.quantizer.weights import QuantizedLayer, quantize_constant, quantize_layer
+from slimai.quantizer.weights import BIAS_ROOM_BITS, QuantizedLayer, quantize_constant, quantize_layer
 
 # A finer output grid than this asks for a multiplier that the target cannot hold (xi_sym refuses M >= 2^16).
 LARGEST_MULTIPLIER = 2.0**15
@@ -186,10 +187,26 @@ class LayerBuilder:
         bias = self._float_bias(step)
         made = quantized(bias)
         means = self._input_means(step)
-        if means is None:
+        if means is not None:
+            real = made.weight.values * layout.spread(made.weight.scale, weights.shape)
+            made = quantized(corrected_bias(step.node, weights, real, bias, means))
+        rounded = self.options.rounding.get(step.name)
+        return made if rounded is None else self._rounded(step.name, rounded, made, scale, layout)
+
+    def _rounded(
+        self, name: str, rounded: RoundedLayer, made: QuantizedLayer, scale: float, layout: WeightLayout
+    ) -> QuantizedLayer:
+        """Return the layer with rounded weights, in the channels that have the grid they were rounded for."""
+        grid = made.weight
+        if rounded.weight.dtype != grid.dtype or rounded.weight.scale.size != grid.scale.size:
             return made
-        real = made.weight.values * layout.spread(made.weight.scale, weights.shape)
-        return quantized(corrected_bias(step.node, weights, real, bias, means))
+        same = np.broadcast_to(rounded.weight.scale == grid.scale, rounded.bias.shape)
+        weight = self.store.mixed(rounded.weight, grid, layout)
+        own = np.zeros(rounded.bias.shape, np.int64) if made.bias is None else made.bias
+        real = rounded.bias + self.options.bias_offsets.get(name, 0.0)
+        room = 2.0 ** BIAS_ROOM_BITS[8]
+        bias = np.clip(np.rint(real / (scale * grid.scale)), -room, room).astype(np.int64)
+        return QuantizedLayer(weight, np.where(same, bias, own), made.decisions)
 
     def _input_means(self, step: Step) -> NDArray[np.float64] | None:
         """Return the mean of each channel that the layer reads, where analytic bias correction needs it."""

@@ -7,6 +7,7 @@ one (by level, or by a bias that would not fit). The arrays of the store are sha
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from slimai.quantizer.params import IntType
 from slimai.quantizer.plan import QWeight
 from slimai.quantizer.weight_layout import WeightLayout
 
+MOST_MIXED = 64  # weights that hold rounded and nearest channels
 MOST_SCALES = 6  # a tensor: per layer and per channel at 8 and at 16 bits, and some raised for a bias
 
 Vector = NDArray[np.float64]
@@ -26,6 +28,7 @@ class WeightStore:
 
     def __init__(self) -> None:
         self._tensors: dict[int, _Tensor] = {}
+        self._mixed: OrderedDict[tuple[int, int], tuple[QWeight, QWeight, QWeight]] = OrderedDict()
 
     def peaks(self, weights: Array, layout: WeightLayout) -> Vector:
         """Return [O] largest |weight| of each output channel."""
@@ -35,9 +38,25 @@ class WeightStore:
         """Return the weights at `scale`, [O] or [1]: rounded half to even in float64, within -high..high."""
         return self._tensor(weights, layout).quantized(dtype, scale)
 
+    def mixed(self, rounded: QWeight, nearest: QWeight, layout: WeightLayout) -> QWeight:
+        """Return `rounded`, but `nearest` in the channels where that has another scale; both have as many scales."""
+        same = rounded.scale == nearest.scale
+        if same.all():
+            return rounded
+        if not same.any():
+            return nearest
+        key = (id(rounded), id(nearest))
+        if key not in self._mixed:
+            values = np.where(layout.spread(same, rounded.values.shape), rounded.values, nearest.values)
+            self._mixed[key] = (rounded, nearest, replace(nearest, values=values))
+            if len(self._mixed) > MOST_MIXED:
+                self._mixed.popitem(last=False)
+        return self._mixed[key][-1]
+
     def clear(self) -> None:
         """Forget everything; weights that plans hold live on with them."""
         self._tensors.clear()
+        self._mixed.clear()
 
     def _tensor(self, weights: Array, layout: WeightLayout) -> _Tensor:
         found = self._tensors.get(id(weights))

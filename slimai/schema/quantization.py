@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from slimai.schema.base import Int, Real, Section, legacy
+from slimai.schema.base import Int, Real, Section, legacy, wrong
 from slimai.schema.percent import PercentileRange, PercentRange
 from slimai.schema.values import AbsPath, Auto, Flag, Levels, Switch, distinct, listed, one_or_list
 
@@ -17,6 +17,24 @@ Methods = Annotated[
     BeforeValidator(listed),
     AfterValidator(distinct("calibration methods")),
     WithJsonSchema(one_or_list({"type": "string", "enum": ["ImprovedMSE", "ImprovedKL"]})),
+]
+
+
+WeightRounding = Literal["nearest", "compensated", "auto"]
+
+
+def _auto_alone(chosen: tuple[WeightRounding, ...]) -> tuple[WeightRounding, ...]:
+    if "auto" in chosen and len(chosen) > 1:
+        raise wrong("auto stands alone: a list tries nearest and compensated", "write auto, or [nearest, compensated]")
+    return chosen
+
+
+WeightRoundings = Annotated[
+    tuple[WeightRounding, ...],
+    BeforeValidator(listed),
+    AfterValidator(distinct("weight roundings")),
+    AfterValidator(_auto_alone),
+    WithJsonSchema(one_or_list({"type": "string", "enum": ["nearest", "compensated", "auto"]})),
 ]
 
 
@@ -108,6 +126,12 @@ class QuantizationSection(Section):
         description="End the limits of what only SiLU, Sigmoid and the like read where these are flat; "
         "auto = the level's measured default.",
     )
+    weight_rounding: WeightRoundings = Field(
+        default=("auto",),
+        description="How weights become integers: nearest; compensated = each layer's integers are those that keep its "
+        "output on the calibration images; a list tries both; auto = the search ranks nearest ones, then what it "
+        "delivers is compensated and kept if not worse. Levels 0 to 3.",
+    )
     keep_asymmetric_weights: Flag = Field(
         default=False, description="Run asymmetric TFLite weights as stored instead of making them symmetric."
     )
@@ -120,4 +144,5 @@ class QuantizationSection(Section):
     @property
     def candidates(self) -> int:
         """Return the number of settings that this section spans."""
-        return len(self.accuracy_level) * (len(self.calibration) if self.single_shot else len(self.range.values()))
+        limits = len(self.calibration) if self.single_shot else len(self.range.values())
+        return len(self.accuracy_level) * limits * len(self.weight_rounding)

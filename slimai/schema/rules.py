@@ -107,6 +107,8 @@ def _one_setting(quantization: QuantizationSection) -> Iterator[Problem]:
         yield Problem("quantization.calibration", "mix: auto raises layers of one setting", "set one calibration")
     elif not quantization.single_shot and len(quantization.range.values()) > 1:
         yield Problem("quantization.range", "mix: auto raises layers of one setting", "set one range, as 100")
+    if len(quantization.weight_rounding) > 1:
+        yield Problem("quantization.weight_rounding", "mix: auto raises layers of one setting", "set one, as auto")
 
 
 def one_goal(config: Sections) -> Iterator[Problem]:
@@ -148,6 +150,23 @@ def pre_quantized(config: Sections) -> Iterator[Problem]:
         yield Problem("metric.adjust", "is not possible with a pre-quantized model: its limits are stored", "remove it")
     if quantization.mix is not False:
         yield Problem("quantization.mix", "is not possible with a pre-quantized model", "set quantization.mix: false")
+
+
+def weight_rounding(config: Sections) -> Iterator[Problem]:
+    """Compensated rounding is for weights of 8 bits that slimai makes itself."""
+    quantization = config.quantization
+    if "compensated" not in quantization.weight_rounding:
+        return
+    if config.network.model_type == "quantized":
+        cure = "take nearest or auto"
+        yield Problem("quantization.weight_rounding", "a pre-quantized model keeps its integer weights", cure)
+    elif 4 in quantization.accuracy_level:
+        yield Problem(
+            "quantization.weight_rounding",
+            "compensated is for levels 0 to 3: the weights of level 4 have 16 bits to be near in",
+            "leave level 4 out, or take auto, which rounds it to nearest",
+            list(quantization.accuracy_level),
+        )
 
 
 def model_format(config: Sections) -> Iterator[Problem]:
@@ -298,6 +317,7 @@ RULES = (
             *("quantization.accuracy_level", "quantization.mix"),
         ),
     ),
+    Rule(weight_rounding, ("quantization.weight_rounding", "quantization.accuracy_level", "network.model_type")),
     Rule(model_format, ("network.input_model", "network.type")),
     Rule(channel_values, ("network.mean", "network.stddev", "network.channel_order", "network.input_data_layout")),
     Rule(resize_parts, ("network.resize",)),

@@ -19,6 +19,7 @@ class Variant(StrEnum):
     PERCENTILE = "percentile"  # the range is the central part of the histogram's mass, not a share of the limits
     CLIP = "clip"  # weights are clipped where that lowers their squared error
     MIX = "mix"  # nodes are raised to a wider type (`Candidate.raised`)
+    COMPENSATED = "compensated"  # weights are rounded to keep the output of their layer
     EMPIRICAL = "empirical"  # biases are corrected from the integer network's own outputs
 
 
@@ -201,6 +202,11 @@ def best(outcomes: Iterable[Outcome]) -> Outcome | None:
 def corrected_candidate(candidate: Candidate) -> Candidate:
     """Return the candidate with empirically corrected biases."""
     return candidate.having(Variant.EMPIRICAL)
+
+
+def compensated_candidate(candidate: Candidate) -> Candidate:
+    """Return the candidate with weights that are rounded to keep the output of their layer."""
+    return candidate.having(Variant.COMPENSATED)
 
 
 STORED = "stored"  # in the place of a calibration method: the parameters come with the network

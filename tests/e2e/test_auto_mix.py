@@ -10,7 +10,13 @@ import pytest
 
 # similarity with float has no plateaus, so that every goal between 8 and 16 bit can be asked for
 WORDS = (
-    *("+model=mobilenet_digits", "quantization.accuracy_level=1", "quantization.range=100", "metric.metric_cls=cosine"),
+    *(
+        "+model=mobilenet_digits",
+        "quantization.weight_rounding=nearest",
+        "quantization.accuracy_level=1",
+        "quantization.range=100",
+        "metric.metric_cls=cosine",
+    ),
     *("dataset.validation_count=64", "dataset.calibration_count=32", "quantization.bias_correction=false"),
 )
 pytestmark = pytest.mark.slow

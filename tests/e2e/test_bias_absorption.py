@@ -12,6 +12,7 @@ from onnx import numpy_helper
 pytestmark = pytest.mark.slow
 WORDS = (
     "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
     "dataset.validation_count=48",
     "quantization.range=100",
     "quantization.accuracy_level=3",

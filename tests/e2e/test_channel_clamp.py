@@ -20,7 +20,8 @@ def job(slimai, tmp_path_factory, cache_dir):
     def start(*words, output=None):
         folder = output or tmp_path_factory.mktemp("clamp")
         done = slimai(
-            "+model=mobilenet_digits", "quantization.range=100", f"path.output_dir={folder}",
+            "+model=mobilenet_digits", "quantization.weight_rounding=nearest", "quantization.range=100",
+            f"path.output_dir={folder}",
             f"path.tmp_dir={cache_dir}", *words,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

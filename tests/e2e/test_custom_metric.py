@@ -25,6 +25,7 @@ class mean_top(custom_metric_base):
 """
 JOB = [
     "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
     "metric.metric_cls=mean_top",
     "dataset.validation_count=16",
     "dataset.calibration_count=8",

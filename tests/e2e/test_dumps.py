@@ -43,6 +43,7 @@ def job(images, tmp_path_factory, cache_dir):
         folder = output or tmp_path_factory.mktemp(f"level{level}")
         config = load_config(
             "+model=mobilenet_digits",
+            "quantization.weight_rounding=nearest",
             "network.name=mobilenet_v2",
             "quantization.equalization=false",  # so that the saved float network is the one that is quantized
             'quantization.range="96:99:1"',

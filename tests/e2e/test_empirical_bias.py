@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
-WORDS = ("+model=mobilenet_digits", "dataset.validation_count=96", "quantization.bias_correction=empirical")
+WORDS = (
+    "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
+    "dataset.validation_count=96",
+    "quantization.bias_correction=empirical",
+)
 OTHER = {"timings.json", "slimai.log", ".slimai.lock"}
 
 

@@ -65,7 +65,7 @@ def job(tmp_path, shared_data, repo_root):
 def test_the_cfg_runs_with_its_plugin(job, slimai):
     converted = slimai("convert", "faceboxes.cfg", "-o", "conf/model/faceboxes.yaml", cwd=job)
     assert converted.returncode == 0, converted.stderr
-    common = ["+model=faceboxes", "metric.output_debug=0"]
+    common = ["+model=faceboxes", "quantization.weight_rounding=nearest", "metric.output_debug=0"]
     own = slimai(*common, "path.output_dir=own", cwd=job)
     assert own.returncode == 0, own.stderr
     built_in = slimai(

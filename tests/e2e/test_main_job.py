@@ -15,7 +15,11 @@ import pytest
 def yolo_run(slimai, tmp_path_factory, cache_dir):
     output = tmp_path_factory.mktemp("yolo")
     done = slimai(
-        "+model=yolo", f"path.output_dir={output}", f"path.tmp_dir={cache_dir}", "quantization.accuracy_level=[1,3]"
+        "+model=yolo",
+        "quantization.weight_rounding=nearest",
+        f"path.output_dir={output}",
+        f"path.tmp_dir={cache_dir}",
+        "quantization.accuracy_level=[1,3]",
     )
     return done, output
 
@@ -83,7 +87,11 @@ def test_the_same_command_again_computes_nothing_and_leaves_the_same_bytes(yolo_
         if path.is_file() and path.name not in volatile and ".slimai" not in path.parts
     }
     done = slimai(
-        "+model=yolo", f"path.output_dir={output}", f"path.tmp_dir={cache_dir}", "quantization.accuracy_level=[1,3]"
+        "+model=yolo",
+        "quantization.weight_rounding=nearest",
+        f"path.output_dir={output}",
+        f"path.tmp_dir={cache_dir}",
+        "quantization.accuracy_level=[1,3]",
     )
     assert done.returncode == 0, done.stderr
     assert "found in the cache" in done.stderr
@@ -103,6 +111,7 @@ def test_the_other_examples_run_too(slimai, tmp_path, cache_dir, model, bar):
 def test_stages_stop_where_they_are_told(slimai, tmp_path, cache_dir):
     done = slimai(
         "+model=mobilenet_digits",
+        "quantization.weight_rounding=nearest",
         f"path.output_dir={tmp_path}",
         f"path.tmp_dir={cache_dir}",
         "stages=[gen_quant_profile]",

@@ -21,6 +21,7 @@ def scores(model, shared_data, monkeypatch, tmp_path, cache_dir, levels, *extra)
         f"path.tmp_dir={cache_dir}",
         f"quantization.accuracy_level={levels}",
         "quantization.range=100",
+        "quantization.weight_rounding=nearest",
         *extra,
     )
     result = run(config)

@@ -13,10 +13,11 @@ from slimai import load_config, run
 
 BUILD = Path(__file__).parents[2] / "build" / "report"
 WIDTH = 1200
+NEAREST = ("quantization.weight_rounding=nearest",)
 
 
 def make_run(name, folder, cache, *words):
-    config = load_config(f"+model={name}", f"path.output_dir={folder}", f"path.tmp_dir={cache}", *words)
+    config = load_config(f"+model={name}", f"path.output_dir={folder}", f"path.tmp_dir={cache}", *NEAREST, *words)
     run(config)
     return folder
 
@@ -210,7 +211,8 @@ def test_a_folder_that_is_no_run_is_refused(slimai, tmp_path):
 def test_a_multirun_has_a_page_over_its_jobs(slimai, browser, tmp_path, cache_dir):
     output = tmp_path / "sweep"
     done = slimai(
-        "-m", "+model=mobilenet_digits", f"path.output_dir={output}", f"path.tmp_dir={cache_dir}",
+        "-m", "+model=mobilenet_digits", "quantization.weight_rounding=nearest", f"path.output_dir={output}",
+        f"path.tmp_dir={cache_dir}",
         "dataset.validation_count=8", "dataset.calibration_count=16", "quantization.range=99",
         "quantization.accuracy_level=0,3",
     )  # fmt: skip

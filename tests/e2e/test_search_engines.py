@@ -20,7 +20,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-BASE = ("+model=mobilenet_digits", "dataset.validation_count=32", "smart_search.seed=0")
+BASE = (
+    "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
+    "dataset.validation_count=32",
+    "smart_search.seed=0",
+)
 pytestmark = pytest.mark.slow
 LAUNCHERS = {
     "joblib": ("hydra-joblib-launcher", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")),

@@ -14,7 +14,13 @@ import pytest
 from tests.e2e.killing import Place
 
 pytestmark = pytest.mark.slow
-WORDS = ("+model=mobilenet_digits", "metric.metric_cls=cosine", "smart_search.seed=0", "dataset.calibration_count=16")
+WORDS = (
+    "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
+    "metric.metric_cls=cosine",
+    "smart_search.seed=0",
+    "dataset.calibration_count=16",
+)
 MANY = (*WORDS, "quantization.accuracy_level=[0,1,2,3]", "quantization.range=80:100:1")
 FEW = (*WORDS, "quantization.accuracy_level=[0,3]", "quantization.range=90:100:2", "dataset.validation_count=64")
 FILES = {"run.json", "BestProfile.txt", "ProfileList.txt", "FixedPoint_Results.txt"}

@@ -24,7 +24,13 @@ pytestmark = pytest.mark.slow
 POINTS = max(10, int(os.environ.get("SLIMAI_KILL_POINTS", "50")))
 CANDIDATES = 8
 TRIES = 8
-MODEL = ("+model=mobilenet_digits", "metric.metric_cls=cosine", "dataset.calibration_count=16", "smart_search.seed=0")
+MODEL = (
+    "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
+    "metric.metric_cls=cosine",
+    "dataset.calibration_count=16",
+    "smart_search.seed=0",
+)
 SEARCH = (*MODEL, "dataset.validation_count=48", "quantization.accuracy_level=[0,3]", "quantization.range=70:100:10")
 ONE = (*MODEL, "dataset.validation_count=24", "quantization.accuracy_level=1", "quantization.range=100")
 DUMPED = (*MODEL, "dataset.validation_count=16", "quantization.accuracy_level=[0,3]", "quantization.range=70:100:15")

@@ -15,7 +15,12 @@ import pytest
 from tests.e2e.killing import Place
 
 # on an idle machine of two fast cores a minute exhaustively, some 15 seconds as a race
-BASE = ("+model=mobilenet_digits", "quantization.accuracy_level=[0,1,2,3]", "quantization.range=60:100:0.1")
+BASE = (
+    "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
+    "quantization.accuracy_level=[0,1,2,3]",
+    "quantization.range=60:100:0.1",
+)
 CANDIDATES = 4 * 401
 LIMIT = 5.0
 FILES = {"run.json", "BestProfile.txt", "ProfileList.txt", "FixedPoint_Results.txt", "mobilenet_digits_quant.onnx"}
@@ -146,6 +151,7 @@ def test_a_full_disk_loses_nothing_finished_and_is_told(slimai, small_disk, tmp_
     output = small_disk / "out"
     one = (
         "+model=mobilenet_digits",
+        "quantization.weight_rounding=nearest",
         "dataset.validation_count=32",
         f"path.output_dir={output}",
         f"path.tmp_dir={cache_dir}",
@@ -175,7 +181,12 @@ def test_a_disk_that_fills_up_meanwhile(slimai, small_disk, tmp_path, cache_dir,
     """The room goes just after a stage: the spilled images, the journal or the results do not fit any more."""
     output = small_disk / "out"
     words = (
-        *("+model=mobilenet_digits", "dataset.validation_count=48", "quantization.accuracy_level=[0,1]"),
+        *(
+            "+model=mobilenet_digits",
+            "quantization.weight_rounding=nearest",
+            "dataset.validation_count=48",
+            "quantization.accuracy_level=[0,1]",
+        ),
         *("quantization.range=92:100:2", "smart_search.seed=0", "metric.metric_cls=cosine"),
         f"path.tmp_dir={cache_dir}",
     )

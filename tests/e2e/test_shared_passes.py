@@ -23,7 +23,12 @@ from slimai.errors import InputError, SlimaiError
 from slimai.search.events import Silent
 
 pytestmark = pytest.mark.slow
-BASE = ("+model=mobilenet_digits", "dataset.validation_count=30", "quantization.range=100")
+BASE = (
+    "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
+    "dataset.validation_count=30",
+    "quantization.range=100",
+)
 OTHER = {"timings.json", ".slimai.lock"}  # may differ between equal runs
 STATISTICS = ".stats.npz"
 

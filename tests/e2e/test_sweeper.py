@@ -12,6 +12,7 @@ def test_coordinate_descent_over_overrides(slimai, tmp_path, cache_dir):
     done = slimai(
         "-m",
         "+model=mobilenet_digits",
+        "quantization.weight_rounding=nearest",
         f"path.output_dir={tmp_path}",
         f"path.tmp_dir={cache_dir}",
         "quantization.range=100",

@@ -12,6 +12,7 @@ from slimai.app.screen.reporter import ConsoleReporter, PlainStage
 
 WORDS = (
     "+model=mobilenet_digits",
+    "quantization.weight_rounding=nearest",
     "dataset.validation_count=8",
     "dataset.calibration_count=8",
     "quantization.range=99",

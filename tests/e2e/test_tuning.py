@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-BASE = ("+model=mobilenet_digits", "quantization.range=100")
+BASE = ("+model=mobilenet_digits", "quantization.weight_rounding=nearest", "quantization.range=100")
 
 
 @pytest.fixture(scope="module")

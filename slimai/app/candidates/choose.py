@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from slimai.app.candidates.float_networks import Calibration, FloatNetworks
-from slimai.app.candidates.quantizer import Quantizer
+from slimai.app.candidates.quantizer import Quantizer, Rounder, no_rounder
 from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantizer
 from slimai.app.opening.job import Job
 from slimai.schema.root import SlimaiConfig
-from slimai.search.candidate import STORED, Candidate
+from slimai.search.candidate import STORED, Candidate, compensated_candidate
 from slimai.search.space import has_wider_space, space
 
 
@@ -16,17 +16,24 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     section = config.quantization
     if config.network.model_type == "quantized":
         return tuple(Candidate(level, method=STORED) for level in section.accuracy_level)
-    return space(
+    nearest = space(
         section.accuracy_level,
         section.range.values(),
         section.calibration if section.single_shot else (),
         wider=has_wider_space(config.network.name, config.search.smart_search_level),
     )
+    compensated = tuple(compensated_candidate(item) for item in nearest)
+    return tuple(
+        item for kind in section.weight_rounding for item in (compensated if kind == "compensated" else nearest)
+    )
 
 
-def quantizer_for(job: Job, statistics: Calibration) -> Quantizer:
-    """Return what builds the candidates of a job; `statistics` calibrates a float network, when that is needed."""
+def quantizer_for(job: Job, statistics: Calibration, rounder: Rounder = no_rounder) -> Quantizer:
+    """Return what builds the candidates of a job.
+
+    statistics, rounder: calibrate a float network, and round its weights, when that is needed.
+    """
     if job.stored is None:
-        return Quantizer(job, FloatNetworks(job, statistics))
+        return Quantizer(job, FloatNetworks(job, statistics), rounder)
 
     return StoredQuantizer(job, StoredNetworks(job))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph
     from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Aids
+    from slimai.quantizer.rounding.result import Rounding
     from slimai.simulator.program import Program
+
+# what rounds the weights of a float network, given its plan at the reference setting
+Rounder = Callable[["Graph", "QuantPlan"], "Rounding"]
+
+
+def no_rounder(graph: Graph, plan: QuantPlan) -> Rounding:
+    """Stand for a rounder where all weights are nearest ones: there is none to ask."""
+    raise ValueError(f"'{graph.name}', level {plan.level}: this quantizer rounds to nearest")
+
 
 EMPIRICAL_IMAGES = 32
 EMPIRICAL_ELEMENTS = 1 << 27  # of the largest activation over all those images: their activations are held at once
@@ -40,7 +50,7 @@ EMPIRICAL_ELEMENTS = 1 << 27  # of the largest activation over all those images:
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Builds the integer network of any candidate; `edits` are final limits by tensor.
+    """Builds the integer network of any candidate; `edits` are final limits by tensor, `rounder` rounds weights.
 
     store, pool: what the candidates share, integer weights and memory of intermediate values. Candidates run one at a
     time.
@@ -48,10 +58,12 @@ class Quantizer:
 
     job: Job
     networks: FloatNetworks
+    rounder: Rounder = no_rounder
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
     _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
+    _roundings: dict[tuple[int, Aids], Rounding] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
@@ -78,7 +90,23 @@ class Quantizer:
     def options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the quantizer's options of a candidate, with its empirical bias offsets where its variant has them."""
         options = self._plain_options(candidate, aids)
+        if Variant.COMPENSATED in candidate.variant:
+            options = replace(options, rounding=self.rounding(candidate).layers)
         return self._corrected(candidate, aids, options) if Variant.EMPIRICAL in candidate.variant else options
+
+    def rounding(self, candidate: Candidate) -> Rounding:
+        """Return the compensated weights of all candidates of this one's float network, weight grid and scheme.
+
+        They are found at one reference setting: range 100, limits of calibration, without edits and mixed precision.
+        """
+        aids = self.aids(candidate)
+        key = (candidate.level, aids)
+        if key not in self._roundings:
+            graph, stats = self.networks.get(aids.rewrites)
+            options = replace(self._options(Candidate(candidate.level), aids), range_mode="scale")
+            plan = build_plan(graph, stats, options, self.job.config.target, self.store)
+            self._roundings[key] = self.rounder(graph, plan)
+        return self._roundings[key]
 
     def _corrected(self, candidate: Candidate, aids: Aids, options: QuantOptions) -> QuantOptions:
         key = (candidate, tuple(sorted(self.edits.items())))
@@ -96,9 +124,14 @@ class Quantizer:
         return [feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1)]
 
     def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
-        section = self.job.config.quantization
         raised = LEVELS[candidate.level].raised_bits or LEVELS[candidate.level].bits
         named = {**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (raised, raised))}
+        spread = self.networks.rewritten(aids.rewrites).spread(named) if named else {}
+        return replace(self._options(candidate, aids), limits=self.edits, datatypes=spread)
+
+    def _options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
+        """Return the options without edited limits and mixed precision."""
+        section = self.job.config.quantization
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),
@@ -108,9 +141,7 @@ class Quantizer:
             nonnegative_inputs=nonnegative_inputs(self.job),
             bias_correction=aids.bias_correction,
             weight_clipping=aids.weight_clipping,
-            limits=self.edits,
             tail_clipping=aids.tail_clipping,
-            datatypes=self.networks.rewritten(aids.rewrites).spread(named) if named else {},
         )
 
 

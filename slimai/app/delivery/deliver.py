@@ -9,6 +9,7 @@ import platform
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ from slimai.artifacts.journal import Journal
 from slimai.quantizer.dot import write_dot_stages
 from slimai.quantizer.profile import profile_text
 from slimai.quantizer.qdq import to_qdq
-from slimai.search.candidate import Candidate, Outcome, Variant, corrected_candidate, finite
+from slimai.quantizer.rounding.result import LayerReport
+from slimai.search.candidate import Candidate, Outcome, Variant, corrected_candidate, finite, ranked
 from slimai.search.choice import Choice, choose
 from slimai.search.loop import SearchState
 from slimai.search.results import write_results
@@ -172,6 +174,20 @@ class Delivery:
         }
         write_text(self.output / "timings.json", json.dumps(document, indent=1) + "\n")
 
+    def _rounding_facts(self, state: SearchState) -> dict[str, Any] | None:
+        """Return what run.json tells of the compensated candidate: the one delivered, else the best; None without."""
+        delivered = self.choice(state).delivered
+        rounded = [item for item in ranked(state.outcomes) if Variant.COMPENSATED in item.candidate.variant]
+        if not rounded:
+            return None
+        shown = delivered if delivered in rounded else rounded[0]
+        return {
+            "profile": f"{shown.candidate.profile(self.name)}.yaml",
+            "accuracy_level": shown.candidate.level,
+            "delivered": shown == delivered,
+            "layers": rounding_facts(self._quantizer.rounding(shown.candidate).reports),
+        }
+
     def _facts(self, state: SearchState) -> Mapping[str, Any]:
         config, result = self.job.config, self.float_result
         return {
@@ -192,8 +208,14 @@ class Delivery:
             "reference": reference_name(self.job),
             "host_layers": list(self.host_layers),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
+            "weight_rounding": self._rounding_facts(state),
             "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
         }
+
+
+def rounding_facts(reports: Sequence[LayerReport]) -> list[dict[str, Any]]:
+    """Return what run.json tells of each weighted layer, in order: errors on held-out images, and what was decided."""
+    return [{**asdict(report), "kept": report.kept, "gain": report.gain} for report in reports]
 
 
 def reference_name(job: Job) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph
 
 _SCORE_PARTS = ("slimai version", "model", "preprocessing", "validation images", "labels", "metric", "target")
-_SPACE = {"accuracy_level", "range", "calibration", "mix_goal"}
+_SPACE = {"accuracy_level", "range", "calibration", "mix_goal", "weight_rounding"}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps
 from slimai.app.float_pass.notes import float_warnings, reference_note
 from slimai.app.float_pass.shared import calibrate, reference
+from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.content_keys import ContentKeys, changed_parts, content_keys
 from slimai.app.opening.job import Job
 from slimai.app.opening.open_job import prepare
@@ -23,6 +24,7 @@ from slimai.app.run.adjusting import adjust_delivered, read_edited
 from slimai.app.run.auto_mix import auto_mix
 from slimai.app.run.result import RunResult
 from slimai.app.run.winner_bias import correct_winner
+from slimai.app.run.winner_rounding import round_winner
 from slimai.app.run.wiring import Wiring
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.lock import RUN, run_lock
@@ -91,7 +93,7 @@ class _Run:
     def stages(self) -> RunResult:
         """Run the stages that the configuration names."""
         asked = self.job.config.stages
-        plain = quantizer_for(self.job, self._calibrate)
+        plain = quantizer_for(self.job, self._calibrate, self._rounder())
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
         for line in (*reference_note(self.job), *self.job.mix.lines):
             self.reporter.line(line)
@@ -144,6 +146,13 @@ class _Run:
         wiring = self.wiring
         return calibrate(self.job, graph, wiring.cache, self.reporter, rewrites=rewrites, crew=wiring.crew)
 
+    def _rounder(self) -> WeightRounding:
+        """Return what rounds weights; the time limit ends it where nearest ones are on disk."""
+        wiring = self.wiring
+        auto = self.job.config.quantization.weight_rounding == ("auto",)
+        late = self.watch.late if auto else lambda: False
+        return WeightRounding(self.job, wiring.cache, wiring.scratch, self.reporter, late, self.watch.tick)
+
     def _tell_changes(self, keys: ContentKeys) -> None:
         """Say why earlier results do not count when something has changed, and note what this run depends on."""
         changed = changed_parts(self.wiring.journal, keys)
@@ -180,6 +189,7 @@ class _Run:
                 float_result = delivery.float_result
                 score = None if float_result is None else float_result.score
                 state = auto_mix(quantizer, setup, state, score, limit)
+            state = round_winner(quantizer, setup, state, delivery.choice(state).delivered, limit)
             return correct_winner(quantizer, setup, state, delivery.choice(state).delivered, limit)
         except KeyboardInterrupt:
             interrupts.answered()

@@ -6,13 +6,10 @@ the winner's name with `_empirical`, and takes the winner's place unless it is w
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from slimai.app.candidates.programs import Programs
 from slimai.app.candidates.quantizer import Quantizer
+from slimai.app.run.winner_again import rescored
 from slimai.search.candidate import Outcome, corrected_candidate
-from slimai.search.loop import SearchSetup, SearchState, search
-from slimai.search.units import Inline
+from slimai.search.loop import SearchSetup, SearchState
 
 
 def correct_winner(
@@ -28,28 +25,4 @@ def correct_winner(
         setup.reporter.line(f"empirical bias correction: left out ({state.cut_short})")
         return state
     corrected = corrected_candidate(winner.candidate)
-    programs = Programs(quantizer, memory_limit, most=1)
-    found = search(
-        replace(
-            setup,
-            candidates=(winner.candidate, corrected),
-            executor=Inline(programs.runner, setup.validation, setup.metric),
-            strategy="exhaustive",
-            on_outcome=lambda _: None,
-        )
-    )
-    outcome = next((item for item in found.outcomes if item.candidate == corrected), None)
-    setup.reporter.line(f"empirical bias correction: {_verdict(winner, outcome, found.cut_short)}")
-    if outcome is None:
-        return SearchState(state.outcomes, found.cut_short)
-    place = state.outcomes.index(winner)
-    merged = SearchState([*state.outcomes[:place], outcome, *state.outcomes[place:]], found.cut_short)
-    setup.on_outcome(merged)
-    return merged
-
-
-def _verdict(winner: Outcome, corrected: Outcome | None, cut_short: str) -> str:
-    if corrected is None or corrected.status != "full" or corrected.score is None or winner.score is None:
-        return f"not scored on all images ({cut_short or 'no score'}): the winner stays as it is"
-    kept = "taken" if corrected.score >= winner.score else "worse: the winner stays as it is"
-    return f"score {winner.score:.4f} -> {corrected.score:.4f}, {kept}"
+    return rescored(quantizer, setup, state, (winner, corrected), memory_limit, "empirical bias correction")

@@ -32,6 +32,7 @@ class Wiring:
         self.output: Path = job.config.path.output_dir
         self.state_dir = self.output / STATE_DIR
         self.spill = self.state_dir / "spill"
+        self.scratch = self.state_dir / "rounding"
         self.cache = Cache(job.config.path.tmp_dir or self.output / ".cache")
 
     @cached_property

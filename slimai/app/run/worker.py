@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from slimai.app.candidates.choose import quantizer_for
 from slimai.app.candidates.programs import Programs
 from slimai.app.execution.crew import Crew
 from slimai.app.float_pass.shared import calibrate
+from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.open_job import reopen
 from slimai.artifacts.cache import Cache
 from slimai.artifacts.lock import RUN
@@ -89,8 +91,11 @@ class Worker:
         self._spec = spec
         self._stopped = stopped
         self.job = reopen(spec.config, spec.calibration, spec.validation)
+        cache, scratch = Cache(spec.cache), spec.spill.parent / f"rounding-{os.getpid()}"
         self.quantizer = quantizer_for(
-            self.job, lambda graph, _: calibrate(self.job, graph, Cache(spec.cache), Silent())
+            self.job,
+            lambda graph, _: calibrate(self.job, graph, cache, Silent()),
+            WeightRounding(self.job, cache, scratch, Silent()),
         )
         self._samples = list(spec.validation)
         self._search: tuple[Programs, Validation] | None = None

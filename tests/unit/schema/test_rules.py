@@ -307,6 +307,31 @@ CASES = [
         "warning",
     ),
     Case(
+        "weight_rounding",
+        {"quantization.weight_rounding": ["nearest", "compensated"], "quantization.accuracy_level": [1, 4]},
+        "quantization.weight_rounding: compensated is for levels 0 to 3: the weights of level 4 have 16 bits to be "
+        "near in (got [1, 4]); leave level 4 out, or take auto, which rounds it to nearest",
+    ),
+    Case(
+        "weight_rounding",
+        {
+            "network.model_type": "quantized",
+            "network.input_model": "net.tflite",
+            "network.type": "Tensorflow",
+            "quantization.weight_rounding": "compensated",
+        },
+        "quantization.weight_rounding: a pre-quantized model keeps its integer weights; take nearest or auto",
+    ),
+    Case(
+        "automatic_mix",
+        {
+            "quantization.mix": "auto",
+            "quantization.mix_goal": {"max_drop": 0.1},
+            "quantization.weight_rounding": ["nearest", "compensated"],
+        },
+        "quantization.weight_rounding: mix: auto raises layers of one setting; set one, as auto",
+    ),
+    Case(
         "local_memory",
         {"target.local_memory_bytes": 1000},
         "target.local_memory_bytes: is not above the 12928 bytes reserved (got 1000)",
@@ -366,3 +391,20 @@ def test_rules_are_judged_beside_field_errors_but_not_on_wrong_keys():
     values = changed({"quantization.accuracy_level": 9, "quantization.mix": True, "metric.score_range": [2, 2]})
     _, found = judge_values(values)
     assert [item.key for item in found] == ["quantization.accuracy_level", "metric.score_range"]
+
+
+def test_weight_rounding_is_auto_or_any_of_two_each_once():
+    for value, kept in (("auto", ("auto",)), ("compensated", ("compensated",)), (["nearest", "compensated"],) * 2):
+        config, found = judge_values(changed({"quantization.weight_rounding": value}))
+        assert found == []
+        assert config.quantization.weight_rounding == tuple(kept)
+    assert config.quantization.candidates == 2
+    for value, text in (
+        (["auto", "nearest"], "auto stands alone"),
+        (["nearest", "nearest"], "twice"),
+        ("adaround", "nearest"),
+    ):
+        config, found = judge_values(changed({"quantization.weight_rounding": value}))
+        assert config is None
+        assert len(found) == 1
+        assert text in str(found[0]), str(found[0])

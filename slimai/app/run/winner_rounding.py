@@ -1,0 +1,45 @@
+"""Compensated weights for what is delivered: scored like any candidate, kept if not worse.
+
+With `weight_rounding: auto` the search ranks candidates with nearest weights, which are on disk by then.
+"""
+
+from __future__ import annotations
+
+from slimai.app.candidates.quantizer import Quantizer
+from slimai.app.float_pass.weight_rounding import RoundingStoppedError
+from slimai.app.run.winner_again import rescored
+from slimai.search.candidate import Outcome, compensated_candidate
+from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState
+
+
+def round_winner(
+    quantizer: Quantizer, setup: SearchSetup, state: SearchState, winner: Outcome | None, memory_limit: int
+) -> SearchState:
+    """Return `state` with the winner's compensated form beside it, where the configuration leaves the choice.
+
+    winner: what the search would deliver. The compensated network stands before it, and so wins a tie.
+    """
+    if winner is None or not _left_open(quantizer, winner):
+        return state
+    if state.cut_short:
+        setup.reporter.line(f"weight rounding: left out ({state.cut_short})")
+        return state
+    try:
+        rounding = quantizer.rounding(winner.candidate)
+    except RoundingStoppedError as stop:
+        setup.reporter.line(f"weight rounding: not finished, nearest weights are delivered ({stop})")
+        return SearchState(state.outcomes, f"weight rounding: {stop}")
+    except KeyboardInterrupt:
+        return SearchState(state.outcomes, INTERRUPTED)
+    if not rounding.layers:
+        setup.reporter.line("weight rounding: no layer gains on held-out images, nearest weights are delivered")
+        return state
+    compensated = compensated_candidate(winner.candidate)
+    return rescored(quantizer, setup, state, (winner, compensated), memory_limit, "weight rounding")
+
+
+def _left_open(quantizer: Quantizer, winner: Outcome) -> bool:
+    """Return whether the configuration leaves the rounding of this winner open: 8-bit weights that slimai makes."""
+    config = quantizer.job.config
+    auto = config.quantization.weight_rounding == ("auto",)
+    return auto and config.network.model_type == "float" and winner.candidate.level != 4
