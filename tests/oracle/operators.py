@@ -290,7 +290,9 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "DepthToSpace": (
         Sample(gathered(depth_to_space), outputs=((1, 1, 12, 12),), attrs={"blocksize": 2, "mode": "DCR"}),
     ),
-    "SpaceToDepth": (Sample(gathered(space_to_depth), outputs=((1, 16, 3, 3),), attrs={"blocksize": 2}),),
+    "SpaceToDepth": (
+        Sample(gathered(space_to_depth), outputs=((1, 16, 3, 3),), attrs={"blocksize": 2, "mode": "DCR"}),
+    ),
     "Resize": (
         Sample(gathered(lambda _case, at: (at[0], at[1], at[2] // 2, at[3] // 2)), outputs=(DOUBLE,),
                attrs=_resize("nearest", "asymmetric")),
