@@ -16,6 +16,7 @@ from slimai.data.picture_file import room_for, too_many
 from slimai.data.resize import Placement, Resize, place, resample
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import Diagnostic, InputError
+from slimai.graph.samples import sample_shape
 from slimai.suggest import suggest
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ class Preprocess:
             raise InputError(problems)
 
     def __call__(self, sample: Sample) -> tuple[Sample, dict[str, Array]]:
-        """Return the sample with the geometry of its first image, and input name -> [1, ...] float32."""
+        """Return the sample with the geometry of its first image, and input name -> [1, ...] float32.
+
+        Where the network's input has no batch axis, one is put in front.
+        """
         self._require_columns(sample)
         arrays: dict[str, Array] = {}
         geometry: ImageGeometry | None = None
@@ -158,7 +162,11 @@ def _resize(section: Any) -> Resize:
 def _spec_problems(spec: InputSpec) -> list[Diagnostic]:
     if spec.layout == "NonImage":
         return _length_problems(spec, {"mean": spec.mean, "stddev": spec.stddev})
-    if len(spec.shape) != 4 or spec.shape[0] != 1:
+    if len(spec.shape) == 4 and spec.shape[0] != 1:
+        message = f"input '{spec.name}' of the shape {list(spec.shape)} takes {spec.shape[0]} images at once"
+        cure = f"give its shape with a batch of 1: network.input_node_name.{spec.name}.shape, or export the model so"
+        return [Diagnostic(message, "network.input_model", suggestion=cure)]
+    if len(spec.shape) != 4:
         cure = "set network.input_data_layout: NonImage for data that is no image"
         message = f"input '{spec.name}' of the shape {list(spec.shape)} takes no {spec.layout} image"
         return [Diagnostic(message, "network.input_data_layout", spec.layout, cure)]
@@ -226,7 +234,7 @@ def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None
     if file.suffix.lower() == ".npy":
         array = _fitted_array(spec, sample, file)
         geometry = None if spec.layout == "NonImage" else ImageGeometry(spec.size, spec.size)
-        return _normalized(spec, array), geometry
+        return _normalized(spec, array).reshape(sample_shape(spec.shape)), geometry
     image = _open(spec, sample, file)
     try:
         placement = _placement(spec, sample, file, image.size)

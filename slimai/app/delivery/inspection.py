@@ -20,6 +20,7 @@ from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key
 from slimai.data.loader import iter_batches
+from slimai.graph.samples import run_samples
 from slimai.quantizer.planner import build_plan
 from slimai.report import document
 from slimai.report.analysis import Analyser, batch_for
@@ -69,6 +70,8 @@ def first_dumps(job: Job, reporter: Reporter) -> None:
     """Write what is known before anything is quantized: the lists; and the calibration set's float outputs."""
     dumps = Dumps(job)
     dumps.lists()
+    for line in dumps.notes():
+        reporter.line(line)
     if dumps.level < FIXED:
         return
     run = float_runner(job)
@@ -205,7 +208,8 @@ class Inspection:
         pairs = []
         for index, reason in found:
             floats = validation.reference.pick([index])
-            fixed = item.program.dequantize(item.program.run(validation.inputs.pick([index])))
+            made = run_samples(item.plan.graph, item.program.run, validation.inputs.pick([index]))
+            fixed = item.program.dequantize(made)
             outputs = tuple([each[name] for name in validation.outputs] for each in (floats, fixed))
             pairs.append(pair(self.job.metric, validation.samples[index], reason, (outputs[0], outputs[1])))
         return pairs
@@ -240,7 +244,7 @@ class Inspection:
 def fixed_batches(program: Program, validation: Validation) -> Iterator[tuple[list[Any], Arrays]]:
     """Yield (samples, integers of the outputs in the metric's order) of all validation images."""
     for indices in batches(range(len(validation.samples)), validation.batch):
-        found = program.run(validation.inputs.pick(indices))
+        found = run_samples(program.plan.graph, program.run, validation.inputs.pick(indices))
         yield [validation.samples[index] for index in indices], {name: found[name] for name in validation.outputs}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from slimai.app.opening.dump_check import FIXED, check_dumps
 from slimai.app.opening.job import Job
@@ -106,11 +106,27 @@ def load_network(config: SlimaiConfig) -> Graph:
     """Return the float network of the configuration."""
     from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares numpy, onnx
 
-    shapes = {
-        name: (1, *node.shape[1:]) if node.shape else None for name, node in config.network.input_node_name.items()
-    }
-    given: dict[str, Any] = {name: shape for name, shape in shapes.items() if shape is not None}
-    return load_onnx(config.network.input_model, input_shapes=given, name=config.network.name)
+    given = {name: node.shape for name, node in config.network.input_node_name.items() if node.shape}
+    return load_onnx(
+        config.network.input_model,
+        input_shapes=given,
+        name=config.network.name,
+        batch_of_one=True,
+        pictures=_Pictures(config),
+    )
+
+
+class _Pictures:
+    """The inputs that hold pictures, by what the configuration says of each or of all."""
+
+    def __init__(self, config: SlimaiConfig) -> None:
+        self._network = config.network
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether the input's layout is that of a picture."""
+        node = self._network.input_node_name.get(str(name))
+        own = None if node is None else node.input_data_layout
+        return (own or self._network.input_data_layout) != "NonImage"
 
 
 def _samples(config: SlimaiConfig, which: str, findings: _Findings) -> tuple[Sample, ...]:
@@ -151,12 +167,13 @@ def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
 
 
 def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], samples: tuple[Sample, ...]) -> Metric:
+    from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
     from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
     from slimai.metrics.create import create_metric  # noqa: PLC0415 - spares numpy
 
     context = MetricContext(
         outputs=outputs,
-        shapes=tuple(graph.shape(name) for name in outputs),
+        shapes=tuple(sample_shape(graph.shape(name)) for name in outputs),
         image_dir=config.path.image_dir,
         base_dir=config.base_dir,
         network_class=config.network.network_class,

@@ -32,7 +32,8 @@ def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
         UnsupportedError: operators or tensors that are not supported; all of them in one error.
     """
     where = str(path)
-    model, edges = _without_float_edges(read_file(path))
+    file = read_file(path)
+    model, edges = _without_float_edges(file)
     problems = [*_unsupported(model, where), *_float_tensors(model, where)]
     if problems:
         raise UnsupportedError(problems)
@@ -46,6 +47,10 @@ def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
         builder.integers,
         frozenset(builder.folded),
         dict(enumerate(builder.names)),
+        {
+            builder.names[inner]: file.tensors[outer].dtype
+            for inner, outer in zip(model.outputs, file.outputs, strict=True)
+        },
     )
 
 
