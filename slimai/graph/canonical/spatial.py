@@ -24,7 +24,9 @@ _COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric
 
 def _pool(context: Context, node: Node, **more: Any) -> tuple[Node, ...]:
     kernel = integers(node.attrs["kernel_shape"])
-    ceil_mode = int(node.attrs.get("ceil_mode", 0))
+    # SAME sets the size itself; with the pads written out, ceil_mode would add to it
+    same = node.attrs.get("auto_pad", "NOTSET").startswith("SAME")
+    ceil_mode = 0 if same else int(node.attrs.get("ceil_mode", 0))
     return (only(node, 1, kernel_shape=kernel, **window(context, node, kernel), ceil_mode=ceil_mode, **more),)
 
 
@@ -33,9 +35,25 @@ def max_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
     return _pool(context, node) if not any(node.outputs[1:]) else None
 
 
-def average_pool(context: Context, node: Node) -> tuple[Node, ...]:
-    """Return the AveragePool with explicit pads."""
+def average_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the AveragePool with explicit pads.
+
+    Where a stride leaves elements over, SAME pads nothing; ONNX Runtime's kernel of operator set 19 centers its windows
+    there instead, as no other operator does, so that such a node keeps its ONNX form.
+    """
+    if _centered(context, node):
+        return None
     return _pool(context, node, count_include_pad=int(node.attrs.get("count_include_pad", 0)))
+
+
+def _centered(context: Context, node: Node) -> bool:
+    if context.graph.opsets.get("", 0) < 19 or not node.attrs.get("auto_pad", "NOTSET").startswith("SAME"):
+        return False
+    kernel, sizes = integers(node.attrs["kernel_shape"]), context.shape(node.inputs[0])[2:]
+    strides = integers(node.attrs.get("strides", (1,) * len(kernel)))
+    dilations = integers(node.attrs.get("dilations", (1,) * len(kernel)))
+    rows = zip(sizes, kernel, strides, dilations, strict=True)
+    return any((-(-n // s) - 1) * s + (k - 1) * d + 1 < n for n, k, s, d in rows)
 
 
 def global_average_pool(context: Context, node: Node) -> tuple[Node, ...]:
