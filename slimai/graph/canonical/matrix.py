@@ -35,9 +35,27 @@ def window(context: Context, node: Node, kernel: tuple[int, ...]) -> dict[str, A
     return {"strides": strides, "dilations": dilations, "pads": pads}
 
 
-def conv(context: Context, node: Node) -> tuple[Node, ...]:
+def begins_inside(context: Context, node: Node, kernel: tuple[int, ...]) -> bool:
+    """Return whether ONNX Runtime lets the first window of auto_pad SAME begin behind the first element.
+
+    Its pads are negative where the stride leaves two or more elements over, and half of them are at the beginning. That
+    is no padding that a node could spell out, and some of its kernels ignore it.
+    """
+    auto = node.attrs.get("auto_pad", "NOTSET")
+    if not auto.startswith("SAME"):
+        return False
+    rank, sizes = len(kernel), context.shape(node.inputs[0])[2:]
+    strides, dilations = (integers(node.attrs.get(key, (1,) * rank)) for key in ("strides", "dilations"))
+    rows = zip(sizes, kernel, strides, dilations, strict=True)
+    left = max(n - (ceil(n / s) - 1) * s - (k - 1) * d - 1 for n, k, s, d in rows)
+    return left >= (2 if auto == "SAME_UPPER" else 3)
+
+
+def conv(context: Context, node: Node) -> tuple[Node, ...] | None:
     """Return the Conv with explicit attributes."""
     kernel = context.shape(node.inputs[1])[2:]
+    if begins_inside(context, node, kernel):
+        return None
     return (only(node, 3, **window(context, node, kernel), group=int(node.attrs.get("group", 1))),)
 
 

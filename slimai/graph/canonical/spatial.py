@@ -16,7 +16,7 @@ from slimai.graph.canonical.context import (
     positive_axis,
     same_as_reshape,
 )
-from slimai.graph.canonical.matrix import window
+from slimai.graph.canonical.matrix import begins_inside, window
 from slimai.graph.ir import Array, Node
 
 _COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"}
@@ -38,22 +38,13 @@ def max_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
 def average_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
     """Return the AveragePool with explicit pads.
 
-    Where a stride leaves elements over, SAME pads nothing; ONNX Runtime's kernel of operator set 19 centers its windows
-    there instead, as no other operator does, so that such a node keeps its ONNX form.
+    Before operator set 19 ONNX Runtime refuses windows that begin inside; there they begin at the first element, as
+    those of TensorFlow do.
     """
-    if _centered(context, node):
+    kernel = integers(node.attrs["kernel_shape"])
+    if context.graph.opsets.get("", 0) >= 19 and begins_inside(context, node, kernel):
         return None
     return _pool(context, node, count_include_pad=int(node.attrs.get("count_include_pad", 0)))
-
-
-def _centered(context: Context, node: Node) -> bool:
-    if context.graph.opsets.get("", 0) < 19 or not node.attrs.get("auto_pad", "NOTSET").startswith("SAME"):
-        return False
-    kernel, sizes = integers(node.attrs["kernel_shape"]), context.shape(node.inputs[0])[2:]
-    strides = integers(node.attrs.get("strides", (1,) * len(kernel)))
-    dilations = integers(node.attrs.get("dilations", (1,) * len(kernel)))
-    rows = zip(sizes, kernel, strides, dilations, strict=True)
-    return any((-(-n // s) - 1) * s + (k - 1) * d + 1 < n for n, k, s, d in rows)
 
 
 def global_average_pool(context: Context, node: Node) -> tuple[Node, ...]:

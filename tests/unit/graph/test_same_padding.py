@@ -48,6 +48,7 @@ def test_any_window(build, compare, row):
     "row",
     [
         ("AveragePool", "SAME_UPPER", [(9, 1, 3), (4, 2, 2)], 0, 19),  # ONNX Runtime starts at element 1
+        ("Conv", "SAME_UPPER", [(4, 1, 4)], 0, 17),
         ("Conv", "SAME_LOWER", [(9, 1, 4), (5, 2, 2)], 0, 19),
         ("MaxPool", "SAME_UPPER", [(3, 2, 2)], 1, 17),  # SAME has its own size, which ceil_mode does not change
     ],
