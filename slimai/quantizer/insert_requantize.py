@@ -57,6 +57,8 @@ class _Builder:
             return
         rule = TRAITS[step.node.op].scale
         bits = self.given.reads[step.name]
+        if step.node.op == "Pad" and self._left_apart(step, bits):
+            rule = "concat"  # its padding needs the grid of its output
         renamed = {name: self._read(step, name, bits, rule) for name in step.inputs}
         step = _with_inputs(step, renamed)
         if rule == "same":
@@ -65,6 +67,12 @@ class _Builder:
             self._write_tied(step, self.given.params(step.outputs[0], bits))
         else:
             self.network.steps.append(step)
+
+    def _left_apart(self, step: Step, bits: int) -> bool:
+        """Return whether input and output have one width and could share a scale, but were not tied."""
+        source, target = step.inputs[0], step.outputs[0]
+        groups, widths = self.given.groups, self.given.widths
+        return groups.find(source) != groups.find(target) and widths[source] == widths[target] == bits
 
     def _read(self, step: Step, tensor: str, bits: int, rule: ScaleRule | None) -> str:
         """Return the tensor that the step reads in place of `tensor`."""

@@ -2,7 +2,8 @@
 
 An operator whose output integers are its input integers (MaxPool, Reshape, Slice ...) gives its output the
 parameters of its input. A Concat gives its inputs those of its output where that costs nothing or little;
-elsewhere the planner puts a Requantize on the edge. A group takes the union of its members' limits.
+elsewhere the planner puts a Requantize on the edge, as in front of a Pad whose value a fixed scale does not reach.
+A group takes the union of its members' limits.
 
 Sharing is free for an input that only the Concat reads: its values are rounded once, to the grid that they end
 on anyway. An input with other readers is tied only while their grid gets at most `TOLERATED_RATIO` coarser.
@@ -17,9 +18,10 @@ from slimai.calibration.limits import Limits, union
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.layers import Step
-from slimai.quantizer.levels import Scheme, activation_params
+from slimai.quantizer.levels import Scheme, activation_params, fixed_params, limits_of
 from slimai.quantizer.plan import Decision
 
+SENTINEL = 1e4  # a padding as large stands for "never", it is no value that a scale has to reach
 TOLERATED_RATIO = 1.25  # 2 dB of the other readers' signal-to-noise ratio
 
 
@@ -85,9 +87,28 @@ def _pass_on(given: TyingInput, groups: Groups, step: Step) -> None:
     source = step.inputs[0]
     if given.widths[source] != given.reads[step.name]:
         return
+    scale = _too_small_for_padding(given, groups, step)
+    if scale:
+        groups.decisions.append(Decision(step.name, f"Requantize on input {source}", scale))
+        return
     for output in step.outputs:
         if given.widths[output] == given.widths[source]:
             groups.join(source, output)
+
+
+def _too_small_for_padding(given: TyingInput, groups: Groups, step: Step) -> str:
+    """Return why the value that a Pad puts around cannot be held by the fixed scale of its input, or ''."""
+    attrs = step.node.attrs
+    if step.node.op != "Pad" or attrs["mode"] != "constant" or abs(attrs["value"]) >= SENTINEL:
+        return ""
+    members = groups.members[groups.find(step.inputs[0])]
+    for other in given.steps:
+        if other.integer and TRAITS[other.node.op].scale == "fixed" and other.outputs[0] in members:
+            params = fixed_params(given.scheme, other.node.op, given.widths[other.outputs[0]])
+            low, high = limits_of(params)
+            if not low - params.scale <= attrs["value"] <= high + params.scale:
+                return f"its scale is fixed, and does not reach the padding {attrs['value']:g}"
+    return ""
 
 
 def _join_concat(given: TyingInput, groups: Groups, step: Step, tensor: str) -> None:
