@@ -2,7 +2,7 @@
 
 An operator whose output integers are its input integers (MaxPool, Reshape, Slice ...) gives its output the
 parameters of its input. A Concat gives its inputs those of its output where that costs nothing or little;
-elsewhere the planner puts a Requantize on the edge, as in front of a Pad whose value a fixed scale does not reach.
+elsewhere the planner puts a Requantize on the edge, as in front of a Pad whose value lies outside of its input's range.
 A group takes the union of its members' limits.
 
 Sharing is free for an input that only the Concat reads: its values are rounded once, to the grid that they end
@@ -87,17 +87,17 @@ def _pass_on(given: TyingInput, groups: Groups, step: Step) -> None:
     source = step.inputs[0]
     if given.widths[source] != given.reads[step.name]:
         return
-    scale = _too_small_for_padding(given, groups, step)
-    if scale:
-        groups.decisions.append(Decision(step.name, f"Requantize on input {source}", scale))
+    reason = _apart_from_padding(given, groups, step)
+    if reason:
+        groups.decisions.append(Decision(step.name, f"Requantize on input {source}", reason))
         return
     for output in step.outputs:
         if given.widths[output] == given.widths[source]:
             groups.join(source, output)
 
 
-def _too_small_for_padding(given: TyingInput, groups: Groups, step: Step) -> str:
-    """Return why the value that a Pad puts around cannot be held by the fixed scale of its input, or ''."""
+def _apart_from_padding(given: TyingInput, groups: Groups, step: Step) -> str:
+    """Return why the input of a Pad gets no grid that reaches the value around it, or ''."""
     attrs = step.node.attrs
     if step.node.op != "Pad" or attrs["mode"] != "constant" or abs(attrs["value"]) >= SENTINEL:
         return ""
@@ -108,6 +108,9 @@ def _too_small_for_padding(given: TyingInput, groups: Groups, step: Step) -> str
             low, high = limits_of(params)
             if not low - params.scale <= attrs["value"] <= high + params.scale:
                 return f"its scale is fixed, and does not reach the padding {attrs['value']:g}"
+    ratio = _step_size(given, [*members, step.outputs[0]]) / _step_size(given, members)
+    if ratio > TOLERATED_RATIO and _read_elsewhere(given, members, step):
+        return f"for the padding {attrs['value']:g} its other readers would get a grid {ratio:.3g} times coarser"
     return ""
 
 
