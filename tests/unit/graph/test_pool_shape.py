@@ -1,11 +1,14 @@
 """Pools with ceil_mode: every tensor has the shape that ONNX Runtime gives it."""
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from slimai.errors import UnsupportedError
 from slimai.graph.load import load_onnx
+from slimai.graph.save import to_onnx
 from slimai.runtime.session import FloatSession
 
 AXIS = st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2), st.integers(0, 2))
@@ -40,6 +43,7 @@ def check(build, compare, row):
     graph = load_onnx(path)
     compare(path, graph, 1e-5)
     feeds = {"x": np.zeros(graph.shape("x"), np.float32)}
+    onnx.checker.check_model(to_onnx(graph), full_check=True)
     assert FloatSession(path.read_bytes()).run(feeds)["y"].shape == graph.shape("y") == graph.shape("p")
 
 
@@ -52,3 +56,15 @@ def test_any_pool(build, compare, row):
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_a_window_that_would_begin_behind_the_picture(build, compare, op):
     check(build, compare, (op, "VALID", [(4, 1, 3, 0, 0), (3, 2, 3, 0, 0)], 17))
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_one_axis_over_the_edge_and_one_behind_it(build, compare, op):
+    check(build, compare, (op, "NOTSET", [(4, 2, 4, 0, 1), (4, 3, 2, 0, 0)], 17))
+
+
+def test_padding_that_counts_cannot_stand_for_it(build):
+    attrs = {"kernel_shape": [2, 3], "strides": [4, 2], "pads": [0, 0, 1, 0], "ceil_mode": 1, "count_include_pad": 1}
+    path = build([("AveragePool", ["x"], ["p"], attrs), ("Relu", ["p"], ["y"], {})], {"x": [1, 2, 4, 4]}, ["y"])
+    with pytest.raises(UnsupportedError, match="window behind the picture along one axis and over its edge along ano"):
+        load_onnx(path)
