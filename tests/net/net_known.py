@@ -1,0 +1,89 @@
+"""Faults that the net has found and that are not cured yet: each is named, and this list has to become empty.
+
+A row excuses one kind of failure only: the check in which it shows and words of its message, for networks that can have
+the fault at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from net_builder import Case
+
+
+def always(case: Case) -> bool:
+    """Any network."""
+    return True
+
+
+@dataclass(frozen=True)
+class Known:
+    """fault: name and kind. words: of the message. checks: where it shows (empty: anywhere). when: in which nets."""
+
+    fault: str
+    words: str
+    checks: tuple[str, ...] = ()
+    when: Callable[[Case], bool] = always
+
+    def covers(self, case: Case, check: str, message: str) -> bool:
+        """Return whether this fault explains a failure."""
+        return (not self.checks or check in self.checks) and self.words in message and self.when(case)
+
+
+def has(*features: str) -> Callable[[Case], bool]:
+    """Return a condition: the network has one of these features."""
+    return lambda case: any(item in case.features for item in features)
+
+
+def scalar_output(case: Case) -> bool:
+    """Whether an output is a single number."""
+    return any(
+        item.type.tensor_type.HasField("shape") and not item.type.tensor_type.shape.dim
+        for item in case.model.graph.output
+    )
+
+
+def resizes(case: Case) -> bool:
+    """Whether there is a Resize."""
+    return any(node.op_type in {"Resize", "Upsample"} for node in case.model.graph.node)
+
+
+HIDDEN = has("constant behind DequantizeLinear", "constant behind Transpose")
+COLLIDING = has("colliding names")
+KNOWN: tuple[Known, ...] = (
+    Known("N2: outputs of rank 0", "shape (", ("wide",), scalar_output),
+    Known("N4, N5: sizes and places of Resize", "", ("float", "wide", "narrow", "exported"), resizes),
+    Known("N7: warnings of NumPy", "overflow encountered in", ("host",)),
+    Known("N12: names that collide", "single static assignment (SSA) form", ("saved", "exported"), COLLIDING),
+    Known("N12: names that collide", "ShapeInferenceError", ("exported",), COLLIDING),
+    Known("N12: no integer layer", "zip() argument 2 is longer than argument 1", ("statistics",)),
+    Known("N13: constants behind DequantizeLinear or Transpose", "computed, not constant", ("host",), HIDDEN),
+    Known("N13: constants behind DequantizeLinear or Transpose", "has no canonical form", ("host",), HIDDEN),
+    Known("N14: inputs whose first dimensions differ", "inputs differ in batch size"),
+    Known(
+        "N16 (its kind): Gemm with a C that is no row",
+        "could not be broadcast together with remapped shapes",
+        ("host",),
+    ),
+    Known("SPEC 20: TFLite's Softmax of 16 bits ends at exp(-10)", "softmax", ("wide",)),
+)
+
+# Of ONNX's own node tests: the fault, words of the name, words of what is wrong.
+KNOWN_NODES: tuple[tuple[str, str, str], ...] = (
+    ("N2: outputs of rank 0", "", "shape (1,), not ()"),
+    ("N3: masks of -inf", "", "computes a value that is not finite for image"),
+    ("N4: linear Resize", "resize_downsample_scales_linear", "level 4"),
+    ("N12: no integer layer", "", "zip() argument 2 is longer than argument 1"),
+    ("N12: tensors without an element", "", "no value was counted"),
+    ("N12: outputs that are constants", "", "KeyError: 'present_"),
+    ("N12: outputs of rank 0", "dynamicquantizelinear", "len() of unsized object"),
+    ("N14: inputs whose first dimensions differ", "", "inputs differ in batch size"),
+    ("N16 (its kind): Gemm with a C that is no row", "gemm_default_matrix_bias", "could not be broadcast"),
+    ("N18: SpaceToDepth in the order CRD", "spacetodepth_crd", "float network"),
+)
+
+
+def node_fault(name: str, problem: str) -> str:
+    """Return the known fault that explains what is wrong with a node test, or an empty string."""
+    return next((fault for fault, part, words in KNOWN_NODES if part in name and words in problem), "")
