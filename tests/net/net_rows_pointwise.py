@@ -89,6 +89,7 @@ POINTWISE: dict[str, Row] = {
     "Sqrt": Row(unary("Sqrt", low=0.01, high=9)),
     "Clip": Row(clip),
     "LeakyRelu": Row(unary("LeakyRelu", alpha=(0.01, 0.1, 0.5, -0.25, 1.5))),
+    "Elu": Row(unary("Elu", alpha=(1.0, 0.5, 2.0))),
     "PRelu": Row(prelu),
     "HardSigmoid": Row(unary("HardSigmoid", alpha=(0.2, 1 / 6, 0.5), beta=(0.5, 0.25, 0.0))),
     "HardSwish": Row(hard_swish),
