@@ -68,7 +68,9 @@ def load_onnx(
     where = str(path)
     model = _read(Path(path), where)
     _fix_input_shapes(model, input_shapes or {}, where)
-    model = upgraded(_checked(model, where), where)
+    model = _checked(model, where)
+    _number_equal_names(model)  # before the conversion, which runs the model, and after it, which adds nodes
+    model = upgraded(model, where)
     refuse_unknown_forms(model, where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)

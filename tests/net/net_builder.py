@@ -158,6 +158,13 @@ class Net:
         self.live.append(name)
         return name
 
+    def roots(self, name: str) -> set[str]:
+        """Return the network inputs that a tensor depends on."""
+        if name in self.inputs:
+            return {name}
+        reads = [source for node in self.nodes if name in node.output for source in node.input if source]
+        return set().union(*map(self.roots, reads))
+
     def _input_shape(self, rank: int) -> tuple[int, ...]:
         largest = {1: 12, 2: 10, 3: 9, 4: 9, 5: 4}[rank]
         sizes = [self.integer(1, largest) for _ in range(rank)]

@@ -59,15 +59,18 @@ def reduction(op: str) -> Make:
     return make
 
 
-def two_operands(op: str, *, positive: bool = False) -> Make:
-    """Return the maker of an operator with NumPy broadcasting; positive: the second operand lies in [0.5, 2]."""
+def two_operands(op: str, *, positive: bool = False, apart: bool = False) -> Make:
+    """Return the maker of an operator with NumPy broadcasting; positive: the second operand lies in [0.5, 2].
+
+    apart: operands depend on different inputs: x - tanh(x) is smaller than the steps that its operands are known to.
+    """
 
     def make(net: Net) -> None:
         a = net.take()
         if net.coin():
             b = _constant_operand(net, net.shape(a), positive=positive)
         else:
-            b = _other_operand(net, a)
+            b = _other_operand(net, a, apart=apart)
             b = net.bounded(b, 0.5, 2.0) if positive else b
         net.node(op, [b, a] if not positive and net.coin() else [a, b])
 
@@ -88,9 +91,11 @@ def _constant_operand(net: Net, shape: Sequence[int], *, positive: bool) -> str:
     return net.constant(values, exact=positive)
 
 
-def _other_operand(net: Net, a: str) -> str:
+def _other_operand(net: Net, a: str, *, apart: bool) -> str:
     shape = net.shape(a)
     fits = [name for name in net.live if name != a and _broadcasts(net.shape(name), shape)]
+    if apart:
+        fits = [name for name in fits if not net.roots(name) & net.roots(a)]
     if fits and not net.rare(4):
         return net.among(*fits)
     if net.rare(8):

@@ -82,7 +82,8 @@ def batch_normalization(net: Net) -> None:
 
 
 POINTWISE: dict[str, Row] = {
-    **{op: Row(two_operands(op)) for op in ("Add", "Sub", "Mul")},
+    **{op: Row(two_operands(op)) for op in ("Add", "Mul")},
+    "Sub": Row(two_operands("Sub", apart=True)),
     "Div": Row(two_operands("Div", positive=True)),
     **{op: Row(unary(op)) for op in ("Relu", "Sigmoid", "Tanh", "Abs", "Neg")},
     "Exp": Row(unary("Exp", low=-4, high=2)),
