@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.data.exif import UPRIGHT, turn_array
 from slimai.errors import Diagnostic, InputError
 
 if TYPE_CHECKING:
@@ -55,6 +56,15 @@ def decode(sample: Sample, file: Path, image: Image, mode: str) -> Image:
         return image.convert(mode)
     except (OSError, ValueError, SyntaxError, IndexError, MemoryError, EOFError) as error:
         raise wrong_file(sample, file, f"the image cannot be decoded: {_reason(error)}") from error
+
+
+def turned(image: Image, orientation: int) -> Image:
+    """Return the decoded picture as an EXIF orientation turns it."""
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
+
+    if orientation == UPRIGHT:
+        return image
+    return pillow.fromarray(np.ascontiguousarray(turn_array(np.asarray(image), orientation)))
 
 
 def read_array(sample: Sample, file: Path) -> Array:
