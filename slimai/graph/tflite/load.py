@@ -31,7 +31,7 @@ def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
     """
     where = str(path)
     model, edges = _without_float_edges(read_file(path))
-    problems = [*_unsupported(model, where), *_float_tensors(model, where)]
+    problems = _all_float(model, where) or [*_unsupported(model, where), *_float_tensors(model, where)]
     if problems:
         raise UnsupportedError(problems)
     builder = Builder(model, where, _unique_names(model, edges))
@@ -96,6 +96,16 @@ def _unsupported(model: FileModel, where: str) -> Iterator[Diagnostic]:
         if code == "DEQUANTIZE":
             continue  # the float tensor that it writes is told
         yield Diagnostic(f"operator is not supported: {', '.join(names)}", code, file=where)
+
+
+def _all_float(model: FileModel, where: str) -> list[Diagnostic]:
+    """Return the one mistake of a network that was not quantized at all: everything that it computes is float."""
+    computed = {number for op in model.operators for number in op.outputs if number >= 0}
+    if not computed or any(not model.tensors[number].dtype.startswith("float") for number in computed):
+        return []
+    message = f"a float network: none of the {len(computed)} tensors that it computes is an integer"
+    cure = "quantize it fully to 8 bit, or convert it to ONNX and set network.model_type: float"
+    return [Diagnostic(message, key="network.model_type", suggestion=cure, file=where)]
 
 
 def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
