@@ -83,25 +83,35 @@ class Preprocess:
 
     def check(self, samples: Iterable[Sample], threads: int = 4) -> list[Diagnostic]:
         """Return what is wrong with the files: unreadable ones, other sizes; pixels are decoded only in doubt."""
+        return self.survey(samples, threads)[1]
+
+    def survey(
+        self, samples: Iterable[Sample], threads: int = 4
+    ) -> tuple[dict[tuple[Path, ...], ImageGeometry | None], list[Diagnostic]]:
+        """Return the geometry of each sample's first image by the sample's files, and what `check` returns."""
         unique = {sample.files: sample for sample in samples}
         with ThreadPoolExecutor(threads) as pool:
-            found = [problem for problems in pool.map(self._checked, unique.values()) for problem in problems]
+            looked = list(pool.map(self._checked, unique.values()))
+        found = [problem for _, problems in looked for problem in problems]
         rest = len(found) - SHOWN
         more = [Diagnostic(f"and {rest} more mistakes like these")] if rest > 0 else []
-        return [*found[:SHOWN], *more]
+        placed = {files: geometry for files, (geometry, _) in zip(unique, looked, strict=True)}
+        return placed, [*found[:SHOWN], *more]
 
-    def _checked(self, sample: Sample) -> list[Diagnostic]:
+    def _checked(self, sample: Sample) -> tuple[ImageGeometry | None, list[Diagnostic]]:
         problems: list[Diagnostic] = []
+        geometry: ImageGeometry | None = None
         try:
             self._require_columns(sample)
         except InputError as error:
-            return list(error.diagnostics)
+            return None, list(error.diagnostics)
         for spec in self.inputs:
             try:
-                _check_file(spec, sample)
+                found = _check_file(spec, sample)
+                geometry = geometry or found
             except InputError as error:
                 problems.extend(error.diagnostics)
-        return problems
+        return geometry, problems
 
     def _require_columns(self, sample: Sample) -> None:
         needed = max(spec.column for spec in self.inputs) + 1
@@ -204,19 +214,29 @@ def _crop_problems(spec: InputSpec, resize: Resize) -> list[Diagnostic]:
     return [Diagnostic(message, "network.resize.short_side", side, f"use {max(spec.size)} or more")]
 
 
-def _check_file(spec: InputSpec, sample: Sample) -> None:
+def _check_file(spec: InputSpec, sample: Sample) -> ImageGeometry | None:
     file = sample.files[spec.column]
     if file.suffix.lower() == ".npy":
         _fitted_array(spec, sample, file)
-        return
+        return _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
-        _placement(spec, sample, file, image.size)
+        geometry = _geometry(spec, image.size, _placement(spec, sample, file, image.size))
         if not _looks_whole(file, image.format or ""):
             with room_for(image.size):
                 decode(sample, file, image, "RGB")
     finally:
         image.close()
+    return geometry
+
+
+def _array_geometry(spec: InputSpec) -> ImageGeometry | None:
+    return None if spec.layout == "NonImage" else ImageGeometry(spec.size, spec.size)
+
+
+def _geometry(spec: InputSpec, original: tuple[int, int], placement: Placement) -> ImageGeometry:
+    scale = (placement.scaled[0] / original[0], placement.scaled[1] / original[1])
+    return ImageGeometry(original, spec.size, scale, (float(placement.offset[0]), float(placement.offset[1])))
 
 
 def _looks_whole(file: Path, kind: str) -> bool:
@@ -233,8 +253,7 @@ def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None
     file = sample.files[spec.column]
     if file.suffix.lower() == ".npy":
         array = _fitted_array(spec, sample, file)
-        geometry = None if spec.layout == "NonImage" else ImageGeometry(spec.size, spec.size)
-        return _normalized(spec, array).reshape(sample_shape(spec.shape)), geometry
+        return _normalized(spec, array).reshape(sample_shape(spec.shape)), _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
         placement = _placement(spec, sample, file, image.size)
@@ -247,10 +266,8 @@ def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None
     finally:
         image.close()
     canvas = _placed(spec, pixels[..., ::-1] if spec.channel_order == "BGR" else pixels, placement)
-    scale = (placement.scaled[0] / original[0], placement.scaled[1] / original[1])
-    offset = (float(placement.offset[0]), float(placement.offset[1]))
     channels_first = canvas.transpose(2, 0, 1) if spec.layout == "NCHW" else canvas
-    return _normalized(spec, channels_first[None]), ImageGeometry(original, spec.size, scale, offset)
+    return _normalized(spec, channels_first[None]), _geometry(spec, original, placement)
 
 
 def _open(spec: InputSpec, sample: Sample, file: Path) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.sample import ImageGeometry, Sample
+from slimai.metrics.labels.annotation_fit import Fit
 
 Array = NDArray[Any]
 Record = Mapping[str, Array]
@@ -34,6 +35,7 @@ class MetricContext:
     input_layout: str = "NCHW"
     input_size: tuple[int, int] | None = None
     samples: tuple[Sample, ...] = ()
+    annotation_fit: Fit = "auto"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Result:
 class Metric(Protocol):
     """A metric. `uses_float` tells whether `measure` needs the float network's outputs.
 
-    Three members are optional: `files`, the files that its result depends on beside its settings (label images,
-    a plug-in's code), `quick_score` and `resampled_scores`, see `slimai.metrics.scores`.
+    Four members are optional: `files`, the files that its result depends on beside its settings (label images,
+    a plug-in's code), `quick_score` and `resampled_scores`, see `slimai.metrics.scores`, and
+    `check_samples(samples) -> list[Diagnostic]`, what labels and pictures of the job say against each other.
     """
 
     name: str

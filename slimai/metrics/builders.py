@@ -16,9 +16,10 @@ from slimai.metrics.detection.heads import check_heads
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.voc import VocAP, truths
 from slimai.metrics.image import Difference, Layout
+from slimai.metrics.labels.annotation_fit import AnnotationFit
 from slimai.metrics.labels.coco import read_instances
 from slimai.metrics.labels.imagelist import class_numbers, label_paths
-from slimai.metrics.labels.voc import read_voc_labels
+from slimai.metrics.labels.voc import find_xml, read_voc_labels
 from slimai.metrics.segmentation import IGNORED, MapOptions, SegStats
 from slimai.metrics.similarity import Cosine, NoMetric
 from slimai.schema.metric_specs import (
@@ -85,9 +86,13 @@ def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric
     if spec.voc_labels:
         options = replace(options, classes=table.size - options.data_offset)
     check_heads(options, table, context.outputs, context.shapes, exact=bool(spec.voc_labels))
-    found = truths(read_voc_labels(spec.annotations, context.samples), table, count_difficult=spec.difficult == "count")
+    labels = read_voc_labels(spec.annotations, context.samples)
+    found = truths(labels, table, count_difficult=spec.difficult == "count")
     objects = {sample.index: truth for sample, truth in zip(context.samples, found, strict=True)}
-    return VocAP(context.outputs, options, table, objects, spec.ap)
+    told = {sample.index: label.size for sample, label in zip(context.samples, labels, strict=True)}
+    files = {sample.index: str(find_xml(spec.annotations, sample)) for sample in context.samples}
+    fit = AnnotationFit(told, files, spec.annotation_fit or context.annotation_fit, options.input_size)
+    return VocAP(context.outputs, options, table, objects, spec.ap, fit)
 
 
 def build_coco(metric_cls: str, spec: CocoInput, context: MetricContext) -> Metric:
@@ -102,7 +107,9 @@ def build_coco(metric_cls: str, spec: CocoInput, context: MetricContext) -> Metr
     options = detection_options(spec, spec.instances.parent, context)
     options = replace(options, classes=table.size - options.data_offset)
     check_heads(options, table, context.outputs, context.shapes, exact=True)
-    return CocoAP(context.outputs, options, table, instances, context.input_size)
+    files = dict.fromkeys(instances.sizes, str(spec.instances))
+    fit = AnnotationFit(instances.sizes, files, spec.annotation_fit or context.annotation_fit, options.input_size)
+    return CocoAP(context.outputs, options, table, instances, context.input_size, fit)
 
 
 def build_segmentation(metric_cls: str, spec: SegInput, context: MetricContext) -> Metric:

@@ -17,6 +17,7 @@ from slimai.schema.base import Int, Real, Section, also, legacy, wrong
 from slimai.schema.metric_specs import (
     CocoInput,
     CustomInput,
+    Fit,
     ImageInput,
     MetricSpec,
     NoInput,
@@ -108,14 +109,24 @@ def _input(*, required: bool) -> Any:
     return Field(default={}, validate_default=True, description=text, json_schema_extra=extra)
 
 
-class VocMetric(MetricBase):
+class DetectionMetric(MetricBase):
+    """What the metrics with annotated boxes have beside."""
+
+    annotation_fit: Fit = Field(
+        default="auto",
+        description="How a picture was made of the annotated one, when their sizes differ. auto: the same aspect ratio "
+        "within 2 %: scaled; else a picture of the network's input size: stretched, with a warning; else an error.",
+    )
+
+
+class VocMetric(DetectionMetric):
     """Mean average precision against VOC xml."""
 
     metric_cls: Annotated[str, _named("voc")] = _cls("Mean average precision at IoU 0.5, VOC devkit.")
     metric_input: Annotated[VocInput, _reader(VocInput)] = _input(required=True)
 
 
-class CocoMetric(MetricBase):
+class CocoMetric(DetectionMetric):
     """COCO average precision."""
 
     metric_cls: Annotated[str, _named("coco")] = _cls("AP@[.5:.95] of pycocotools.")

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def score(options: argparse.Namespace) -> tuple[Result, int, str]:
     known = all(name in shapes for name in outputs)
     spec = getattr(section, "metric_input", None)
     context = _context(options, samples, outputs, tuple(shapes[name] for name in outputs) if known else ())
+    context = replace(context, annotation_fit=getattr(section, "annotation_fit", "auto"))
     result = score_dump(
         section.metric_cls,
         spec,

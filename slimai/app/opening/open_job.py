@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -66,7 +66,11 @@ def prepare(config: SlimaiConfig) -> Job:
     if graph is not None and outputs is not None:
         findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
     if preprocess is not None and not findings.errors:
-        findings.sort(preprocess.check((*calibration, *validation)))
+        placed, found = preprocess.survey((*calibration, *validation))
+        findings.sort(found)
+        check = getattr(metric, "check_samples", None)
+        if check is not None and not findings.errors:
+            findings.sort(check([replace(sample, geometry=placed.get(sample.files)) for sample in validation]))
     if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
         raise InputError(findings.errors)
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
@@ -171,6 +175,7 @@ def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sample
     from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
     from slimai.metrics.create import create_metric  # noqa: PLC0415 - spares numpy
 
+    section = config.metric
     context = MetricContext(
         outputs=outputs,
         shapes=tuple(sample_shape(graph.shape(name)) for name in outputs),
@@ -180,8 +185,8 @@ def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sample
         input_layout=config.network.input_data_layout,
         input_size=_input_size(config, graph),
         samples=samples,
+        annotation_fit=getattr(section, "annotation_fit", "auto"),
     )
-    section = config.metric
     return create_metric(
         section.metric_cls,
         getattr(section, "metric_input", None),

@@ -16,7 +16,7 @@ from slimai.schema.root import SlimaiConfig
 
 _TARGETS = frozenset(key.target for key in KEYS if key.fate == "mapped")
 _VENDOR_HEADS = frozenset({None, "yolo", "ssd"})
-_OWN_OPTIONS = frozenset({"transpose", "ap", "yolo", "priors", "ignore"})
+_OWN_OPTIONS = frozenset({"annotation_fit", "transpose", "ap", "yolo", "priors", "ignore"})
 
 
 def left_out(config: SlimaiConfig, *, searched: bool) -> Iterator[Diagnostic]:

@@ -17,13 +17,14 @@ from pycocotools import mask as codec
 from pycocotools.cocoeval import COCOeval
 
 from slimai.data.sample import Sample
-from slimai.errors import InputError
+from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
 from slimai.metrics.detection.coco_resampled import resampled_ap
 from slimai.metrics.detection.detections import ClassTable, Detections
 from slimai.metrics.detection.masks import instance_masks
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
+from slimai.metrics.labels.annotation_fit import AnnotationFit
 from slimai.metrics.labels.coco import Instances
 from slimai.metrics.outputs import check_outputs, image_index, in_order
 
@@ -50,12 +51,15 @@ class CocoAP:
         table: ClassTable,
         instances: Instances,
         input_size: tuple[int, int] | None = None,
+        fit: AnnotationFit | None = None,
     ) -> None:
+        """fit: how annotations lie in the pictures; None = as the sizes in `instances` say."""
         self._outputs = outputs
         self._options = options
         self._table = table
         self._instances = instances
         self._input_size = options.input_size or input_size
+        self._fit = fit or AnnotationFit(instances.sizes, {}, network=self._input_size)
         self._kinds = ("segm", "bbox") if options.head is None and len(outputs) > 3 else ("bbox",)
 
     def detect(self, sample: Sample, outputs: Sequence[Array]) -> Detections:
@@ -68,6 +72,10 @@ class CocoAP:
         """Return the names of the categories in ascending id order."""
         return self._table.names
 
+    def check_samples(self, samples: Sequence[Sample]) -> list[Diagnostic]:
+        """Return what the sizes of pictures and annotations say against these samples, which have their geometry."""
+        return self._fit.check(samples)
+
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
         """Return what pycocotools finds in one picture, for boxes and where there are any for masks.
 
@@ -75,6 +83,7 @@ class CocoAP:
         [g] and ignore [areas, g] of the objects.
         """
         del reference
+        sample = self._fit(sample)
         found = self.detect(sample, outputs)
         record: dict[str, Array] = {"image": image_index(sample)}
         for kind in self._kinds:
@@ -89,7 +98,7 @@ class CocoAP:
             crowd = annotation["iscrowd"]
             entry = {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
             if kind == "segm":
-                entry["segmentation"] = _truth_mask(annotation, self._instances.sizes[sample.index])
+                entry["segmentation"] = _truth_mask(annotation, self._fit.size(sample))
             entries.append(entry)
         return entries
 
@@ -101,9 +110,7 @@ class CocoAP:
             for at, (box, score, label) in enumerate(zip(sides, found.scores, found.classes, strict=True))
         ]  # fmt: skip
         if kind == "segm":
-            masks = instance_masks(
-                outputs[3], found, sample.geometry, self._input_size, self._instances.sizes[sample.index]
-            )
+            masks = instance_masks(outputs[3], found, sample.geometry, self._input_size, self._fit.size(sample))
             for entry, code in zip(entries, _encode(masks), strict=True):
                 entry["segmentation"], entry["area"] = code, float(codec.area(code))
         return entries

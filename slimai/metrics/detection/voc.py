@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.sample import Sample
-from slimai.errors import InputError
+from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
 from slimai.metrics.detection.ap import IGNORED, Interpolation, average_precision, match
 from slimai.metrics.detection.detections import ClassTable, Detections, best_first
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
+from slimai.metrics.labels.annotation_fit import AnnotationFit
 from slimai.metrics.labels.voc import VocObjects
 from slimai.metrics.outputs import check_outputs, image_index, in_order
 
@@ -86,13 +87,15 @@ class VocAP:
         table: ClassTable,
         objects: dict[int, Truth],
         how: Interpolation = "area",
+        fit: AnnotationFit | None = None,
     ) -> None:
-        """`objects` by the index of the sample."""
+        """`objects` by the index of the sample, in the pixels of its annotation. fit: None = they are the picture's."""
         self._outputs = outputs
         self._options = options
         self._table = table
         self._objects = objects
         self._how: Interpolation = how
+        self._fit = fit or AnnotationFit({}, {})
 
     def detect(self, sample: Sample, outputs: Sequence[Array]) -> Detections:
         """Return the boxes of one picture, best first, in its own pixels; `classes` index `class_names`."""
@@ -104,10 +107,14 @@ class VocAP:
         """Return the names of the scored classes."""
         return self._table.names
 
+    def check_samples(self, samples: Sequence[Sample]) -> list[Diagnostic]:
+        """Return what the sizes of pictures and annotations say against these samples, which have their geometry."""
+        return self._fit.check(samples)
+
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
         """Return scores [n], classes [n], outcome [n] of the detections and objects [classes] of one picture."""
         del reference
-        found = self.detect(sample, outputs)
+        found = self.detect(self._fit(sample), outputs)
         truth = self._objects[sample.index]
         counted = truth.classes[~truth.difficult]
         return {

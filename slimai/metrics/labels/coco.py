@@ -24,12 +24,12 @@ class Instances:
 
     names: of the categories in ascending id order; class k of an annotation is `names[k]`.
     objects: by the sample's index, dicts with `class`, `bbox` [x, y, w, h], `area`, `iscrowd`, `segmentation`.
-    sizes: (width, height) of each picture by the sample's index.
+    sizes: (width, height) of each picture by the sample's index; None where the file does not say.
     """
 
     names: tuple[str, ...]
     objects: Mapping[int, tuple[Annotation, ...]]
-    sizes: Mapping[int, tuple[int, int]]
+    sizes: Mapping[int, tuple[int, int] | None]
 
 
 def read_instances(path: Path, classes: int, samples: Sequence[Sample]) -> Instances:
@@ -53,7 +53,7 @@ def read_instances(path: Path, classes: int, samples: Sequence[Sample]) -> Insta
     return Instances(
         names=tuple(categories[identity] for identity in sorted(categories)),
         objects={index: tuple(by_image[entry["id"]]) for index, entry in pictures.items()},
-        sizes={index: (int(entry["width"]), int(entry["height"])) for index, entry in pictures.items()},
+        sizes={index: _size(entry) for index, entry in pictures.items()},
     )
 
 
@@ -93,14 +93,24 @@ def _pictures(data: Mapping[str, Any], samples: Sequence[Sample], path: Path) ->
             entry = entry or (by_id.get(int(text)) if text.isascii() and text.isdigit() else None)
         if entry is None:
             mistakes.append(Diagnostic(f"no entry for image '{sample.files[0].name}'", file=str(path)))
-        elif not all(type(entry.get(key)) is int for key in ("id", "width", "height")):
-            mistakes.append(
-                Diagnostic(f"image '{sample.files[0].name}' needs id, width and height", file=str(path), value=entry)
+        elif type(entry.get("id")) is not int or not all(_is_side(entry.get(key)) for key in ("width", "height")):
+            message = (
+                f"image '{sample.files[0].name}' needs a whole number as id, and as width and height if it has them"
             )
+            mistakes.append(Diagnostic(message, file=str(path), value=entry))
         else:
             found[sample.index] = entry
     raise_all(mistakes)
     return found
+
+
+def _is_side(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31)
+
+
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    width, height = entry.get("width") or 0, entry.get("height") or 0
+    return (width, height) if width and height else None
 
 
 def _objects(

@@ -20,7 +20,10 @@ __all__ = ["VocObjects", "find_xml", "read_voc", "read_voc_labels"]
 
 @dataclass(frozen=True)
 class VocObjects:
-    """The objects of one picture: names [m], boxes [m, 4] float64 xmin, ymin, xmax, ymax, difficult [m]."""
+    """The objects of one picture: names [m], boxes [m, 4] float64 xmin, ymin, xmax, ymax, difficult [m].
+
+    size: (width, height) of the picture that the boxes belong to; None where the file does not say.
+    """
 
     names: tuple[str, ...]
     boxes: NDArray[np.float64]
@@ -44,7 +47,7 @@ def read_voc(path: Path) -> VocObjects:
         boxes.append(corners)
         difficult.append((entry.findtext("difficult") or "0").strip() not in {"0", ""})
     return VocObjects(
-        tuple(names), np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, np.bool_), _size(root)
+        tuple(names), np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, np.bool_), _size(root, path)
     )
 
 
@@ -90,13 +93,18 @@ def _number(box: Element, tag: str, path: Path, where: str) -> float:
     return value
 
 
-def _size(root: Element) -> tuple[int, int] | None:
-    try:
-        width = int(float(root.findtext("size/width") or 0))
-        height = int(float(root.findtext("size/height") or 0))
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
+def _size(root: Element, path: Path) -> tuple[int, int] | None:
+    sides = []
+    for tag in ("width", "height"):
+        text = (root.findtext(f"size/{tag}") or "0").strip()
+        try:
+            side = float(text or 0)
+        except ValueError:
+            side = -1.0
+        if not 0 <= side < 1 << 31 or not side.is_integer():
+            raise InputError.at(str(path), f"<{tag}> must be a whole number of pixels", text, key="size")
+        sides.append(int(side))
+    return (sides[0], sides[1]) if all(sides) else None
 
 
 def find_xml(folder: Path, sample: Sample) -> Path:
