@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
+from slimai.metrics.labels.matching import match_names
 
 SHOWN = 20
 
@@ -51,10 +52,11 @@ def assign(path: Path, samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
 
 
 def _by_image(path: Path, lines: list[tuple[int, list[str]]], samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
-    table = {Path(words[0]).stem: (number, words[1]) for number, words in lines}
-    missing = [sample for sample in samples if sample.stem not in table]
-    raise_all([Diagnostic(f"no label for image '{sample.files[0].name}'", file=str(path)) for sample in missing])
-    return {sample.index: table[sample.stem] for sample in samples}
+    found = match_names(samples, [words[0] for _, words in lines], str(path))
+    missing = [sample for sample in samples if sample.index not in {*found.places, *found.doubtful}]
+    absent = [Diagnostic(f"no label for image '{sample.files[0].name}'", file=str(path)) for sample in missing]
+    raise_all([*found.mistakes, *absent])
+    return {index: (lines[place][0], lines[place][1][1]) for index, place in found.places.items()}
 
 
 def class_numbers(samples: Sequence[Sample], label_file: Path | None, classes: int | None) -> dict[int, int]:

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
+from slimai.metrics.labels.imagelist import raise_all
+from slimai.metrics.labels.matching import claimed_twice, path_parts
 
 LARGEST_FILE = 16 << 20
+FOLDERS = 4  # of a picture's path that its annotation may have too
 
 __all__ = ["VocObjects", "find_xml", "read_voc", "read_voc_labels"]
 
@@ -108,21 +111,38 @@ def _size(root: Element, path: Path) -> tuple[int, int] | None:
 
 
 def find_xml(folder: Path, sample: Sample) -> Path:
-    """Return where the annotation of a sample must be: its label if that is an xml name, else its stem + .xml."""
+    """Return where the annotation of a sample is, or must be.
+
+    Its label if that is an xml name, below `folder`, with its own folders or without them; else the picture's stem +
+    .xml, with as many of the picture's folders as there are below `folder`.
+    """
     for label in sample.labels:
         if label.lower().endswith(".xml"):
-            return folder / Path(label).name
-    return folder / f"{sample.stem}.xml"
+            return _longest(folder, path_parts(label))
+    parts = path_parts(str(sample.files[0]))
+    return _longest(folder, (*parts[-FOLDERS - 1 : -1], f"{sample.stem}.xml"))
+
+
+def _longest(folder: Path, parts: Sequence[str]) -> Path:
+    """Return the file below `folder` that has most of the trailing parts; the last part alone where there is none."""
+    tried = (folder.joinpath(*parts[at:]) for at in range(len(parts)))
+    return next((path for path in tried if path.is_file()), folder / parts[-1])
 
 
 def read_voc_labels(folder: Path, samples: Sequence[Sample]) -> list[VocObjects]:
-    """Return the objects of every sample; raises InputError with all missing and all wrong files at once."""
+    """Return the objects of every sample.
+
+    Raises: InputError with all missing and wrong files at once, and the files that two pictures would share.
+    """
     mistakes: list[Diagnostic] = []
     found: list[VocObjects] = []
     if not folder.is_dir():
         raise InputError.at(str(folder), "the folder of annotations does not exist", key="metric.metric_input")
+    claims: dict[int, str] = {}
     for sample in samples:
         path = find_xml(folder, sample)
+        if path not in [folder.joinpath(*path_parts(label)) for label in sample.labels]:  # not named in full
+            claims[sample.index] = str(path)
         if not path.is_file():
             mistakes.append(Diagnostic(f"no annotation for image '{sample.files[0].name}'", file=str(path)))
             continue
@@ -130,6 +150,5 @@ def read_voc_labels(folder: Path, samples: Sequence[Sample]) -> list[VocObjects]
             found.append(read_voc(path))
         except InputError as error:
             mistakes.extend(error.diagnostics)
-    if mistakes:
-        raise InputError(mistakes)
+    raise_all([*mistakes, *claimed_twice(samples, claims, str(folder))])
     return found
