@@ -16,6 +16,12 @@ from slimai.metrics.labels.imagelist import raise_all
 from slimai.metrics.labels.matching import claimed_twice, path_parts
 
 LARGEST_FILE = 16 << 20
+# what tools write for "no" and "yes"; some leave the word of a list box
+FLAGS = {
+    "": False,
+    **dict.fromkeys(("0", "false", "no", "unspecified", "none"), False),
+    **dict.fromkeys(("1", "true", "yes"), True),
+}
 FOLDERS = 4  # of a picture's path that its annotation may have too
 
 __all__ = ["VocObjects", "find_xml", "read_voc", "read_voc_labels"]
@@ -48,7 +54,7 @@ def read_voc(path: Path) -> VocObjects:
         if corners[2] < corners[0] or corners[3] < corners[1]:
             raise InputError.at(str(path), "a box whose end lies before its start", corners, key=where)
         boxes.append(corners)
-        difficult.append((entry.findtext("difficult") or "0").strip() not in {"0", ""})
+        difficult.append(_flag(entry, "difficult", path, where))
     return VocObjects(
         tuple(names), np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, np.bool_), _size(root, path)
     )
@@ -94,6 +100,13 @@ def _number(box: Element, tag: str, path: Path, where: str) -> float:
     if not np.isfinite(value):
         raise InputError.at(str(path), f"<{tag}> must be a number", text, key=where)
     return value
+
+
+def _flag(entry: Element, tag: str, path: Path, where: str) -> bool:
+    text = (entry.findtext(tag) or "0").strip().lower()
+    if text not in FLAGS:
+        raise InputError.at(str(path), f"<{tag}> must be 0 or 1", text, key=where)
+    return FLAGS[text]
 
 
 def _size(root: Element, path: Path) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ from slimai.metrics.create import create_metric
 from slimai.metrics.labels.coco import read_instances
 from slimai.metrics.labels.imagelist import class_numbers
 from slimai.metrics.labels.matching import match_names
-from slimai.metrics.labels.voc import read_voc_labels
+from slimai.metrics.labels.voc import read_voc, read_voc_labels
 from slimai.schema.metric_specs import CocoInput
 
 SIZE = (120, 90)
@@ -183,3 +183,19 @@ def test_what_is_matched_is_never_another_picture(names, data):
     if len(set(stems)) == len(stems):
         assert not found.mistakes
         assert len(found.places) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("text", "difficult"),
+    [("0", False), ("1", True), ("", False), ("Unspecified", False), (" 1 ", True), ("False", False), ("true", True)],
+)
+def test_difficult_as_tools_write_it(tmp_path, write_voc, text, difficult):
+    path = write_voc(tmp_path / "0001.xml", [("thing", 1, 1, 20, 20, text)])
+    assert read_voc(path).difficult.tolist() == [difficult]
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "Maybe", "0.5"])
+def test_difficult_that_means_nothing_is_refused(tmp_path, write_voc, text):
+    path = write_voc(tmp_path / "0001.xml", [("thing", 1, 1, 20, 20, text)])
+    with pytest.raises(InputError, match=rf"0001.xml: object 1: <difficult> must be 0 or 1 \(got '{text.lower()}'\)"):
+        read_voc(path)
