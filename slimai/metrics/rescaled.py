@@ -31,6 +31,11 @@ class Rescaled:
         self._limits = limits
 
     @property
+    def inner(self) -> Metric:
+        """Return the metric whose values are rescaled."""
+        return self._metric
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Return the files that the metric's result depends on."""
         return tuple(getattr(self._metric, "files", ()))

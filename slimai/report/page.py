@@ -16,6 +16,8 @@ from slimai.report.document import Document, load, load_run
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from slimai.report.pictures import Shot
+
 PAGE, TEMPLATES = "report.html", Path(__file__).parent / "templates"
 
 
@@ -23,6 +25,13 @@ def write_page(folder: Path) -> Path:
     """Write `report.html` from what the run in `folder` has saved; return its path. Raises InputError."""
     path = folder / PAGE
     write_text(path, page(load_run(folder), load(folder)))
+    return path
+
+
+def write_stopped_page(folder: Path, name: str, why: str, causes: Sequence[str], shots: Sequence[Shot]) -> Path:
+    """Write the page of a run that ended before its search; return its path."""
+    path = folder / PAGE
+    write_text(path, _render("stopped.html.j2", name=name, why=why, causes=causes, shots=shots))
     return path
 
 
@@ -106,11 +115,11 @@ def _as_script(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
 
 
-def _render(name: str, **values: Any) -> str:
+def _render(template: str, **values: Any) -> str:
     from jinja2 import TemplateRuntimeError  # noqa: PLC0415 - spares jinja2
 
     try:
-        return _environment().get_template(name).render(**values) + "\n"
+        return _environment().get_template(template).render(**values) + "\n"
     except TemplateRuntimeError as error:  # a value that is not there
         raise ValueError(str(error)) from error
 

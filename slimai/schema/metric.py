@@ -89,6 +89,11 @@ class MetricBase(Section):
     ] = Field(
         default=None, description="[lo, hi]: metric values that become score 0 and 1 (lo > hi: smaller is better)."
     )
+    allow_low_float_score: Flag = Field(
+        default=False,
+        description="Go on where the float score cannot be right: exactly 0 with 10 images or more; one class for all "
+        "of 50 or more; top-1 that is chance within 99 % on 100 or more. false = the run ends before the search.",
+    )
 
 
 def _cls(description: str) -> Any:

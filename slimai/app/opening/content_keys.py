@@ -35,7 +35,7 @@ class ContentKeys:
 def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentKeys:
     """Return the keys of a job's results; `edits` are limits edited by hand."""
     config = job.config
-    metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust"})
+    metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust", "allow_low_float_score"})
     quantization = config.quantization.model_dump(mode="json", exclude=_SPACE)
     rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
     parts = {

@@ -14,7 +14,9 @@ from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
 from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps
-from slimai.app.float_pass.notes import float_warnings, reference_note
+from slimai.app.delivery.stopped_page import write_verdict
+from slimai.app.float_pass.float_score import judge_float_score
+from slimai.app.float_pass.notes import reference_note
 from slimai.app.float_pass.shared import calibrate, reference
 from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.content_keys import ContentKeys, changed_parts, content_keys
@@ -87,6 +89,7 @@ class _Run:
         self.job, self.reporter, self.wiring = job, reporter, wiring
         self.candidates = candidates(job.config)
         self.seconds: dict[str, float] = {}
+        self.warnings: tuple[str, ...] = ()
         plan_key = content_keys(job, {}).plan
         self.watch = Stopwatch(wiring.journal, plan_key, limit=job.config.search.time_limit, started=started)
 
@@ -164,7 +167,10 @@ class _Run:
         return reference(self.job, self.wiring.spill, self.reporter, crew=self.wiring.crew)
 
     def _float_metric(self, validation: Validation) -> Result:
-        """Return the float network's result; it is told where it cannot be right, refused where it has no score."""
+        """Return the float network's result.
+
+        Raises InputError where it has no score, SlimaiError where that cannot be right, with a page about it.
+        """
         metric = self.job.metric
         records = []
         for indices in batches(range(len(validation.samples)), validation.batch):
@@ -173,8 +179,12 @@ class _Run:
         found = metric.combine(records)
         auto = self.job.config.quantization.mix == "auto"
         require_score(metric, found, 2 if auto else len(self.candidates))
-        for warning in float_warnings(self.job, found):
-            self.reporter.warn(str(warning))
+        verdict = judge_float_score(self.job, records, found)
+        if verdict.impossible:
+            raise verdict.stop(str(write_verdict(self.job, verdict, validation)))
+        self.warnings = tuple(map(str, verdict.warnings))
+        for warning in self.warnings:
+            self.reporter.warn(warning)
         return found
 
     def _search(
@@ -237,4 +247,5 @@ class _Run:
             cut_short=state.cut_short,
             host_layers=delivery.host_layers,
             seconds=dict(self.seconds),
+            warnings=self.warnings,
         )
