@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.data.files import decode, open_image, read_array, wrong_file
+from slimai.data.exif import UPRIGHT, orientation_of, turned_size
+from slimai.data.files import decode, open_image, read_array, turned, wrong_file
 from slimai.data.picture_file import room_for, too_many
 from slimai.data.resize import Placement, Resize, place, resample
 from slimai.data.sample import ImageGeometry, Sample
@@ -33,7 +34,8 @@ class InputSpec:
     """How one graph input is made.
 
     shape: the input's shape, axis 0 the batch of 1. column: which file of a sample feeds it, from 0.
-    mean, stddev, resize.pad_value: one number, or one a channel in the network's channel order.
+    mean, stddev, resize.pad_value: one number, or one a channel in the network's channel order. exif: whether pictures
+    are turned as their EXIF orientation says.
     """
 
     name: str
@@ -44,6 +46,7 @@ class InputSpec:
     mean: tuple[float, ...] = (0.0,)
     stddev: tuple[float, ...] = (1.0,)
     resize: Resize | None = None
+    exif: Literal["apply", "ignore"] = "apply"
 
     @property
     def channels(self) -> int:
@@ -162,6 +165,7 @@ def _spec(network: Any, node: Any, name: str, shape: tuple[int, ...], position: 
         mean=tuple(setting("mean")),
         stddev=tuple(setting("stddev")),
         resize=None if resize is None else _resize(resize),
+        exif=getattr(network, "exif", "apply"),
     )
 
 
@@ -221,7 +225,8 @@ def _check_file(spec: InputSpec, sample: Sample) -> ImageGeometry | None:
         return _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
-        geometry = _geometry(spec, image.size, _placement(spec, sample, file, image.size))
+        original, orientation = _upright(spec, file, image)
+        geometry = _geometry(spec, original, _placement(spec, sample, file, original, orientation), orientation)
         if not _looks_whole(file, image.format or ""):
             with room_for(image.size):
                 decode(sample, file, image, "RGB")
@@ -234,9 +239,16 @@ def _array_geometry(spec: InputSpec) -> ImageGeometry | None:
     return None if spec.layout == "NonImage" else ImageGeometry(spec.size, spec.size)
 
 
-def _geometry(spec: InputSpec, original: tuple[int, int], placement: Placement) -> ImageGeometry:
+def _upright(spec: InputSpec, file: Path, image: Any) -> tuple[tuple[int, int], int]:
+    """Return (width, height) of the picture as it is read, and the EXIF orientation that turns it."""
+    orientation = orientation_of(image, file) if spec.exif == "apply" else UPRIGHT
+    return turned_size(image.size, orientation), orientation
+
+
+def _geometry(spec: InputSpec, original: tuple[int, int], placement: Placement, orientation: int) -> ImageGeometry:
     scale = (placement.scaled[0] / original[0], placement.scaled[1] / original[1])
-    return ImageGeometry(original, spec.size, scale, (float(placement.offset[0]), float(placement.offset[1])))
+    offset = (float(placement.offset[0]), float(placement.offset[1]))
+    return ImageGeometry(original, spec.size, scale, offset, orientation)
 
 
 def _looks_whole(file: Path, kind: str) -> bool:
@@ -256,18 +268,18 @@ def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None
         return _normalized(spec, array).reshape(sample_shape(spec.shape)), _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
-        placement = _placement(spec, sample, file, image.size)
-        original = image.size
+        original, orientation = _upright(spec, file, image)
+        placement = _placement(spec, sample, file, original, orientation)
         interpolation = spec.resize.interpolation if spec.resize else "nearest"
         with room_for(original):
-            picture = decode(sample, file, image, "L" if spec.channel_order == "GRAY" else "RGB")
+            picture = turned(decode(sample, file, image, "L" if spec.channel_order == "GRAY" else "RGB"), orientation)
             pixels = resample(picture, placement.scaled, interpolation).reshape(*placement.scaled[::-1], -1)
             del picture
     finally:
         image.close()
     canvas = _placed(spec, pixels[..., ::-1] if spec.channel_order == "BGR" else pixels, placement)
     channels_first = canvas.transpose(2, 0, 1) if spec.layout == "NCHW" else canvas
-    return _normalized(spec, channels_first[None]), _geometry(spec, original, placement)
+    return _normalized(spec, channels_first[None]), _geometry(spec, original, placement, orientation)
 
 
 def _open(spec: InputSpec, sample: Sample, file: Path) -> Any:
@@ -278,11 +290,14 @@ def _open(spec: InputSpec, sample: Sample, file: Path) -> Any:
     return open_image(sample, file)
 
 
-def _placement(spec: InputSpec, sample: Sample, file: Path, original: tuple[int, int]) -> Placement:
+def _placement(spec: InputSpec, sample: Sample, file: Path, original: tuple[int, int], orientation: int) -> Placement:
     if spec.resize is None:
         if original != spec.size:
             found, wanted = f"{original[0]}x{original[1]}", f"{spec.size[0]}x{spec.size[1]}"
             cure = "set network.resize, or give images of that size"
+            if orientation != UPRIGHT:
+                found += f" as its EXIF orientation {orientation} turns it"
+                cure += "; network.exif: ignore reads it as it is stored"
             raise wrong_file(sample, file, f"the image is {found}, the network's input {wanted}", cure)
         return Placement(original, (0, 0))
     placement = place(spec.resize, original, spec.size)

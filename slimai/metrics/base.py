@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.metrics.labels.annotation_fit import Fit
+from slimai.metrics.labels.annotation_turn import Made
 
 Array = NDArray[Any]
 Record = Mapping[str, Array]
@@ -36,6 +37,8 @@ class MetricContext:
     input_size: tuple[int, int] | None = None
     samples: tuple[Sample, ...] = ()
     annotation_fit: Fit = "auto"
+    annotation_exif: Made = "turned"
+    exif: Literal["apply", "ignore"] = "apply"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,17 @@ def detection_options(spec: DetectionInput, beside: Path, context: MetricContext
     )
 
 
+def _annotation_fit(
+    told: Mapping[int, tuple[int, int] | None],
+    files: Mapping[int, str],
+    spec: DetectionInput,
+    context: MetricContext,
+    options: DetectionOptions,
+) -> AnnotationFit:
+    how = spec.annotation_fit or context.annotation_fit
+    return AnnotationFit(told, files, how, options.input_size, context.annotation_exif)
+
+
 def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric:
     """Return `voc_det_AP` with the objects of every picture read."""
     _need(spec, VocInput, metric_cls)
@@ -91,7 +103,7 @@ def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric
     objects = {sample.index: truth for sample, truth in zip(context.samples, found, strict=True)}
     told = {sample.index: label.size for sample, label in zip(context.samples, labels, strict=True)}
     files = {sample.index: str(find_xml(spec.annotations, sample)) for sample in context.samples}
-    fit = AnnotationFit(told, files, spec.annotation_fit or context.annotation_fit, options.input_size)
+    fit = _annotation_fit(told, files, spec, context, options)
     return VocAP(context.outputs, options, table, objects, spec.ap, fit)
 
 
@@ -108,7 +120,7 @@ def build_coco(metric_cls: str, spec: CocoInput, context: MetricContext) -> Metr
     options = replace(options, classes=table.size - options.data_offset)
     check_heads(options, table, context.outputs, context.shapes, exact=True)
     files = dict.fromkeys(instances.sizes, str(spec.instances))
-    fit = AnnotationFit(instances.sizes, files, spec.annotation_fit or context.annotation_fit, options.input_size)
+    fit = _annotation_fit(instances.sizes, files, spec, context, options)
     return CocoAP(context.outputs, options, table, instances, context.input_size, fit)
 
 
@@ -125,12 +137,14 @@ def build_segmentation(metric_cls: str, spec: SegInput, context: MetricContext) 
         # (1, h, w), and in NCHW (1, c, h, w), keep rows before columns, which axis 1 of the blob turns round
         rows_first=spec.axis == 1 and (context.input_layout == "NCHW" or len(shape) == 3),
         ignored=(IGNORED, *spec.ignore),
+        turn=context.exif == "apply",
     )
     return SegStats(
         context.outputs,
         label_paths(context.samples, spec.labels, folders, "label image"),
         options,
         metric_cls,
+        context.annotation_exif,
     )
 
 
@@ -142,7 +156,7 @@ def build_difference(metric_cls: str, spec: ImageInput | None, context: MetricCo
     labels = None
     if not spec.use_float:
         labels = label_paths(context.samples, None, (context.image_dir,), "true picture")
-    return Difference(metric_cls, context.outputs, labels, layout, spec.range)
+    return Difference(metric_cls, context.outputs, labels, layout, spec.range, turn=context.exif == "apply")
 
 
 def build_top_k(metric_cls: str, spec: TopKInput | None, context: MetricContext) -> Metric:

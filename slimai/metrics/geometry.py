@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from slimai.data.picture_file import PICTURE_ERRORS, open_picture, reason
+from slimai.data.exif import UPRIGHT, orientation_of, turned_size
+from slimai.data.files import open_image
 from slimai.data.resize import Resize, place
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import InputError
@@ -18,6 +20,7 @@ class PictureGeometry:
 
     network: tuple[int, int]
     resize: Resize | None = None
+    exif: Literal["apply", "ignore"] = "apply"
 
     def __call__(self, sample: Sample) -> ImageGeometry:
         """Return the geometry of one sample.
@@ -26,7 +29,7 @@ class PictureGeometry:
         """
         if sample.files[0].suffix.lower() == ".npy":
             return ImageGeometry(self.network, self.network)
-        size = _picture_size(sample)
+        size, orientation = self._upright(sample)
         if self.resize is None:
             if size != self.network:
                 raise InputError.at(
@@ -34,15 +37,13 @@ class PictureGeometry:
                     f"the picture is {size[0]}x{size[1]}, the network's input {self.network[0]}x{self.network[1]}",
                     cure="say with --resize how pictures were brought to that size",
                 )
-            return ImageGeometry(size, self.network)
+            return ImageGeometry(size, self.network, orientation=orientation)
         placed = place(self.resize, size, self.network)
         scale = (placed.scaled[0] / size[0], placed.scaled[1] / size[1])
-        return ImageGeometry(size, self.network, scale, (float(placed.offset[0]), float(placed.offset[1])))
+        return ImageGeometry(size, self.network, scale, (float(placed.offset[0]), float(placed.offset[1])), orientation)
 
-
-def _picture_size(sample: Sample) -> tuple[int, int]:
-    try:
-        with open_picture(sample.files[0]) as picture:
-            return picture.size
-    except PICTURE_ERRORS as error:
-        raise InputError.at(str(sample.files[0]), f"the picture cannot be read: {reason(error)}") from None
+    def _upright(self, sample: Sample) -> tuple[tuple[int, int], int]:
+        """Return (width, height) of the picture as it was read, and the EXIF orientation that turned it."""
+        with open_image(sample, sample.files[0]) as picture:
+            orientation = orientation_of(picture, sample.files[0]) if self.exif == "apply" else UPRIGHT
+            return turned_size(picture.size, orientation), orientation

@@ -118,8 +118,11 @@ class Difference:
         labels: Mapping[int, Path] | None,
         layout: Layout = "chw",
         scale: float = 1.0,
+        *,
+        turn: bool = False,
     ) -> None:
-        """`scale` is the option `range`: outputs lie in 0..scale."""
+        """`scale` is the option `range`: outputs lie in 0..scale. turn: whether EXIF turns the true pictures too."""
+        self._turn = turn
         if len(outputs) != 1:
             raise InputError.at(
                 "metric.metric_cls",
@@ -158,7 +161,7 @@ class Difference:
             check_outputs(sample, outputs, self._outputs)
             return self.picture(outputs[0])
         path = self._labels[sample.index]
-        truth = read_picture(path)
+        truth = read_picture(path, turn=self._turn)
         # pictures come in 0..1, arrays of floats in the network's own range
         is_float = path.suffix.lower() == ".npy" and truth.max(initial=0.0) > 1.0
         return np.maximum(truth / self._scale if is_float else truth, 0.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.data.files import decode, open_image, read_array
+from slimai.data.files import decode, open_image, read_array, turned
 from slimai.data.sample import Sample
 from slimai.errors import InputError
 from slimai.metrics.base import Metric
@@ -84,7 +84,7 @@ def picture_of(sample: Sample) -> Image | None:
         return pillow.fromarray(array[..., :3] if array.ndim == 3 else array).convert("RGB")
     try:
         with open_image(sample, file) as image:
-            return decode(sample, file, image, "RGB")
+            return turned(decode(sample, file, image, "RGB"), sample.geometry.orientation if sample.geometry else 1)
     except InputError:  # it was readable when the run began; the page can do without it
         return None
 

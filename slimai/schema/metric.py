@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, GetPydanticSchema, Tag, WithJsonSchema
 from pydantic_core import core_schema
@@ -114,7 +114,17 @@ def _input(*, required: bool) -> Any:
     return Field(default={}, validate_default=True, description=text, json_schema_extra=extra)
 
 
-class DetectionMetric(MetricBase):
+class AnnotatedMetric(MetricBase):
+    """What the metrics with annotated places have beside."""
+
+    annotation_exif: Literal["turned", "stored"] = Field(
+        default="turned",
+        description="Whether annotations belong to the picture as its EXIF orientation turns it, or as it is stored; "
+        "only where sizes do not tell (orientation 2..4, square pictures), with a warning.",
+    )
+
+
+class DetectionMetric(AnnotatedMetric):
     """What the metrics with annotated boxes have beside."""
 
     annotation_fit: Fit = Field(
@@ -138,7 +148,7 @@ class CocoMetric(DetectionMetric):
     metric_input: Annotated[CocoInput, _reader(CocoInput)] = _input(required=True)
 
 
-class SegMetric(MetricBase):
+class SegMetric(AnnotatedMetric):
     """Segmentation statistics over one confusion matrix."""
 
     metric_cls: Annotated[str, _named("segmentation")] = _cls(

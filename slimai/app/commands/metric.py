@@ -54,7 +54,12 @@ def score(options: argparse.Namespace) -> tuple[Result, int, str]:
     known = all(name in shapes for name in outputs)
     spec = getattr(section, "metric_input", None)
     context = _context(options, samples, outputs, tuple(shapes[name] for name in outputs) if known else ())
-    context = replace(context, annotation_fit=getattr(section, "annotation_fit", "auto"))
+    context = replace(
+        context,
+        annotation_fit=getattr(section, "annotation_fit", "auto"),
+        annotation_exif=options.annotation_exif,
+        exif=options.exif,
+    )
     result = score_dump(
         section.metric_cls,
         spec,
@@ -145,9 +150,10 @@ def _geometry(options: argparse.Namespace, spec: Any, samples: tuple[Sample, ...
         return None
 
     if options.resize is None:
-        return PictureGeometry(size)
+        return PictureGeometry(size, exif=options.exif)
     mode, _, anchor = options.resize.partition(",")
-    return PictureGeometry(size, Resize(mode=mode, anchor=anchor or "center", short_side=options.short_side))
+    resize = Resize(mode=mode, anchor=anchor or "center", short_side=options.short_side)
+    return PictureGeometry(size, resize, options.exif)
 
 
 def _as_json(name: str, result: Result, images: int) -> str:
@@ -194,5 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--layout", choices=("NCHW", "NHWC", "NonImage"), default="NCHW", help="layout of the network's input")
     add("--input-size", metavar="W:H", help="size of the network's input, when metric_input does not say it")
     add("--resize", choices=RESIZES, help="how pictures were brought to that size; boxes go back in the same way")
+    add("--exif", choices=("apply", "ignore"), default="apply", help="whether pictures were turned as EXIF says")
+    add("--annotation-exif", choices=("turned", "stored"), default="turned", help="as metric.annotation_exif")
     add("--short-side", type=int, help="short side before a center_crop")
     return parser

@@ -16,6 +16,7 @@ from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
+from slimai.app.float_pass.notes import turned_note
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key
@@ -236,7 +237,10 @@ class Inspection:
                 "pictures": document.picture_table(pairs),
                 "changes": list(self.job.graph.history),
                 "refusals": list(self.job.graph.refusals),
-                "notes": [f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions],
+                "notes": [
+                    *turned_note(self.job),
+                    *(f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions),
+                ],
             },
         )
 

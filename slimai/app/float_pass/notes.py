@@ -1,4 +1,4 @@
-"""What a run says about what serves as reference."""
+"""What a run says about what serves as reference, and about turned pictures."""
 
 from __future__ import annotations
 
@@ -11,3 +11,10 @@ def reference_note(job: Job) -> tuple[str, ...]:
     if job.stored is None:
         return ()
     return (f'pre-quantized network: nothing is calibrated; the reference ("float") is {REFERENCE}',)
+
+
+def turned_note(job: Job) -> tuple[str, ...]:
+    """Return one line about the pictures that their EXIF orientation turns."""
+    if not job.turned:
+        return ()
+    return (f"{job.turned} pictures are turned as EXIF says (network.exif: ignore reads them as they are stored)",)

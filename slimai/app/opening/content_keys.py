@@ -91,5 +91,5 @@ def graph_hash(graph: Graph) -> str:
 
 def preprocessing_key(job: Job) -> str:
     """Return the settings that turn image files into inputs, as text."""
-    keep = {"input_data_layout", "channel_order", "mean", "stddev", "resize", "input_node_name"}
+    keep = {"input_data_layout", "channel_order", "mean", "stddev", "resize", "input_node_name", "exif"}
     return json.dumps(job.config.network.model_dump(mode="json", include=keep), sort_keys=True)

@@ -58,6 +58,7 @@ def prepare(config: SlimaiConfig) -> Job:
     validation = _samples(config, "validation", findings) or calibration
     preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
     metric = outputs = mix = None
+    turned = 0
     if graph is not None:
         mix = findings.attempt(lambda: read_mix(config, graph))
         outputs = findings.attempt(lambda: output_order(config, graph))
@@ -71,11 +72,12 @@ def prepare(config: SlimaiConfig) -> Job:
         check = getattr(metric, "check_samples", None)
         if check is not None and not findings.errors:
             findings.sort(check([replace(sample, geometry=placed.get(sample.files)) for sample in validation]))
+        turned = sum(geometry is not None and geometry.orientation != 1 for geometry in placed.values())
     if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
         raise InputError(findings.errors)
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
     warnings = tuple(findings.warnings)
-    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored, turned)
 
 
 def _check_dumps(
@@ -186,6 +188,8 @@ def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sample
         input_size=_input_size(config, graph),
         samples=samples,
         annotation_fit=getattr(section, "annotation_fit", "auto"),
+        exif=config.network.exif,
+        annotation_exif=getattr(section, "annotation_exif", "turned"),
     )
     return create_metric(
         section.metric_cls,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as codec
 from pycocotools.cocoeval import COCOeval
 
+from slimai.data.exif import UPRIGHT, turn_array
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
@@ -25,6 +27,7 @@ from slimai.metrics.detection.masks import instance_masks
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
 from slimai.metrics.labels.annotation_fit import AnnotationFit
+from slimai.metrics.labels.annotation_turn import turn_boxes
 from slimai.metrics.labels.coco import Instances
 from slimai.metrics.outputs import check_outputs, image_index, in_order
 
@@ -83,22 +86,26 @@ class CocoAP:
         [g] and ignore [areas, g] of the objects.
         """
         del reference
-        sample = self._fit(sample)
-        found = self.detect(sample, outputs)
+        placed = self._fit(sample)
+        found = self.detect(placed, outputs)
         record: dict[str, Array] = {"image": image_index(sample)}
         for kind in self._kinds:
             truth = self._truth(sample, kind)
-            answer = self._answer(sample, found, outputs, kind)
+            answer = self._answer(placed, found, outputs, kind)
             record |= {f"{kind}/{key}": value for key, value in _evaluate(kind, truth, answer).items()}
         return record
 
     def _truth(self, sample: Sample, kind: str) -> list[dict[str, Any]]:
         entries = []
+        orientation, stored = self._fit.turn(sample)
         for number, annotation in enumerate(self._instances.objects[sample.index], 1):
             crowd = annotation["iscrowd"]
             entry = {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
+            if orientation != UPRIGHT:
+                entry["bbox"] = _turned_box(annotation["bbox"], stored, orientation)
             if kind == "segm":
-                entry["segmentation"] = _truth_mask(annotation, self._fit.size(sample))
+                size = self._fit.size(sample) if orientation == UPRIGHT else stored
+                entry["segmentation"] = _turned_mask(_truth_mask(annotation, size), orientation)
             entries.append(entry)
         return entries
 
@@ -214,6 +221,23 @@ def _by_class(kind: str, record: Record) -> dict[tuple[int, int], dict[str, NDAr
 def _encode(masks: NDArray[np.uint8]) -> list[Mapping[str, Any]]:
     """Return the run lengths of masks [n, h, w]."""
     return list(codec.encode(np.asfortranarray(masks.transpose(1, 2, 0)))) if len(masks) else []
+
+
+def _turned_box(box: Sequence[float], stored: tuple[int, int], orientation: int) -> list[float]:
+    """Return [x, y, w, h] of the stored picture in the upright one."""
+    x, y, w, h = box
+    left, top, right, bottom = turn_boxes(np.array([[x, y, x + w, y + h]]), stored, orientation)[0].tolist()
+    return [left, top, right - left, bottom - top]
+
+
+def _turned_mask(code: Mapping[str, Any], orientation: int) -> Mapping[str, Any]:
+    if orientation == UPRIGHT:
+        return code
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy, about pycocotools' own arrays
+        mask = codec.decode(code)
+    turned: Mapping[str, Any] = codec.encode(np.asfortranarray(turn_array(mask, orientation)))
+    return turned
 
 
 def _truth_mask(annotation: Mapping[str, Any], picture: tuple[int, int]) -> Mapping[str, Any]:

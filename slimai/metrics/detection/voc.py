@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from slimai.metrics.detection.detections import ClassTable, Detections, best_fir
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
 from slimai.metrics.labels.annotation_fit import AnnotationFit
+from slimai.metrics.labels.annotation_turn import turn_boxes
 from slimai.metrics.labels.voc import VocObjects
 from slimai.metrics.outputs import check_outputs, image_index, in_order
 
@@ -121,9 +122,13 @@ class VocAP:
             "image": image_index(sample),
             "scores": found.scores,
             "classes": found.classes,
-            "outcome": self._outcomes(found, truth),
+            "outcome": self._outcomes(found, replace(truth, boxes=self._boxes(sample, truth))),
             "objects": np.bincount(counted, minlength=len(self._table.names)),
         }
+
+    def _boxes(self, sample: Sample, truth: Truth) -> NDArray[np.float64]:
+        orientation, stored = self._fit.turn(sample)
+        return turn_boxes(truth.boxes, stored, orientation)
 
     def _outcomes(self, found: Detections, truth: Truth) -> NDArray[np.int8]:
         outcome = np.empty(len(found), np.int8)

@@ -10,23 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from slimai.data.exif import turned_size
 from slimai.data.resize import Resize, place
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import Diagnostic, InputError
+from slimai.metrics.labels.annotation_turn import Made, doubt, same_aspect, turn_needed
 
 Size = tuple[int, int]
 Fit = Literal["auto", "stretch", "letterbox", "center_crop"]
-ASPECT = 50  # aspect ratios within 1/50 are the same
 KEY = "metric.annotation_fit"
 SHOWN = 20
 
 __all__ = ["AnnotationFit", "Fit", "Size", "same_aspect"]
-
-
-def same_aspect(one: Size, other: Size) -> bool:
-    """Return whether the ratios width / height differ by at most 2 %, exactly: max(a, b) / min(a, b) <= 1.02."""
-    first, second = one[0] * other[1], other[0] * one[1]
-    return ASPECT * abs(first - second) <= min(first, second)
 
 
 @dataclass(frozen=True)
@@ -35,12 +30,14 @@ class AnnotationFit:
 
     told: (width, height) that the annotation gives, by the sample's index; None = the picture's is meant.
     files: where each stands, for messages. network: (width, height) of the input, for samples without geometry.
+    made: for which picture annotations are where sizes do not tell, `metric.annotation_exif`.
     """
 
     told: Mapping[int, Size | None]
     files: Mapping[int, str]
     fit: Fit = "auto"
     network: Size | None = None
+    made: Made = "turned"
 
     def __call__(self, sample: Sample) -> Sample:
         """Return the sample with the geometry from the annotation's pixels to the network's input.
@@ -48,7 +45,7 @@ class AnnotationFit:
         Raises: InputError naming picture and both sizes where they do not tell how one became the other.
         """
         geometry = sample.geometry or self._as_it_is(sample)
-        told = self.told.get(sample.index)
+        told = self._upright(sample)
         if geometry is None or told is None or told == geometry.original:
             return sample
         resize = self._resize(sample, told, geometry)
@@ -59,9 +56,22 @@ class AnnotationFit:
         whole = (scale[0] * geometry.scale[0], scale[1] * geometry.scale[1])
         return replace(sample, geometry=replace(geometry, original=told, scale=whole, offset=offset))
 
-    def size(self, sample: Sample) -> Size:
-        """Return (width, height) of the picture that the annotation speaks of; raises InputError where none is."""
+    def turn(self, sample: Sample) -> tuple[int, Size]:
+        """Return the EXIF orientation that turns the sample's annotation, and its (width, height) before that.
+
+        Orientation 1: it is not turned.
+        """
+        orientation, _ = turn_needed(self.told.get(sample.index), sample.geometry, self.made)
+        return orientation, turned_size(self.size(sample), orientation) if orientation != 1 else (0, 0)
+
+    def _upright(self, sample: Sample) -> Size | None:
+        """Return (width, height) of the annotation once it is turned as the picture is."""
         told = self.told.get(sample.index)
+        return None if told is None else turned_size(told, turn_needed(told, sample.geometry, self.made)[0])
+
+    def size(self, sample: Sample) -> Size:
+        """Return (width, height) of the annotated picture, upright; raises InputError where it is unknown."""
+        told = self._upright(sample)
         if told is None and sample.geometry is None:
             raise InputError.at(
                 self.files.get(sample.index, ""),
@@ -80,19 +90,20 @@ class AnnotationFit:
             except InputError as error:
                 errors.extend(error.diagnostics)
                 continue
-            told, geometry = self.told.get(sample.index), sample.geometry
+            told, geometry = self._upright(sample), sample.geometry
             if self.fit == "auto" and told and geometry and told != geometry.original:
                 scaled.append((sample, same_aspect(told, geometry.original)))
         if len(errors) > SHOWN:
             errors[SHOWN:] = [Diagnostic(f"and {len(errors) - SHOWN} more pictures like these", key=KEY)]
-        return [*errors, *self._notes(scaled)]
+        doubtful = sum(turn_needed(self.told.get(each.index), each.geometry, self.made)[1] for each in samples)
+        return [*errors, *self._notes(scaled), *doubt(doubtful, self.made)]
 
     def _notes(self, scaled: Sequence[tuple[Sample, bool]]) -> list[Diagnostic]:
         if not scaled:
             return []
         stretched = [sample for sample, same in scaled if not same]
         first = (stretched or [scaled[0][0]])[0]
-        told = self.told[first.index] or (0, 0)
+        told = self._upright(first) or (0, 0)
         head = f"{len(scaled)} pictures have another size than their annotation says"
         sizes = f"'{first.files[0].name}': {_text(told)} in the annotation, {_text(_original(first))} read"
         how = "boxes are scaled" + " as if the pictures had been stretched" * bool(stretched)
