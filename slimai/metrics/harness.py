@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-__all__ = ["Dump", "known_shapes", "score_dump"]
+__all__ = ["Dump", "score_dump"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,6 @@ class Dump:
     blobs: Path
     reference: Path | None = None
     shapes: Shapes | None = None
-
-
-def known_shapes(folder: Path) -> Shapes:
-    """Return output -> shape that a run left in run.json; empty where there is none."""
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return {safe_name(str(entry["name"])): tuple(int(side) for side in entry["shape"]) for entry in run["outputs"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def score_dump(

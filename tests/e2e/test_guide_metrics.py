@@ -11,6 +11,8 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from slimai import load_config, run
+from slimai.app.commands.metric import main
+from slimai.errors import InputError
 from slimai.metrics.detection.detections import VOC_NAMES
 from slimai.search.events import Silent
 from tests.e2e import guide_detectors as drawn
@@ -198,7 +200,8 @@ def voc_xml(name, size, objects, names):
 def job(tmp_path):
     """Return a function that writes network, pictures, annotations and cfg of one line; it returns the cfg."""
 
-    def make(kind):
+    def make(kind, enlarged=1):
+        sizes = SIZES if enlarged == 1 else [(416 * enlarged, 416 * enlarged)] * 8
         (tmp_path / "annotations").mkdir()
         (tmp_path / "images").mkdir()
         draw = NETWORKS[kind](tmp_path / "net.onnx")
@@ -207,7 +210,7 @@ def job(tmp_path):
         names = {"ssd": ROAD, "coco": coco}.get(kind, VOC_NAMES)
         generator = np.random.default_rng(7)
         images, annotations = [], []
-        for at, size in enumerate(SIZES):
+        for at, size in enumerate(sizes):
             picture = np.zeros((network[1], network[0], 3), np.uint8)
             objects = objects_of(size, names, generator)
             for number, (label, box) in enumerate(objects):
@@ -217,6 +220,7 @@ def job(tmp_path):
                 annotations.append({"id": len(annotations) + 1, "image_id": 100 + at, "category_id": label + 1,
                                     "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]], "iscrowd": 0,
                                     "area": (box[2] - box[0]) * (box[3] - box[1])})  # fmt: skip
+            picture = picture.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
             Image.fromarray(picture).save(tmp_path / "images" / f"pic{at}.png")
             (tmp_path / "annotations" / f"pic{at}.xml").write_text(voc_xml(f"pic{at}.jpg", size, objects, names))
             entry = {"id": 100 + at, "file_name": f"pic{at}.png", "width": size[0], "height": size[1]}
@@ -247,3 +251,35 @@ def test_original_annotations_and_resized_pictures(kind, job):
     (told,) = [text for text in listening.warnings if "metric.annotation_fit" in text]
     size = "640x360" if kind == "ssd" else "416x416"
     assert re.search(rf"'pic\d.png': \d+x\d+ in the annotation, {size} read\); boxes are scaled as if", told)
+
+
+def scored_again(out, blobs, metric, capsys, *words):
+    """Return what `slimai metric` says of dumped blobs, told no more than where they are."""
+    words = ["--metric-cls", metric, "--octrl", out / "output_control.octrl", "--imagelist", out / "tmp_val.txt",
+             "--blobs", out / blobs, "--format", "json", *words]  # fmt: skip
+    assert main(list(map(str, words))) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("enlarged", [1, 2])
+def test_the_dumps_of_a_run_score_as_the_run_did(job, capsys, enlarged):
+    """With pictures that were enlarged, the network's input is not the pictures' size."""
+    words = [] if enlarged == 1 else ["network.resize={mode: stretch, interpolation: nearest}"]
+    cfg = job("boxes", enlarged)
+    result = run(load_config(cfg, *words))
+    assert result.float_result.score > 0.9
+    out = result.output_dir
+    found = scored_again(out, "boxes_ref", "voc_det_AP", capsys)
+    assert found["value"] == pytest.approx(result.float_result.value, abs=1e-9)
+    assert found["images"] == len(SIZES)
+    assert scored_again(out, "boxes_100", "voc_det_AP", capsys)["value"] == pytest.approx(result.best.value, abs=1e-9)
+    # options win over what the run did
+    line = ["--metric-input", f"{cfg.parent}/annotations threshold=0.99"]
+    assert scored_again(out, "boxes_ref", "voc_det_AP", capsys, *line)["value"] == 0.0
+    # without the run's own file nothing is guessed
+    (out / "run.json").rename(out / "kept.json")
+    with pytest.raises(InputError, match=r"--input-size: the size of the network's input is not known: no run.json"):
+        scored_again(out, "boxes_ref", "voc_det_AP", capsys, *line)
+    (out / "run.json").write_text('{"slimai": "0.1"}')
+    with pytest.raises(InputError, match=r"run.json: does not say how the run was scored"):
+        scored_again(out, "boxes_ref", "voc_det_AP", capsys)
