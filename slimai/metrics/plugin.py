@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, MetricContext
 from slimai.metrics.plugin_adapter import VendorMetric
 from slimai.metrics.table import METRICS, Spec
-from slimai.metrics.vendor.base import REGISTERED, custom_metric_base
-from slimai.metrics.vendor.calls import FILES, METHODS, PluginError, guarded, place_of
-from slimai.metrics.vendor.modules import vendor_modules
-from slimai.suggest import VERY_NEAR, did_you_mean, suggest
+from slimai.metrics.vendor.base import custom_metric_base
+from slimai.metrics.vendor.calls import METHODS, PluginError, guarded, place_of
+from slimai.metrics.vendor.loading import FOLDER, VARIABLE, load_class
+from slimai.suggest import VERY_NEAR, did_you_mean
 
 log = logging.getLogger(__name__)
 
-FOLDER = Path("slimai_custom_metric") / "metric_plugin"
-VARIABLE = "CUSTOM_METRIC_PATH"
 GROUP = "slimai.metrics"
 
 __all__ = [
@@ -104,39 +99,6 @@ def installed(name: str) -> EntryPoint | None:
     if len({point.value for point in found}) > 1:
         raise InputError(f"metric '{name}' is installed twice: {', '.join(point.value for point in found)}")
     return found[0] if found else None
-
-
-def load_class(file: Path, name: str) -> type:
-    """Return the class `name` of a plug-in file: registered under that name, else defined under it."""
-    with vendor_modules(file.parent):
-        REGISTERED.clear()
-        module = _execute(file, name)
-        found = REGISTERED.get(name) or getattr(module, name, None)
-        others = [*REGISTERED, *_own_classes(module)]
-        REGISTERED.clear()
-    if not isinstance(found, type):
-        raise InputError.at(str(file), f"no metric class '{name}'{suggest(name, others) if others else ''}")
-    return found
-
-
-def _execute(file: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"slimai_plugin_{name}", file)
-    if spec is None or spec.loader is None:
-        raise InputError.at(str(file), "not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    FILES[spec.name] = str(file)
-    sys.modules[spec.name] = module  # dataclasses look their module up while they are made
-    try:
-        guarded(lambda: spec.loader.exec_module(module), "loading the plug-in", module)  # type: ignore[union-attr]
-    finally:
-        sys.modules.pop(spec.name, None)
-    return module
-
-
-def _own_classes(module: ModuleType) -> list[str]:
-    return [
-        key for key, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__
-    ]
 
 
 def _as_metric(cls: Any, name: str, spec: Spec, context: MetricContext, folder: Path | None) -> Metric:
