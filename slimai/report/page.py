@@ -37,7 +37,8 @@ def write_stopped_page(folder: Path, name: str, why: str, causes: Sequence[str],
 
 def page(run: Document, saved: Document) -> str:
     """Return the page of one run."""
-    best = "" if run.get("best") is None else charts.candidate_key(run["best"])
+    delivered = run.get("delivered", run.get("best"))
+    best = "" if delivered is None else charts.candidate_key(delivered)
     float_score = (run.get("float") or {}).get("score")
     candidates = run["candidates"]
     figures = {
@@ -49,6 +50,7 @@ def page(run: Document, saved: Document) -> str:
     return _render(
         "report.html.j2",
         run=run,
+        delivered=delivered,
         saved=saved,
         best=best,
         figures=figures,

@@ -118,9 +118,9 @@ def test_help_has_an_example(word, capsys):
     assert f"slimai {word} " in capsys.readouterr().out.split("examples:")[1]
 
 
-def run_folder(best) -> None:
+def run_folder(best, **more) -> None:
     Path("out").mkdir(exist_ok=True)
-    Path("out/run.json").write_text(json.dumps({"best": best}), encoding="utf-8")
+    Path("out/run.json").write_text(json.dumps({"best": best, **more}), encoding="utf-8")
 
 
 def test_a_run_gives_its_best_to_the_cfg(capsys):
@@ -131,6 +131,16 @@ def test_a_run_gives_its_best_to_the_cfg(capsys):
     text = Path("npu/net.cfg").read_text(encoding="utf-8")
     assert "[quantization]\naccuracy_level = 2\nrange = 98:98\n" in text
     assert "output_dir = ../out\n" in text
+
+
+def test_what_a_bound_has_delivered_goes_to_the_cfg(capsys):
+    assert main(["convert", "net.cfg"]) == 0
+    best = {"profile": "net_98.yaml", "accuracy_level": 4, "range": 98.0, "calibration": None}
+    delivered = {"profile": "net_96.5.yaml", "accuracy_level": 1, "range": 96.5, "calibration": None}
+    run_folder(best, delivered=delivered, delivered_note="the cheapest that keeps max_drop 0.01")
+    assert main(["export", "+model=net", "-o", "net.cfg", "--force", "--from", "out"]) == 0
+    assert "from out: net_96.5.yaml (the cheapest that keeps max_drop 0.01)\n" in capsys.readouterr().out
+    assert "[quantization]\naccuracy_level = 1\nrange = 96.5:96.5\n" in Path("net.cfg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
