@@ -74,7 +74,8 @@ class MetricBase(Section):
         WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
     ] = Field(
         default=(),
-        description="Output names in the order that the metric wants; empty = the graph's order.",
+        description="Output names in the order that the metric wants; those left out are not scored; "
+        "empty = all, in the graph's order.",
         json_schema_extra=legacy("metric.replace_output"),
     )
     adjust: Flag = Field(

@@ -13,6 +13,12 @@ def reference_note(job: Job) -> tuple[str, ...]:
     return (f'pre-quantized network: nothing is calibrated; the reference ("float") is {REFERENCE}',)
 
 
+def outputs_note(job: Job) -> tuple[str, ...]:
+    """Return one line about the outputs that `metric.replace_output` leaves out."""
+    left = [name for name in job.graph.outputs if name not in job.outputs]
+    return (f"outputs that metric.replace_output leaves out: {', '.join(left)}",) if left else ()
+
+
 def turned_note(job: Job) -> tuple[str, ...]:
     """Return one line about the pictures that their EXIF orientation turns."""
     if not job.turned:

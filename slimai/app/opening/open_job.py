@@ -153,17 +153,21 @@ def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
 
 
 def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
-    """Return the outputs in the order of `metric.replace_output`, which must name each once; else the graph's."""
+    """Return the outputs that `metric.replace_output` names, each once, in its order; without it the graph's.
+
+    Outputs that it leaves out stay in the network; metric, dumps and analysis do not see them.
+    """
     wanted = config.metric.replace_output
     safe = safe_names(graph.outputs)
     if not wanted:
         return graph.outputs
     by_name = {**{safe[name]: name for name in graph.outputs}, **{name: name for name in graph.outputs}}
     unknown = [name for name in wanted if name not in by_name]
-    if unknown or len({by_name.get(name) for name in wanted}) != len(graph.outputs):
+    if unknown or len({by_name.get(name) for name in wanted}) != len(wanted):
+        wrong = f"the network has no output '{unknown[0]}'" if unknown else "names an output twice"
         raise InputError(
             Diagnostic(
-                "must name every output of the network once",
+                wrong,
                 key="metric.replace_output",
                 value=list(wanted),
                 suggestion="the outputs are " + " ".join(graph.outputs),

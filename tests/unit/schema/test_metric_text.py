@@ -102,6 +102,6 @@ def test_only_what_differs_from_the_default_is_written():
 
 
 def test_a_blank_inside_the_options_is_refused():
-    with pytest.raises(PydanticCustomError, match="a blank inside the options: 'center=True, threshold=0.3'"):
+    with pytest.raises(PydanticCustomError, match=r"a blank inside the options: 'center=True, threshold=0.3'"):
         parse_metric_input("ann center=True, threshold=0.3", ("annotations",))
     assert parse_metric_input("cwh range=255", (), bare=True) == {"layout": "cwh", "range": "255"}
