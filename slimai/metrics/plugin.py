@@ -13,6 +13,7 @@ from typing import Any
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, MetricContext
 from slimai.metrics.plugin_adapter import VendorMetric
+from slimai.metrics.plugin_guard import GuardedMetric
 from slimai.metrics.table import METRICS, Spec
 from slimai.metrics.vendor.base import custom_metric_base
 from slimai.metrics.vendor.calls import METHODS, PluginError, guarded, place_of
@@ -104,7 +105,7 @@ def installed(name: str) -> EntryPoint | None:
 def _as_metric(cls: Any, name: str, spec: Spec, context: MetricContext, folder: Path | None) -> Metric:
     if isinstance(cls, type) and all(hasattr(cls, method) for method in ("measure", "combine")):
         metric: Metric = guarded(lambda: cls(spec, context), f"{name}.__init__", cls)
-        return metric
+        return GuardedMetric(metric, name)
     if not isinstance(cls, type) or not issubclass(cls, custom_metric_base):
         raise InputError.at(
             place_of(cls),

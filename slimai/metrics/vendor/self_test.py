@@ -16,6 +16,7 @@ from slimai.metrics.vendor.calls import PluginError
 from slimai.metrics.vendor.loading import FOLDER, VARIABLE, load_class
 from slimai.metrics.vendor.metric_test import compute_metric
 from slimai.metrics.vendor.modules import vendor_modules
+from slimai.metrics.vendor.said import shown
 
 __all__ = ["run_script"]
 
@@ -38,7 +39,8 @@ def run_script(script: Path) -> None:
             elif file is not None and file.resolve() != script.resolve():
                 given[name] = load_class(file, name)
         try:
-            runpy.run_path(str(script), init_globals=given, run_name="__main__")
+            with shown():
+                runpy.run_path(str(script), init_globals=given, run_name="__main__")
         except SlimaiError:
             raise
         except Exception as error:
