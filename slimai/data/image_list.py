@@ -9,6 +9,10 @@ from slimai.data.sample import Sample
 from slimai.errors import Diagnostic
 
 SHOWN = 20
+MORE_COLUMNS = (
+    "more than two columns: several inputs of a sample, or labels, are separated by commas without blanks "
+    "(left.png,right.png 3), and names hold no white space"
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _columns(text: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Return (paths, labels, what is wrong or '')."""
     words = text.split()
     if len(words) > 2:
-        return (), (), "more than two columns; names must not hold white space"
+        return (), (), MORE_COLUMNS
     names = tuple(words[0].split(","))
     labels = tuple(words[1].split(",")) if len(words) == 2 else ()
     if "" in names or "" in labels:

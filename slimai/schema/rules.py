@@ -125,7 +125,10 @@ def pre_quantized(config: Sections) -> Iterator[Problem]:
     if network.model_type == "float":
         if tflite:
             yield Problem(
-                "network.model_type", "a .tflite model is pre-quantized", "set network.model_type: quantized", "float"
+                "network.model_type",
+                "a .tflite model is read as it was quantized",
+                "set network.model_type: quantized, or convert a float network to ONNX",
+                "float",
             )
         if quantization.keep_asymmetric_weights:
             yield _warn("quantization.keep_asymmetric_weights", "does nothing with model_type: float")

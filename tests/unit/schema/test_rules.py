@@ -137,7 +137,8 @@ CASES = [
     Case(
         "pre_quantized",
         {"network.input_model": "net.tflite"},
-        "network.model_type: a .tflite model is pre-quantized (got 'float'); set network.model_type: quantized",
+        "network.model_type: a .tflite model is read as it was quantized (got 'float'); set network.model_type: "
+        "quantized, or convert a float network to ONNX",
     ),
     Case(
         "pre_quantized",
