@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -18,6 +17,7 @@ from slimai.metrics.table import METRICS, Spec
 from slimai.metrics.vendor.base import custom_metric_base
 from slimai.metrics.vendor.calls import METHODS, PluginError, guarded, place_of
 from slimai.metrics.vendor.loading import FOLDER, VARIABLE, load_class
+from slimai.schema.plugin_places import plugin_path
 from slimai.suggest import VERY_NEAR, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,7 @@ def load_metric(name: str, spec: Spec, context: MetricContext) -> Metric:
 
 def folders(base: Path) -> list[Path]:
     """Return where plug-ins are looked for: beside the configuration, below the current folder, $CUSTOM_METRIC_PATH."""
-    named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    found: dict[Path, None] = dict.fromkeys([base / FOLDER, Path.cwd() / FOLDER, *named])
+    found: dict[Path, None] = dict.fromkeys([base / FOLDER, Path.cwd() / FOLDER, *plugin_path()])
     return list(found)
 
 

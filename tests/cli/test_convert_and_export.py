@@ -112,6 +112,24 @@ def test_wrong_words(words, message, capsys):
     assert not Path("conf").exists()
 
 
+@pytest.mark.parametrize("kept", ["lost", "found", "named"])
+def test_a_plugin_beside_the_cfg_is_not_beside_the_preset(kept, capsys, monkeypatch):
+    Path("far").mkdir()
+    text = Path("net.cfg").read_text(encoding="utf-8")
+    Path("far/net.cfg").write_text(text + "\n[metric]\nmetric_cls = my_metric\nmetric_input = x\n", encoding="utf-8")
+    plugins = Path("far/slimai_custom_metric/metric_plugin")
+    plugins.mkdir(parents=True)
+    (plugins / "my_metric.py").write_text("")
+    if kept == "found":
+        shutil.copytree("far/slimai_custom_metric", "slimai_custom_metric")
+    if kept == "named":
+        monkeypatch.setenv("CUSTOM_METRIC_PATH", str(plugins))
+    main(["convert", "far/net.cfg", "--check"])
+    out = capsys.readouterr().out
+    told = f"the plug-in {plugins}/my_metric.py is not found from the preset conf/model/net.yaml; copy "
+    assert (told in out) == (kept == "lost")
+
+
 @pytest.mark.parametrize("word", ["convert", "export"])
 def test_help_has_an_example(word, capsys):
     assert main([word, "--help"]) == 0

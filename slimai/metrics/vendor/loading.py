@@ -11,10 +11,10 @@ from slimai.errors import InputError
 from slimai.metrics.vendor.base import REGISTERED
 from slimai.metrics.vendor.calls import FILES, guarded
 from slimai.metrics.vendor.modules import vendor_modules
+from slimai.schema.plugin_places import PLUGIN_FOLDER, PLUGIN_VARIABLE
 from slimai.suggest import suggest
 
-FOLDER = Path("slimai_custom_metric") / "metric_plugin"
-VARIABLE = "CUSTOM_METRIC_PATH"
+FOLDER, VARIABLE = PLUGIN_FOLDER, PLUGIN_VARIABLE
 
 __all__ = ["FOLDER", "VARIABLE", "load_class"]
 

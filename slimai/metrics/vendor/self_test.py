@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import os
 import runpy
 import traceback
 from collections.abc import Iterator
@@ -13,10 +12,11 @@ from typing import Any
 
 from slimai.errors import InputError, SlimaiError
 from slimai.metrics.vendor.calls import PluginError
-from slimai.metrics.vendor.loading import FOLDER, VARIABLE, load_class
+from slimai.metrics.vendor.loading import FOLDER, load_class
 from slimai.metrics.vendor.metric_test import compute_metric
 from slimai.metrics.vendor.modules import vendor_modules
 from slimai.metrics.vendor.said import shown
+from slimai.schema.plugin_places import plugin_path
 
 __all__ = ["run_script"]
 
@@ -50,8 +50,7 @@ def run_script(script: Path) -> None:
 def plugin_places(script: Path) -> list[Path]:
     """Return where the script's plug-ins are looked for, in order."""
     folder = script.resolve().parent
-    named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    return list(dict.fromkeys([folder, folder / FOLDER.name, folder / FOLDER, Path.cwd() / FOLDER, *named]))
+    return list(dict.fromkeys([folder, folder / FOLDER.name, folder / FOLDER, Path.cwd() / FOLDER, *plugin_path()]))
 
 
 def undefined_names(script: Path) -> list[str]:
