@@ -103,7 +103,13 @@ class Delivery:
             self._forget(self._best)
             self._best = best
         write_results(
-            self.output, self.name, state.outcomes, choice, facts=self._facts(state), cut_short=state.cut_short
+            self.output,
+            self.name,
+            state.outcomes,
+            choice,
+            facts=self._facts(state),
+            cut_short=state.cut_short,
+            several_levels=len(self.job.config.quantization.accuracy_level) > 1,
         )
         self._written_at = time.monotonic()
 

@@ -82,6 +82,17 @@ def first_dumps(job: Job, reporter: Reporter) -> None:
             stage.advance(len(samples))
 
 
+def reference_dumps(job: Job, validation: Validation) -> None:
+    """Write the float outputs of the validation set, where the level asks for them."""
+    dumps = Dumps(job)
+    if dumps.level < OUTPUTS:
+        return
+    for indices in batches(range(len(validation.samples)), validation.batch):
+        samples = [validation.samples[index] for index in indices]
+        outputs = validation.reference.pick(indices, validation.outputs)
+        dumps.float_outputs(dumps.reference_folder, samples, outputs)
+
+
 class Inspection:
     """Writes the debug files and the report of one run, beside its results."""
 
@@ -91,11 +102,7 @@ class Inspection:
 
     def finish(self, validation: Validation, state: SearchState) -> None:
         """Write the outputs that the level asks for, analyse what is delivered and write the report."""
-        if self.dumps.level >= OUTPUTS:
-            for indices in batches(range(len(validation.samples)), validation.batch):
-                samples = [validation.samples[index] for index in indices]
-                outputs = validation.reference.pick(indices, validation.outputs)
-                self.dumps.float_outputs(self.dumps.reference_folder, samples, outputs)
+        reference_dumps(self.job, validation)
         if self.dumps.level >= FIXED:
             self._fixed_outputs(validation, state)
         delivered = self.delivery.choice(state).delivered

@@ -13,7 +13,7 @@ from slimai.app.candidates.choose import candidates, quantizer_for
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
 from slimai.app.delivery.deliver import Delivery, write_network
-from slimai.app.delivery.inspection import Inspection, first_dumps
+from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
 from slimai.app.delivery.stopped_page import write_verdict
 from slimai.app.float_pass.float_score import judge_float_score
 from slimai.app.float_pass.notes import outputs_note, reference_note, turned_note
@@ -106,13 +106,15 @@ class _Run:
         write_network(self.job)
         first_dumps(self.job, self.reporter)
         if "flt_inference" not in asked:
-            return self._profiles_only(quantizer)
+            return self._profiles_only(Delivery(self.job, quantizer, self.seconds, None), quantizer)
         validation = self._counted("float_inference", self._reference)
         float_result = self._timed("float_metric", lambda: self._float_metric(validation))
         delivery = Delivery(self.job, quantizer, self.seconds, float_result)
         if "use_quant_profile" not in asked:
-            delivery.results(SearchState())
-            return self._result(delivery, SearchState())
+            reference_dumps(self.job, validation)
+            validation.inputs.close()
+            validation.reference.close()
+            return self._profiles_only(delivery, quantizer)
         state = self._counted("search", lambda: self._search(validation, quantizer, keys, delivery))
         if state.cut_short == INTERRUPTED and state.best is None:
             raise KeyboardInterrupt
@@ -229,8 +231,8 @@ class _Run:
             on_outcome=delivery.progress,
         )
 
-    def _profiles_only(self, quantizer: Quantizer) -> RunResult:
-        delivery = Delivery(self.job, quantizer, self.seconds, None)
+    def _profiles_only(self, delivery: Delivery, quantizer: Quantizer) -> RunResult:
+        """Write the profile of every candidate: the run ends before any is scored."""
         for candidate in self.candidates:
             delivery.profile(quantizer(candidate))
         delivery.results(SearchState())
