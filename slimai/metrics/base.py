@@ -26,7 +26,10 @@ __all__ = ["Array", "ImageGeometry", "Metric", "MetricContext", "Record", "Resul
 
 @dataclass(frozen=True)
 class MetricContext:
-    """What a metric may know of the job: output names and shapes (batch 1), folders, network class."""
+    """What a metric may know of the job: output names and shapes (batch 1), folders, network class.
+
+    input_layout: of the network; empty where dumps are scored of which nobody knows it.
+    """
 
     outputs: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]

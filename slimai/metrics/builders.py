@@ -135,7 +135,7 @@ def build_segmentation(metric_cls: str, spec: SegInput, context: MetricContext) 
         resize=(spec.resize.method, spec.resize.size) if spec.resize else None,
         transpose=None if spec.transpose == "auto" else spec.transpose == "true",
         # (1, h, w), and in NCHW (1, c, h, w), keep rows before columns, which axis 1 of the blob turns round
-        rows_first=spec.axis == 1 and (context.input_layout == "NCHW" or len(shape) == 3),
+        rows_first=spec.axis == 1 and (context.input_layout in ("NCHW", "") or len(shape) == 3),
         ignored=(IGNORED, *spec.ignore),
         turn=context.exif == "apply",
     )
@@ -152,7 +152,9 @@ def build_difference(metric_cls: str, spec: ImageInput | None, context: MetricCo
     """Return `psnr`, `l1`, `l2` or `ssim`, against pictures or against the float network."""
     spec = spec or ImageInput()
     _need(spec, ImageInput, metric_cls)
-    layout: Layout = spec.layout or ("hwc" if context.input_layout == "NHWC" else "chw")
+    layout: Layout | None = spec.layout
+    if layout is None and context.input_layout:
+        layout = "hwc" if context.input_layout == "NHWC" else "chw"
     labels = None
     if not spec.use_float:
         labels = label_paths(context.samples, None, (context.image_dir,), "true picture")

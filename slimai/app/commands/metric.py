@@ -163,7 +163,7 @@ def _context(
         image_dir=_image_dir(options, facts),
         base_dir=Path.cwd(),
         network_class="Other" if facts is None else facts.network_class,
-        input_layout=options.layout or ("NCHW" if facts is None else facts.layout),
+        input_layout=options.layout or ("" if facts is None else facts.layout),
         input_size=_input_size(options, None, facts),
         samples=samples,
     )

@@ -100,7 +100,9 @@ def read_lines(path: Path) -> CfgLines:
         cause = error.strerror or str(error)
         raise InputError(Diagnostic(f"cannot read the cfg file: {cause}", file=str(path))) from None
     if len(data) > MAX_BYTES:
-        raise InputError.at(str(path), f"is larger than {MAX_BYTES} bytes, so not a cfg file")
+        line = data.count(b"\n") + 1
+        message = f"is larger than {MAX_BYTES} bytes, which end in line {line}: no cfg file is"
+        raise InputError(Diagnostic(message, suggestion="take out what is no setting", file=str(path), line=line))
     return lex(decode(data, str(path)), str(path))
 
 

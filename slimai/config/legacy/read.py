@@ -11,7 +11,7 @@ from slimai.config.legacy import mapping
 from slimai.config.legacy.lexer import CfgLines, Comment, Entry, Header
 from slimai.config.legacy.mapping import SECTIONS, Key
 from slimai.config.legacy.outputs import read_deferred
-from slimai.config.legacy.scalars import number, numbers, switch
+from slimai.config.legacy.scalars import flag, number, numbers
 from slimai.config.legacy.settings import Rebase, Settings, rebase_from, shift
 from slimai.schema.quantization import QuantizationSection
 
@@ -25,7 +25,7 @@ def _nodes(text: str) -> Any:
     return parts if len(parts) > 1 else text
 
 
-_PLAIN: dict[str, Callable[[str], Any]] = {"number": number, "numbers": numbers, "switch": switch, "nodes": _nodes}
+_PLAIN: dict[str, Callable[[str], Any]] = {"number": number, "numbers": numbers, "switch": flag, "nodes": _nodes}
 
 
 def read_settings(lines: CfgLines, base: Path | None) -> Settings:

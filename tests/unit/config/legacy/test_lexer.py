@@ -149,7 +149,7 @@ def test_a_missing_and_a_huge_file_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="cannot read the cfg file: Is a directory"):
         read_lines(tmp_path)
     (tmp_path / "big.cfg").write_bytes(b"#" * (MAX_BYTES + 1))
-    with pytest.raises(InputError, match="is larger than 1048576 bytes, so not a cfg file"):
+    with pytest.raises(InputError, match="is larger than 1048576 bytes, which end in line 1: no cfg file is"):
         read_lines(tmp_path / "big.cfg")
 
 

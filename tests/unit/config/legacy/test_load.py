@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slimai.config.legacy.load import judge_cfg, load_cfg
+from slimai.errors import InputError
 from slimai.schema.root import SlimaiConfig
 
 WHOLE = """[path]
@@ -292,4 +293,24 @@ def test_a_blank_inside_the_options(cfg, line):
     assert found == (
         f"{text.count(chr(10))}:{column}: a blank inside the options of metric_input (got 'threshold=0.3'); "
         "separate them with commas alone"
+    )
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("0", False), ("True", True), ("false", False)])
+def test_switches_read_alike(cfg, text, value):
+    values, found = load_cfg(cfg(f"{WHOLE}Mix = {text}\n[metric]\nAdjust = {text}\n"))
+    assert [item for item in found if item.severity == "error"] == []
+    assert values["quantization"]["mix"] is value
+    assert values["metric"]["adjust"] is value
+
+
+def test_a_file_that_is_too_large_names_the_line(tmp_path):
+    path = tmp_path / "net.cfg"
+    path.write_text("# a comment\n" * 400_000)
+    with pytest.raises(InputError) as caught:
+        load_cfg(path)
+    line = (1 << 20) // len("# a comment\n") + 1
+    assert str(caught.value) == (
+        f"{path}:{line}: is larger than 1048576 bytes, which end in line {line}: no cfg file is; "
+        "take out what is no setting"
     )
