@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimai.data.sample import Sample
+from slimai.encodings import CURE, decoded
 from slimai.errors import Diagnostic
 
 SHOWN = 20
@@ -37,11 +38,13 @@ def parse_image_list(
     """
     where = str(path)
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return (), [Diagnostic(f"the list is not UTF-8 text (byte {error.start})", file=where)]
+        data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         return (), [Diagnostic(f"the list cannot be read: {_reason(error)}", file=where)]
+    try:
+        text = decoded(data)
+    except ValueError as error:
+        return (), [Diagnostic(f"the list {error}", file=where, suggestion=CURE)]
     lines = [_Line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     stated, lines = _stated_count(lines)
     found = _count_problems(stated, len(lines), count, where)

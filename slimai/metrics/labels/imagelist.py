@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slimai.data.sample import Sample
+from slimai.encodings import CURE, decoded
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.labels.matching import match_names
 
@@ -26,9 +27,11 @@ def raise_all(mistakes: list[Diagnostic]) -> None:
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:
     """Return the non-empty lines of a label file, with their numbers, split at white space."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = decoded(path.read_bytes())
+    except OSError as error:
         raise InputError.at(str(path), f"the label file cannot be read: {error}", key="metric.metric_input") from None
+    except ValueError as error:
+        raise InputError.at(str(path), f"the label file {error}", key="metric.metric_input", cure=CURE) from None
     return [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 

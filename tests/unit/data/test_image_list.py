@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from slimai.data.image_list import MORE_COLUMNS, parse_image_list
+from slimai.encodings import CURE
 
 
 @pytest.fixture
@@ -68,7 +69,11 @@ def test_several_inputs_and_labels(pictures):
             [f"LIST:1: {MORE_COLUMNS} (got 'a.png 1 2')"],
         ),
         ("a.png,,b.png\n", None, ["LIST:1: an empty name between commas (got 'a.png,,b.png')"]),
-        (b"a.png\n\xff\xfe", None, ["LIST: the list is not UTF-8 text (byte 6)"]),
+        (
+            b"a.png\n\xff\xfe",
+            None,
+            [f"LIST: the list is not UTF-8 text (byte 6), nor GBK; {CURE}"],
+        ),
         (
             "b.v2.png\n",
             None,
