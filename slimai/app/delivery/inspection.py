@@ -162,6 +162,8 @@ class Inspection:
                 feeds = validation.inputs.pick(indices)
                 sink = self._layer_sink(item, [validation.samples[index] for index in indices]) if every else None
                 truth, _ = analyser.add(feeds, single=indices[0] < shown, sink=sink)
+                if every:
+                    self._float_layers(item, analyser, [validation.samples[index] for index in indices], truth)
                 if trials is None and not late and self.job.stored is None:
                     trials = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
                 stage.advance(len(indices))
@@ -171,6 +173,17 @@ class Inspection:
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
         return Findings(analyser, self._ranking(item, analyser, trials), probes)
+
+    def _float_layers(
+        self, item: QuantizedCandidate, analyser: Analyser, samples: Sequence[Any], truth: Arrays
+    ) -> None:
+        """Write the float values of the layers that `_layer_sink` writes, under the same names and in the same units.
+
+        They are those of the network that was quantized: equalization and clustering scale channels inside it.
+        """
+        folder = self.dumps.reference_folder / LAYER_FOLDER
+        names = dumped_layers(item.plan)[0]
+        self.dumps.float_outputs(folder, samples, {name: truth[analyser.source(name)] for name in names})
 
     def _layer_sink(self, item: QuantizedCandidate, samples: Sequence[Any]) -> Any:
         folder = self.candidate_folder(item.candidate) / LAYER_FOLDER
