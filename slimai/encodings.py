@@ -22,12 +22,14 @@ def decoded(data: bytes) -> str:
     """
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return _strict(data, "utf-16")
+    if b"\0" in data:
+        raise ValueError("is not a text file")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         text, place = "", error.start
     else:
-        return _whole(text)
+        return text
     try:
         text = data.decode("gb18030")
     except UnicodeDecodeError:
@@ -36,17 +38,14 @@ def decoded(data: bytes) -> str:
     if strange is not None:
         other = " (Big5?)" if _is_big5(data) else ""
         raise ValueError(f"is not UTF-8 text (byte {place}), and would hold '{strange}' as GBK{other}")
-    return _whole(text)
+    return text
 
 
 def _strict(data: bytes, encoding: str) -> str:
     try:
-        return _whole(data.decode(encoding))
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(f"is not {encoding.upper()} text (byte {error.start}), as its mark says") from None
-
-
-def _whole(text: str) -> str:
     if "\0" in text:
         raise ValueError("is not a text file")
     return text
