@@ -271,7 +271,7 @@ def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None
         original, orientation = _upright(spec, file, image)
         placement = _placement(spec, sample, file, original, orientation)
         interpolation = spec.resize.interpolation if spec.resize else "nearest"
-        with room_for(image.size):
+        with room_for(original):
             picture = turned(decode(sample, file, image, "L" if spec.channel_order == "GRAY" else "RGB"), orientation)
             pixels = resample(picture, placement.scaled, interpolation).reshape(*placement.scaled[::-1], -1)
             del picture
