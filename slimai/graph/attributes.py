@@ -60,6 +60,8 @@ KNOWN: dict[str, Form] = {
     "HardSigmoid": _form(22, "alpha", "beta"),
     "HardSwish": _form(22),
     "Identity": _form(25),
+    "InstanceNormalization": _form(22, "epsilon"),
+    "LayerNormalization": _form(17, "axis", "epsilon", "stash_type"),
     "LeakyRelu": _form(16, "alpha"),
     "MatMul": _form(13),
     "Max": _form(13),

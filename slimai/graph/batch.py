@@ -50,7 +50,6 @@ _ELEMENTWISE = frozenset(
         "GlobalLpPool",
         "LpPool",
         "BatchNormalization",
-        "InstanceNormalization",
         "GroupNormalization",
         "QuantizeLinear",
         "DequantizeLinear",

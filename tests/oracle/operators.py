@@ -137,6 +137,31 @@ def softmax(case):
     return [[y for row in case.x[0].tolist() for y in scalar.softmax(row, case.ins[0], case.outs[0])]]
 
 
+def reals(case, position, count):
+    """Return the reals of a quantized constant; zeros where it is absent."""
+    if position >= len(case.x):
+        return [0.0] * count
+    grid = case.ins[position]
+    return [grid.scale * (value - grid.zero) for value in flat(np.broadcast_to(case.x[position], count))]
+
+
+def layer_norm(case):
+    size = math.prod(case.x[0].shape[case.attrs["axis"] :])
+    gain, bias = reals(case, 1, size), reals(case, 2, size)
+    return [[y for row in case.x[0].reshape(-1, size).tolist()
+             for y in scalar.normalized(
+                 row, case.ins[0], gain, bias, case.attrs["epsilon"], case.outs[0])]]  # fmt: skip
+
+
+def instance_norm(case):
+    found, (channels, *sizes) = [], case.x[0].shape[1:]
+    gain, bias, size = reals(case, 1, channels), reals(case, 2, channels), math.prod(sizes)
+    for c, row in enumerate(case.x[0].reshape(channels, size).tolist()):
+        own = [gain[c]] * size, [bias[c]] * size
+        found += scalar.normalized(row, case.ins[0], *own, case.attrs["epsilon"], case.outs[0], (gain, bias))
+    return [found]
+
+
 def windows(case):
     """Return the pixels under each window of a pool without padding."""
     (rows, columns), (down, right) = case.attrs["kernel_shape"], case.attrs["strides"]
@@ -263,6 +288,11 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "PRelu": (Sample(prelu, constants={1: (4, 1, 1)}),),
     **{op: (Sample(pointwise(function), attrs=attrs),) for op, (function, attrs) in scalar.FUNCTIONS.items()},
     "Softmax": (Sample(softmax, (ROWS,), (ROWS,), {"axis": 1}),),
+    "LayerNormalization": (
+        Sample(layer_norm, ((1, 5, 12),), ((1, 5, 12),), {"axis": 2, "epsilon": 1e-5}, {1: (12,), 2: (12,)}),
+        Sample(layer_norm, ((1, 3, 30),), ((1, 3, 30),), {"axis": 2, "epsilon": 1e-12}, {1: (30,)}),
+    ),
+    "InstanceNormalization": (Sample(instance_norm, attrs={"epsilon": 1e-5}, constants={1: (4,), 2: (4,)}),),
     "MaxPool": (Sample(lambda case: [case.moved(list(map(max, windows(case))))], outputs=(HALF,), attrs=WINDOW),),
     "AveragePool": (Sample(average_pool, outputs=(HALF,), attrs={**WINDOW, "count_include_pad": 0}),),
     "GlobalAveragePool": (Sample(mean_of_planes, outputs=((1, 4, 1, 1),)),),
@@ -369,7 +399,7 @@ def integer_case(op: str, sample: Sample, rule: str, dtype: str, rng: np.random.
         elif position == traits.bias:
             bias = rng.integers(-3000, 3000, shape)
         else:
-            grid = params(dtype, 1.5 / steps, zero)
+            grid = params("s16", 1.5 / 32767) if traits.operands == "wide" else params(dtype, 1.5 / steps, zero)
             operands[position] = (random_integers(rng, grid, shape), grid)
     spread = 2.0 if traits.family != "matrix" else 8.0
     outs = {} if traits.scale == "index" else {name: _out_grid(op, dtype, spread, steps, rng) for name in node.outputs}

@@ -17,6 +17,7 @@ _MODULES = {
     "elementwise": ("Add", "Sub", "Mul"),
     "clamp": ("Relu", "Clip", "PRelu", "Requantize"),
     "softmax": ("Softmax",),
+    "normalization": ("LayerNormalization", "InstanceNormalization"),
     "pool": ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"),
     "resize": ("Resize",),
     "move": ("Concat", "Split", "Slice", "Pad", "Reshape", "Transpose", "DepthToSpace", "SpaceToDepth"),
