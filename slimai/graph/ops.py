@@ -24,6 +24,10 @@ MaxPool            x                           kernel_shape, strides, pads, dila
 AveragePool        x                           as MaxPool, and count_include_pad
 GlobalAveragePool  x
 ReduceMean         x                           axes (sorted), keepdims
+ReduceMax          x                           as ReduceMean
+ReduceMin          x                           as ReduceMean
+ReduceSum          x                           as ReduceMean
+ReduceL2           x                           as ReduceMean
 Concat             x...                        axis
 Split              x                           axis, split (size of each output)
 Slice              x                           starts, ends, axes, steps; bounds clamped as Python's slice does,
@@ -35,6 +39,9 @@ Resize             x                           mode (nearest | linear), sizes, s
                                                nearest_mode; `scales` are those of the coordinate formula
 DepthToSpace       x                           blocksize, mode
 SpaceToDepth       x                           blocksize, mode
+Gather             x                           axis, indices (from 0, in order), shape (of the constant indices)
+Tile               x                           repeats, one an axis; Expand too
+ScatterND          x, updates                  indices (from 0, in order), shape (of the indices); no reduction
 ArgMax             x                           axis, keepdims, select_last_index
 Requantize         x                           only in integer networks: the same values on another grid
 =================  ==========================  ====================================================================
@@ -235,6 +242,10 @@ TRAITS: dict[str, Traits] = {
                                aliases=("XIGlobalAvePooling",)),
     "ReduceMean": Traits(family="reduce", sign="kept", factor="formula", constant="formula", scale="free",
                          clamp="takes", qlinear="QLinearReduceMean"),
+    "ReduceMax": _move(family="reduce"),
+    "ReduceMin": _move(family="reduce"),
+    "ReduceSum": Traits(family="reduce", sign="kept", scale="free", clamp="takes"),
+    "ReduceL2": Traits(family="reduce", sign="never_negative", scale="free", clamp="takes"),
     "Concat": _move(scale="concat", operands="output", aliases=("XIConcat",)),
     "Split": _move(aliases=("XISplit",)),
     "Slice": _move(aliases=("XISlice",)),
@@ -243,6 +254,9 @@ TRAITS: dict[str, Traits] = {
     "Transpose": _move(aliases=("XIPermute",)),
     "DepthToSpace": _move(batch="apart"),
     "SpaceToDepth": _move(batch="apart"),
+    "Gather": _move(),
+    "Tile": _move(),
+    "ScatterND": _move(scale="concat", operands="output"),
     "Resize": _move(family="resize", factor="always", ranks=_SPATIAL, aliases=("XIResize", "XIInterp")),
     "ArgMax": Traits(family="index", scale="index"),
 }

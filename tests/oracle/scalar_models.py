@@ -217,6 +217,18 @@ def normalized(row, x_q, gain, bias, epsilon, y_q, every=None):
     ]
 
 
+def root_of_squares(part, x_q, y_q):
+    total = sum((v - x_q.zero) ** 2 for v in part)
+    h = (62 - total.bit_length()) // 2 * 2
+    fraction, e = math.frexp(x_q.scale / y_q.scale)
+    m = rha(fraction * 2.0**31)
+    if m == 1 << 31:
+        m, e = 1 << 30, e + 1
+    t = 31 - e + h // 2
+    value = 0 if t > 62 else (math.isqrt(total << h) * m + half(t)) >> t
+    return clamp(y_q.zero + value, y_q.low, y_q.high)
+
+
 # Operator of one element -> (its function, attributes to test it with).
 FUNCTIONS = {
     "Sigmoid": (lambda v: 1 / (1 + math.exp(-v)), {}),

@@ -19,6 +19,8 @@ _MODULES = {
     "softmax": ("Softmax",),
     "normalization": ("LayerNormalization", "InstanceNormalization"),
     "pool": ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"),
+    "reduce": ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"),
+    "gather": ("Gather", "Tile", "ScatterND"),
     "resize": ("Resize",),
     "move": ("Concat", "Split", "Slice", "Pad", "Reshape", "Transpose", "DepthToSpace", "SpaceToDepth"),
     "index": ("ArgMax",),
