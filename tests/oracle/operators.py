@@ -8,64 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import scalar_models as scalar
+from operator_case import SHAPE, SQUARE, WINDOW, Case, Model, Sample, flat, gathered, places
 from plans import params, random_integers
+from reduction_samples import REDUCTIONS
 
 from slimai.graph.ir import Graph, Node, TensorInfo
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import INT_TYPES
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
-
-SHAPE = (1, 4, 6, 6)
-SQUARE = {"strides": (1, 1), "dilations": (1, 1), "pads": (1, 1, 1, 1), "group": 1}
-WINDOW = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0), "dilations": (1, 1), "ceil_mode": 0}
-
-
-@dataclass
-class Case:
-    """One layer with integers: what a scalar model gets. x: [nested lists] of each operand, in the node's order."""
-
-    rule: str
-    attrs: dict[str, Any]
-    x: list[np.ndarray]
-    ins: list[scalar.Quantity]
-    outs: list[scalar.Quantity]
-    weight: QWeight | None
-    bias: list[int]
-    out_shapes: tuple[tuple[int, ...], ...]
-
-    def moved(self, integers, number: int = 0, source: int = 0):
-        """Return integers of operand `source` on the grid of an output: as they are where the two are equal."""
-        a, b = self.ins[source], self.outs[number]
-        same = (a.scale, a.zero, a.bits, a.signed) == (b.scale, b.zero, b.bits, b.signed)
-        return list(integers) if same else scalar.requantize(self.rule, integers, a, b)
-
-
-Model = Callable[[Case], list[list[int]]]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
-
-    spelled_out: its ONNX form is other operators, which are not read back as this one.
-    """
-
-    model: Model
-    inputs: tuple[tuple[int, ...], ...] = (SHAPE,)
-    outputs: tuple[tuple[int, ...], ...] = (SHAPE,)
-    attrs: dict[str, Any] = field(default_factory=dict)
-    constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    spelled_out: bool = False
-
-
-def flat(values) -> list[int]:
-    return [int(value) for value in np.asarray(values).ravel()]
 
 
 def conv(case):
@@ -153,26 +107,6 @@ def mean_of_planes(case):
     return [scalar.average(case.rule, [flat(plane) for plane in case.x[0][0]], case.ins[0], case.outs[0])]
 
 
-def gathered(source, number: int = 0) -> Model:
-    """Return the model of an operator that moves: source(case, coordinate of the output) -> coordinate of the input."""
-
-    def model(case):
-        nested = case.x[0].tolist()
-        return [case.moved([_at(nested, source(case, at)) for at in _places(case.out_shapes[number])], number)]
-
-    return model
-
-
-def _places(shape):
-    return itertools.product(*map(range, shape))
-
-
-def _at(nested, place):
-    for index in place:
-        nested = nested[index]
-    return nested
-
-
 def concat(case):
     parts = [case.moved(flat(x), 0, number) for number, x in enumerate(case.x)]
     assert case.attrs["axis"] == 1
@@ -192,7 +126,7 @@ def pad(case):
     top, left = case.attrs["pads"][2:4]
     nested, (_, _, height, width) = case.x[0].tolist(), case.x[0].shape
     values = []
-    for n, c, y, x in _places(case.out_shapes[0]):
+    for n, c, y, x in places(case.out_shapes[0]):
         inside = 0 <= y - top < height and 0 <= x - left < width
         values.append(nested[n][c][y - top][x - left] if inside else case.ins[0].zero)
     return [case.moved(values)]
@@ -242,6 +176,7 @@ HALF, DOUBLE, ROWS = (1, 4, 3, 3), (1, 4, 12, 12), (1, 8)
 SLICE = {"starts": (1, 5), "ends": (3, -1), "axes": (1, 3), "steps": (1, -2)}
 
 SAMPLES: dict[str, tuple[Sample, ...]] = {
+    **REDUCTIONS,
     "Conv": (Sample(conv, attrs=SQUARE, constants={1: (4, 4, 3, 3), 2: (4,)}),),
     "ConvTranspose": (
         Sample(conv_transpose, outputs=(DOUBLE,), constants={1: (4, 4, 2, 2), 2: (4,)},
@@ -369,7 +304,7 @@ def integer_case(op: str, sample: Sample, rule: str, dtype: str, rng: np.random.
         elif position == traits.bias:
             bias = rng.integers(-3000, 3000, shape)
         else:
-            grid = params(dtype, 1.5 / steps, zero)
+            grid = params("s16", 1.5 / 32767) if traits.operands == "wide" else params(dtype, 1.5 / steps, zero)
             operands[position] = (random_integers(rng, grid, shape), grid)
     spread = 2.0 if traits.family != "matrix" else 8.0
     outs = {} if traits.scale == "index" else {name: _out_grid(op, dtype, spread, steps, rng) for name in node.outputs}
