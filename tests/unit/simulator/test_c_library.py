@@ -1,4 +1,4 @@
-"""float32 functions of the C library: within 2 units of the last place of the real value, over their whole range.
+"""float32 functions of the C library: within 8 units of the last place of the real value, over their whole range.
 
 Which of the neighbours they take is held by tests/oracle/test_litert_functions.py.
 """
@@ -23,7 +23,7 @@ def test_near_the_real_value(name, reach):
     expected = real(x.astype(np.float64))
     found = ours(x)
     assert found.dtype == np.float32
-    assert (np.abs(found - expected) <= 2 * np.spacing(np.abs(expected).astype(np.float32))).all()
+    assert (np.abs(found - expected) <= 8 * np.spacing(np.abs(expected).astype(np.float32))).all()
 
 
 def test_the_ends():
