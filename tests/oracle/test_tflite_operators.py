@@ -302,6 +302,10 @@ CASES = [
     Case("leaky-relu", unary, {"operator": "LEAKY_RELU", "kind": "LeakyRelu", "Alpha": 0.2}),
     Case("leaky-relu-above-one", unary, {"operator": "LEAKY_RELU", "kind": "LeakyRelu", "Alpha": 1.5}),
     Case("hard-swish", unary, {"operator": "HARD_SWISH", "kind": "HardSwish"}),
+    Case("gelu", unary, {"operator": "GELU", "kind": "Gelu", "Approximate": False}),
+    Case("gelu-tanh", unary, {"operator": "GELU", "kind": "Gelu", "Approximate": True}),
+    Case("exp", unary, {"operator": "EXP"}),
+    Case("abs", unary, {"operator": "ABS"}),
     Case("prelu", prelu),
     Case("prelu-shared", prelu, {"slope": (1, 1, 1)}),
     Case("logistic", fixed, {"operator": "LOGISTIC"}),
@@ -347,11 +351,12 @@ CASES = [
     Case("arg-max", arg_max),
     Case("arg-max-rows-int32", arg_max, {"axis": 1, "out": "int32"}),
 ]  # fmt: skip
+_NOT_UINT8 = ("exp", "abs", "log", "sqrt", "rsqrt")  # TFLite has no such kernels
 _PER_CHANNEL = ("per-tensor", "per-channel", "grouped")
 UINT8 = [
     Case(case.name, case.make, case.options, "uint8")
     for case in CASES
-    if not case.name.endswith(_PER_CHANNEL)
+    if not case.name.endswith(_PER_CHANNEL) and case.name not in _NOT_UINT8
 ] + [Case("concat-grids", concat, {"grids": "each"}, "uint8")]  # fmt: skip
 
 
