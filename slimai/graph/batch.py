@@ -43,7 +43,6 @@ _ELEMENTWISE = frozenset(
         "GlobalLpPool",
         "LpPool",
         "BatchNormalization",
-        "InstanceNormalization",
         "GroupNormalization",
         "QuantizeLinear",
         "DequantizeLinear",
@@ -175,10 +174,14 @@ def _gemm(graph: Graph, node: Node) -> str:
     return "combines a constant along the batch axis" if len(shape) == 2 and shape[0] != 1 else ""
 
 
-def _gather(graph: Graph, node: Node) -> str:
-    if node.inputs[1] not in graph.constants or node.inputs[0] in graph.constants:
-        return "picks by computed indices"
-    return _axis("axis", 0)(graph, node)
+def _tile(graph: Graph, node: Node) -> str:
+    del graph
+    return "repeats the batch axis" if node.attrs["repeats"][0] != 1 else ""
+
+
+def _scatter(graph: Graph, node: Node) -> str:
+    del graph, node
+    return "writes at places of the batch axis"
 
 
 def _normalized(graph: Graph, node: Node) -> str:
@@ -202,7 +205,9 @@ FORMULAS: dict[str, Check] = {
     "Reshape": _reshape,
     "MatMul": _matmul,
     "Gemm": _gemm,
-    "Gather": _gather,
+    "Gather": _axis("axis"),
+    "Tile": _tile,
+    "ScatterND": _scatter,
     "Softmax": _axis("axis"),
     "ArgMax": _axis("axis"),
     "Split": _axis("axis"),

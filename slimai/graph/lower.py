@@ -127,14 +127,37 @@ def _mish(out: Lowered, graph: Graph, node: Node) -> None:
     out.add(node, "Mul", (x, out.add(node, "Tanh", (soft,), f"{y}_tanh")), y)
 
 
-def _reduce_mean(out: Lowered, graph: Graph, node: Node) -> None:
+def _reduce(out: Lowered, graph: Graph, node: Node) -> None:
     del graph
     y, keep = node.outputs[0], {"keepdims": node.attrs["keepdims"]}
-    if out.opset < 18:
-        out.add(node, "ReduceMean", node.inputs, y, {**keep, "axes": node.attrs["axes"]})
+    if out.opset < 18 and node.op != "ReduceSum":
+        out.add(node, node.op, node.inputs, y, {**keep, "axes": node.attrs["axes"]})
     else:
         axes = out.constant(f"{y}_axes", node.attrs["axes"], "int64")
-        out.add(node, "ReduceMean", (*node.inputs, axes), y, keep)
+        out.add(node, node.op, (*node.inputs, axes), y, keep)
+
+
+def _indices(out: Lowered, node: Node) -> str:
+    values = np.array(node.attrs["indices"], np.int64).reshape(node.attrs["shape"])
+    return out.constant(f"{node.outputs[0]}_indices", values, "int64")
+
+
+def _gather(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    inputs = (node.inputs[0], _indices(out, node))
+    out.add(node, "Gather", inputs, node.outputs[0], {"axis": node.attrs["axis"]})
+
+
+def _tile(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    repeats = out.constant(f"{node.outputs[0]}_repeats", node.attrs["repeats"], "int64")
+    out.add(node, "Tile", (node.inputs[0], repeats), node.outputs[0])
+
+
+def _scatter_nd(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    data, updates = node.inputs
+    out.add(node, "ScatterND", (data, _indices(out, node), updates), node.outputs[0])
 
 
 def _split(out: Lowered, graph: Graph, node: Node) -> None:
@@ -223,7 +246,10 @@ _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "SiLU": _silu,
     "Mish": _mish,
     "Gelu": _gelu,
-    "ReduceMean": _reduce_mean,
+    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"), _reduce),
+    "Gather": _gather,
+    "Tile": _tile,
+    "ScatterND": _scatter_nd,
     "Split": _split,
     "Slice": _slice,
     "Pad": _pad,

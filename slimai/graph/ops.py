@@ -20,10 +20,16 @@ Selu               x                           alpha, gamma
 PRelu              x, slope (constant)
 HardSigmoid        x                           alpha, beta
 Softmax            x                           axis
+LayerNormalization x, gain [, bias] (constant) axis (the first of the normalized ones), epsilon
+InstanceNormalization x, gain, bias (constant) epsilon
 MaxPool            x                           kernel_shape, strides, pads, dilations, ceil_mode
 AveragePool        x                           as MaxPool, and count_include_pad
 GlobalAveragePool  x
 ReduceMean         x                           axes (sorted), keepdims
+ReduceMax          x                           as ReduceMean
+ReduceMin          x                           as ReduceMean
+ReduceSum          x                           as ReduceMean
+ReduceL2           x                           as ReduceMean
 Concat             x...                        axis
 Split              x                           axis, split (size of each output)
 Slice              x                           starts, ends, axes, steps; bounds clamped as Python's slice does,
@@ -35,6 +41,9 @@ Resize             x                           mode (nearest | linear), sizes, s
                                                nearest_mode; `scales` are those of the coordinate formula
 DepthToSpace       x                           blocksize, mode
 SpaceToDepth       x                           blocksize, mode
+Gather             x                           axis, indices (from 0, in order), shape (of the constant indices)
+Tile               x                           repeats, one an axis; Expand too
+ScatterND          x, updates                  indices (from 0, in order), shape (of the indices); no reduction
 ArgMax             x                           axis, keepdims, select_last_index
 Requantize         x                           only in integer networks: the same values on another grid
 =================  ==========================  ====================================================================
@@ -57,7 +66,19 @@ from typing import Any, Literal
 
 from slimai.graph.ir import Graph, Node
 
-Family = Literal["matrix", "arithmetic", "clamp", "pointwise", "pool", "reduce", "move", "resize", "softmax", "index"]
+Family = Literal[
+    "matrix",
+    "arithmetic",
+    "clamp",
+    "pointwise",
+    "pool",
+    "reduce",
+    "move",
+    "resize",
+    "softmax",
+    "normalization",
+    "index",
+]
 ScaleRule = Literal["free", "same", "concat", "fixed", "index"]
 Recipe = Literal["dsp", "tflite", "ort"]
 Holds = Literal["never", "always", "formula"]
@@ -75,7 +96,7 @@ class Traits:
     Of its form:
         family: matrix (sums of products), arithmetic (two operands), clamp (piecewise linear, keeps the scale),
             pointwise (a function of one element), pool, reduce, move (output elements are input elements), resize,
-            softmax, index.
+            softmax, normalization (by the mean and variance of a row), index.
         weight, bias: input positions of constants of the layer, or None.
         two_activations: whether `weight` may also be an activation.
         onnx: float attributes with ONNX's defaults, where ONNX's operator of this name is the canonical one; None
@@ -102,7 +123,8 @@ class Traits:
         fixed_range: smallest and largest value of the function, on which its output's scale is made.
         clamp: takes: a following one becomes the clamp of its integers; is: it is one.
         ranks: numbers of axes that have an integer kernel; empty: all.
-        operands: on whose grid a constant operand is quantized: its own, the output's; "": there is none.
+        operands: on whose grid a constant operand is quantized: its own, its own of 16 bits (wide), the output's; "":
+            there is none.
         recipes: under which recipes of docs/arithmetic.md it has an integer kernel.
         view: no element moves, so that it costs nothing.
     """
@@ -124,7 +146,7 @@ class Traits:
     fixed_range: tuple[float, float] | None = None
     clamp: Literal["", "takes", "is"] = ""
     ranks: tuple[int, ...] = ()
-    operands: Literal["", "own", "output"] = ""
+    operands: Literal["", "own", "wide", "output"] = ""
     recipes: frozenset[Recipe] = field(default=_EVERY_RECIPE)
     view: bool = False
 
@@ -167,6 +189,10 @@ def _function(**columns: Any) -> Traits:
 
 def _pool(**columns: Any) -> Traits:
     return Traits(family="pool", batch="apart", sign="kept", factor="always", **columns)
+
+
+def _normalization(**columns: Any) -> Traits:
+    return Traits(family="normalization", scale="free", clamp="takes", operands="wide", **columns)
 
 
 def _move(**columns: Any) -> Traits:
@@ -217,6 +243,8 @@ TRAITS: dict[str, Traits] = {
     "Sqrt": _function(onnx={}, sign="never_negative"),
     "Softmax": Traits(family="softmax", sign="never_negative", scale="fixed", fixed_range=(0.0, 1.0),
                       qlinear="QLinearSoftmax", aliases=("XISoftmax",)),
+    "LayerNormalization": _normalization(),
+    "InstanceNormalization": _normalization(batch="apart"),
     "MaxPool": _pool(constant="always", scale="same", ranks=_SPATIAL, aliases=("XIMaxPooling",)),
     "AveragePool": _pool(constant="formula", scale="free", clamp="takes", ranks=_SPATIAL,
                          qlinear="QLinearAveragePool", aliases=("XIAvePooling",)),
@@ -224,6 +252,10 @@ TRAITS: dict[str, Traits] = {
                                aliases=("XIGlobalAvePooling",)),
     "ReduceMean": Traits(family="reduce", sign="kept", factor="formula", constant="formula", scale="free",
                          clamp="takes", qlinear="QLinearReduceMean"),
+    "ReduceMax": _move(family="reduce"),
+    "ReduceMin": _move(family="reduce"),
+    "ReduceSum": Traits(family="reduce", sign="kept", scale="free", clamp="takes"),
+    "ReduceL2": Traits(family="reduce", sign="never_negative", scale="free", clamp="takes"),
     "Concat": _move(scale="concat", operands="output", aliases=("XIConcat",)),
     "Split": _move(aliases=("XISplit",)),
     "Slice": _move(aliases=("XISlice",)),
@@ -232,6 +264,9 @@ TRAITS: dict[str, Traits] = {
     "Transpose": _move(aliases=("XIPermute",)),
     "DepthToSpace": _move(batch="apart"),
     "SpaceToDepth": _move(batch="apart"),
+    "Gather": _move(),
+    "Tile": _move(),
+    "ScatterND": _move(scale="concat", operands="output"),
     "Resize": _move(family="resize", factor="always", ranks=_SPATIAL, aliases=("XIResize", "XIInterp")),
     "ArgMax": Traits(family="index", scale="index"),
 }

@@ -18,9 +18,9 @@ from slimai.quantizer.bias_correction import corrected_bias
 from slimai.quantizer.clipping import clipped_peaks
 from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
-from slimai.quantizer.levels import Scheme, activation_params, limits_of
+from slimai.quantizer.levels import Scheme, activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
-from slimai.quantizer.params import S8, IntType, QParams
+from slimai.quantizer.params import S8, S16, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
 from slimai.quantizer.rounding.result import RoundedLayer
 from slimai.quantizer.weight_layout import WeightLayout, weight_layout
@@ -252,5 +252,8 @@ class LayerBuilder:
     def _operand_params(self, step: Step, value: Array) -> QParams:
         if TRAITS[step.node.op].operands == "output":
             return self.network.params[step.outputs[0]]
+        if TRAITS[step.node.op].operands == "wide":
+            largest = float(np.abs(value).max(initial=0.0))
+            return QParams(S16, as_float32(largest / S16.high) if largest else 1.0, 0)
         low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
         return activation_params(self.given.scheme, low, high, nonnegative=low >= 0, bits=self._bits(step))

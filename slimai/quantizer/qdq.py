@@ -38,7 +38,8 @@ def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
     from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
     graph = qdq_graph(plan)
-    opset = OPSET_16BIT if any(params.dtype.bits == 16 for params in plan.tensors.values()) else OPSET_8BIT
+    grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
+    opset = OPSET_16BIT if any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
     versions = {**graph.opsets, "": max(opset, graph.opsets.get("", opset))}
     model = to_onnx(replace(graph, opsets=versions), batch="N" if graph.batchable else 1)
     checker.check_model(model, full_check=True)

@@ -4,7 +4,8 @@ A roofline estimate (Williams, Waterman, Patterson: Roofline, CACM 52(4), 2009) 
 For each layer::
 
     compute = MACs / macs_per_cycle[pair]          layers with weights, MatMul
-            = elements / elementwise_lanes         all others (the larger of inputs and outputs)
+            = elements / elementwise_lanes         all others (the larger of inputs and outputs); a normalization
+                                                   passes over them 3 times (sum, squares, product)
     tiles   = ceil(2 * (inputs + weights + outputs) / local memory)     in bytes; 2 = double buffering
     memory  = (inputs + weights + outputs) / dma_bytes_per_cycle + tiles * (read_delay + write_delay)
     cycles  = max(compute, memory)
@@ -22,6 +23,8 @@ from typing import Any, Protocol
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.plan import Layer, QuantPlan
+
+_PASSES: Mapping[str, int] = {"normalization": 3}
 
 
 class Lanes(Protocol):
@@ -182,7 +185,7 @@ def _elementwise_cycles(plan: QuantPlan, layer: Layer, target: Speed) -> float:
     lanes = target.elementwise_lanes.bits16 if wide else target.elementwise_lanes.bits8
     read = sum(math.prod(plan.graph.shape(name)) for name in layer.inputs)
     written = sum(math.prod(plan.graph.shape(name)) for name in layer.outputs)
-    return max(read, written) / lanes
+    return _PASSES.get(TRAITS[layer.node.op].family, 1) * max(read, written) / lanes
 
 
 def _bytes(plan: QuantPlan, name: str) -> int:

@@ -86,6 +86,28 @@ def multiply_by_quantized_multiplier(value: Any, multiplier: Any, exponent: Any)
     return rounding_shift(multiply_shift(wide, multiplier, np.int64(31)), right)
 
 
+def half_up_shift(value: Any, shift: Any) -> Int:
+    """Return (value + half(shift)) >> shift: rounded to nearest, ties up; 0 <= shift <= 62."""
+    shift = np.asarray(shift, np.int64)
+    half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
+    result: Int = (value + half) >> shift
+    return result
+
+
+def bit_length(value: Int) -> Int:
+    """Return the number of bits of each value (0 of 0), which is not negative: 64 less its leading zeros."""
+    high = value >> 32  # both parts are exact in float64
+    small = np.frexp(np.where(high > 0, high, value).astype(np.float64))[1]
+    return np.where(high > 0, small + 32, small).astype(np.int64)
+
+
+def floor_root(value: Int) -> Int:
+    """Return floor(sqrt(value)) of each value, 0 <= value < 2**62."""
+    root = np.sqrt(value.astype(np.float64)).astype(np.int64)
+    root -= root * root > value
+    return root + ((root + 1) * (root + 1) <= value)
+
+
 def fits(bound: float, bits: int) -> bool:
     """Return whether every integer of magnitude up to `bound` fits a signed integer of `bits` bits."""
     return bound <= float((1 << (bits - 1)) - 1)

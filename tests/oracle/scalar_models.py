@@ -204,12 +204,62 @@ def pointwise(function, x, x_q, y_q):
 
 
 def softmax(x, x_q, y_q):
-    bits = min(23, 30 - math.ceil(math.log2(len(x))))
-    powers = [rhe(math.exp(-(max(x) - v) * x_q.scale) * 2.0**bits) for v in x]
+    bits = 30 if x_q.bits > 8 or len(x) > 1024 else min(23, 30 - math.ceil(math.log2(len(x))))
+    top = max(x)
+    powers = [rhe(math.exp(-(top - v) * x_q.scale) * 2.0**bits) for v in x]
     fraction, total = rhe(256 / y_q.scale), sum(powers)
     return [
         clamp(y_q.zero + (e * fraction + 128 * total) // (256 * total), y_q.low, y_q.high) for e in powers
     ]  # fmt: skip
+
+
+def normalized(row, x_q, gain, bias, epsilon, y_q, every=None):
+    """One row; gain and bias: reals of each element; every: of all rows, where they differ."""
+    size, reach = len(row), 2**x_q.bits - 1
+    e2 = min(size * epsilon / x_q.scale**2, 2.0**62)
+    f = max(0, 62 - (max(size * reach**2, size**2) + math.floor(e2) + 1).bit_length())
+    added, p = min(rhe(e2 * 2.0**f), 2**61), max(0, (size * reach).bit_length() - 31)
+    mu, e = math.sqrt(2.0**f / size), 0
+    while mu >= 2:
+        mu, e = mu / 2, e + 1
+    while mu < 1:
+        mu, e = mu * 2, e - 1
+    g = 23 - math.ceil(math.ceil(math.log2(size)) / 2)
+
+    def factor(real, t):
+        return rha(real * mu / y_q.scale * 2.0 ** (t - g))
+
+    def offset(real, t):
+        return rha(real / y_q.scale * 2.0**t)
+
+    w_most, v_most = (max(map(abs, reals)) for reals in every or (gain, bias))
+    t = max(t for t in range(61) if factor(w_most, t) < 2**31 and offset(v_most, t) < 2**60)
+    factors, offsets = [factor(real, t) for real in gain], [offset(real, t) for real in bias]
+    a = sum(row) // size
+    r, c = sum(row) - a * size, [x - a for x in row]
+    w = (sum(v * v for v in c) << f) - ((r * r << f) // size) + added
+    h = (62 - w.bit_length()) // 2 * 2
+    root = math.isqrt(w << h)
+    inverse = 2**61 // root if root else 0
+    u = clamp(61 - p - e - g - h // 2, 0, 62)
+    n = [(((size * v - r + half(p)) >> p) * inverse + half(u)) >> u for v in c]
+    assert max(map(abs, [w, *n])) < 2**62
+    return [
+        clamp(y_q.zero + ((v * k + b + half(t)) >> t), y_q.low, y_q.high)
+        for v, k, b in zip(n, factors, offsets, strict=True)
+    ]
+
+
+def root_of_squares(part, x_q, y_q):
+    total = sum((v - x_q.zero) ** 2 for v in part)
+    h = (62 - total.bit_length()) // 2 * 2
+    fraction, e = math.frexp(x_q.scale / y_q.scale)
+    m = rha(fraction * 2.0**31)
+    if m == 1 << 31:
+        m, e = 1 << 30, e + 1
+    t = 31 - e + h // 2
+    value = 0 if t > 62 else (math.isqrt(total << h) * m + half(t)) >> t
+    return clamp(y_q.zero + value, y_q.low, y_q.high)
 
 
 # Operator of one element -> (its function, attributes to test it with).

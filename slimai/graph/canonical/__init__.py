@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from slimai.graph.canonical import matrix, move, pointwise, spatial
+from slimai.graph.canonical import einsum, gather, matrix, move, normalization, pointwise, spatial
 from slimai.graph.canonical.context import Context
 from slimai.graph.damage import at_node
 from slimai.graph.ir import Graph, Node
@@ -20,7 +20,15 @@ __all__ = ["canonicalize", "canonicalize_again"]
 
 Rule = Callable[[Context, Node], Sequence[Node] | None]
 
-RULES: dict[str, Rule] = {**matrix.RULES, **spatial.RULES, **pointwise.RULES, **move.RULES}
+RULES: dict[str, Rule] = {
+    **matrix.RULES,
+    **spatial.RULES,
+    **pointwise.RULES,
+    **move.RULES,
+    **normalization.RULES,
+    **gather.RULES,
+    **einsum.RULES,
+}
 
 
 def canonicalize(graph: Graph) -> Graph:

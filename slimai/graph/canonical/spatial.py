@@ -88,8 +88,8 @@ def global_max_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
     return (only(node, 1, "MaxPool", kernel_shape=size, strides=one, dilations=one, pads=zero, ceil_mode=0),)
 
 
-def reduce_mean(context: Context, node: Node) -> tuple[Node, ...] | None:
-    """Return the ReduceMean with its axes as an attribute (opset 18 made them an input)."""
+def reduce(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the reduction with its axes as an attribute (opset 13 or 18 made them an input)."""
     if computed_input(context, node, 1):
         return None
     axes = context.constant(node, 1) if has_input(node, 1) else node.attrs.get("axes", ())
@@ -173,7 +173,7 @@ RULES = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     "GlobalMaxPool": global_max_pool,
-    "ReduceMean": reduce_mean,
+    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"), reduce),
     "Resize": resize,
     "DepthToSpace": depth_to_space,
     "SpaceToDepth": space_to_depth,

@@ -14,11 +14,11 @@ def match(graph: Graph, node: Node) -> Replacement | Refusal | None:
     gather = made_by(graph, node.inputs[0], "Gather") if node.op == "Conv" else None
     if gather is None or gather.domain:
         return None
-    order, weight = graph.constant(gather.inputs[1]), graph.constant(node.inputs[1])
+    order, weight = gather.attrs["indices"], graph.constant(node.inputs[1])
     channels = graph.shape(gather.inputs[0])[1:2]
-    if order is None or weight is None:
-        return Refusal("the order or the weights are computed")
-    if gather.attrs.get("axis", 0) != 1 or order.ndim != 1 or not channels:
+    if weight is None:
+        return Refusal("the weights are computed")
+    if gather.attrs["axis"] != 1 or len(gather.attrs["shape"]) != 1 or not channels:
         return Refusal("it does not pick channels")
     if node.attrs["group"] != 1:
         return Refusal("the Conv has groups")
@@ -26,7 +26,7 @@ def match(graph: Graph, node: Node) -> Replacement | Refusal | None:
     if problem:
         return Refusal(problem)
     spread = np.zeros((weight.shape[0], channels[0], *weight.shape[2:]), dtype=weight.dtype)
-    for position, channel in enumerate(order % channels[0]):
+    for position, channel in enumerate(order):
         spread[:, channel] += weight[:, position]  # a channel picked twice gets the sum
     name = f"{node.outputs[0]}_weight"
     merged = Node(node.name, "Conv", (gather.inputs[0], name, *node.inputs[2:]), node.outputs, node.attrs)

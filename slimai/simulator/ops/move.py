@@ -28,7 +28,8 @@ def _carry(context: LayerContext, source: str, target: str) -> Callable[[Array],
     return lambda values: look_up(values, x.dtype.low, table)
 
 
-def _unary(context: LayerContext, move: Callable[[Array], Array]) -> Compiled:
+def unary_move(context: LayerContext, move: Callable[[Array], Array]) -> Compiled:
+    """Return the kernel of an operator of one input that moves elements: `move`, then the change of grid if any."""
     carry = _carry(context, context.layer.inputs[0], context.layer.outputs[0])
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
@@ -39,13 +40,8 @@ def _unary(context: LayerContext, move: Callable[[Array], Array]) -> Compiled:
 
 def compile_concat(context: LayerContext) -> Compiled:
     """Return the kernel of a concatenation; inputs of another scale are requantized first."""
-    axis, out = int(context.attrs["axis"]), context.layer.outputs[0]
-    carries: list[Callable[[Array], Array]] = []
-    for position, name in enumerate(context.layer.node.inputs):
-        operand = context.layer.operands.get(position)
-        if operand is not None:
-            context = replace(context, tensors={**context.tensors, name: operand[1]})
-        carries.append(_concat_carry(context, name, out))
+    axis = int(context.attrs["axis"])
+    carries = carried_inputs(context)
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         parts = context.arranged(inputs)
@@ -57,6 +53,17 @@ def compile_concat(context: LayerContext) -> Compiled:
         return [np.concatenate(moved, axis=axis)]
 
     return Compiled(kernel)
+
+
+def carried_inputs(context: LayerContext) -> list[Callable[[Array], Array]]:
+    """Return for each operand, in the node's order, what brings it to the grid of the output."""
+    carries: list[Callable[[Array], Array]] = []
+    for position, name in enumerate(context.layer.node.inputs):
+        operand = context.layer.operands.get(position)
+        if operand is not None:
+            context = replace(context, tensors={**context.tensors, name: operand[1]})
+        carries.append(_concat_carry(context, name, context.layer.outputs[0]))
+    return carries
 
 
 def _concat_carry(context: LayerContext, source: str, target: str) -> Callable[[Array], Array]:
@@ -90,7 +97,7 @@ def compile_slice(context: LayerContext) -> Compiled:
     index: list[slice] = [slice(None)] * rank
     for axis, start, end, step in zip(attrs["axes"], attrs["starts"], attrs["ends"], attrs["steps"], strict=True):
         index[axis] = slice(start, None if step < 0 and end < 0 else end, step)
-    return _unary(context, lambda x: x[tuple(index)])
+    return unary_move(context, lambda x: x[tuple(index)])
 
 
 def compile_pad(context: LayerContext) -> Compiled:
@@ -105,7 +112,7 @@ def compile_pad(context: LayerContext) -> Compiled:
     if options["mode"] == "constant":
         options["constant_values"] = value
 
-    return _unary(context, lambda array: np.pad(array[crop], grow, **options))
+    return unary_move(context, lambda array: np.pad(array[crop], grow, **options))
 
 
 def _pad_value(real: float, x: QParams) -> int:
@@ -124,13 +131,13 @@ def compile_reshape(context: LayerContext) -> Compiled:
             return x.reshape(shape)
         return x.reshape((shape[0] * x.shape[0] // batch[0], *shape[1:]))
 
-    return _unary(context, move)
+    return unary_move(context, move)
 
 
 def compile_transpose(context: LayerContext) -> Compiled:
     """Return the kernel of a transposition."""
     perm = tuple(context.attrs["perm"])
-    return _unary(context, lambda x: x.transpose(perm))
+    return unary_move(context, lambda x: x.transpose(perm))
 
 
 def compile_depthtospace(context: LayerContext) -> Compiled:
@@ -149,7 +156,7 @@ def compile_depthtospace(context: LayerContext) -> Compiled:
         y = parts.transpose(0, 1, 3, 2, 4, 5).reshape(count, height * block, width * block, share)
         return y if last else y.transpose(0, 3, 1, 2)
 
-    return _unary(context, move)
+    return unary_move(context, move)
 
 
 def compile_spacetodepth(context: LayerContext) -> Compiled:
@@ -164,4 +171,4 @@ def compile_spacetodepth(context: LayerContext) -> Compiled:
         y = parts.transpose(order).reshape(count, height // block, width // block, block * block * depth)
         return y if last else y.transpose(0, 3, 1, 2)
 
-    return _unary(context, move)
+    return unary_move(context, move)

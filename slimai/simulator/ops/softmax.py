@@ -15,6 +15,7 @@ from slimai.simulator.ops.onnxruntime_float import float_softmax
 from slimai.simulator.ops.tflite_softmax import tflite_softmax
 
 RowFunction = Callable[[Int], Int]
+LONG_AXIS = 1024  # beyond it, sums of 32 bits leave an exponential less than 20 bits
 
 
 def compile_softmax(context: LayerContext) -> Compiled:
@@ -47,9 +48,10 @@ def _recipe(context: LayerContext, x: QParams, out: QParams, depth: int) -> RowF
 def exponentials(x: QParams, depth: int) -> NDArray[np.int64]:
     """Return E[d] = round_half_even(exp(-d * s_x) * 2**k) for d = 0 .. 2**bits - 1.
 
-    k = min(23, 30 - ceil(log2(depth))), so that a sum of `depth` of them fits 32 bits.
+    k = min(23, 30 - ceil(log2(depth))), so that a sum of `depth` of them fits 32 bits. Of 16-bit inputs and of axes
+    longer than `LONG_AXIS` k is 30 and the sum has 64 bits: each rounded exponential would count once too much.
     """
-    bits = min(23, 30 - (max(depth, 1) - 1).bit_length())
+    bits = 30 if x.dtype.bits > 8 or depth > LONG_AXIS else min(23, 30 - (max(depth, 1) - 1).bit_length())
     distance = np.arange(1 << x.dtype.bits, dtype=np.float64)
     return np.rint(np.exp(-distance * x.scale) * 2.0**bits).astype(np.int64)
 

@@ -70,6 +70,28 @@ CASES = {
     "ReduceMean 17": ("ReduceMean", X, {}, {"axes": [-1, 2], "keepdims": 0}, 17, "ReduceMean",
                       {"axes": (2, 3), "keepdims": 0}),
     "ReduceMean 18": ("ReduceMean", X, {1: ints(-1, 2)}, {}, 18, "ReduceMean", {"axes": (2, 3), "keepdims": 1}),
+    **{
+        f"{op} {opset}": (op, X, constants, attrs, opset, op, {"axes": (1, 3), "keepdims": 0})
+        for op in ("ReduceMax", "ReduceMin", "ReduceL2", "ReduceSum")
+        for opset, constants, attrs in (
+            (12, {}, {"axes": [-1, 1], "keepdims": 0}), (20, {1: ints(-1, 1)}, {"keepdims": 0}),
+        )
+    },
+    "LayerNormalization": ("LayerNormalization", X, {1: floats(11), 2: floats(11)}, {"epsilon": 0.125}, 17,
+                           "LayerNormalization", {"axis": 3, "epsilon": 0.125}),
+    "LayerNormalization axes": ("LayerNormalization", X, {1: floats(9, 11)}, {"axis": -2}, 17, "LayerNormalization",
+                                None),
+    "InstanceNormalization": ("InstanceNormalization", X, {1: floats(4), 2: floats(4)}, {"epsilon": 0.125}, 17,
+                              "InstanceNormalization", {"epsilon": 0.125}),
+    "Gather": ("Gather", X, {1: ints(-1, 0, 3)}, {"axis": -3}, 17, "Gather",
+               {"axis": 1, "indices": (3, 0, 3), "shape": (3,)}),
+    "Gather one": ("Gather", X, {1: np.array(2, np.int32)}, {"axis": 2}, 17, "Gather",
+                   {"axis": 2, "indices": (2,), "shape": ()}),
+    "Gather rows": ("Gather", X, {1: ints(0, 1, 5, 2).reshape(2, 2)}, {"axis": 2}, 17, "Gather",
+                    {"axis": 2, "indices": (0, 1, 5, 2), "shape": (2, 2)}),
+    "Tile": ("Tile", X, {1: ints(1, 2, 1, 3)}, {}, 17, "Tile", {"repeats": (1, 2, 1, 3)}),
+    "Tile nothing": ("Tile", X, {1: ints(1, 1, 1, 1)}, {}, 17, "Reshape", None),
+    "Expand": ("Expand", {"x": [1, 4, 1, 3]}, {1: ints(1, 5, 1)}, {}, 17, "Tile", {"repeats": (1, 1, 5, 1)}),
     "Slice": ("Slice", X, {1: ints(1, -3), 2: ints(100, -1), 3: ints(2, -1)}, {}, 17, "Slice",
               {"axes": (2, 3), "starts": (1, 8), "ends": (9, 10), "steps": (1, 1)}),
     "Slice backwards": ("Slice", X, {1: ints(-1), 2: ints(-100), 3: ints(3), 4: ints(-2)}, {}, 17, "Slice",
