@@ -93,24 +93,38 @@ def activations_runner(graph: Graph, tensors: Sequence[str] | None = None, *, th
 
 
 def channel_magnitudes(
-    graph: Graph, batches: Iterable[Mapping[str, Array]], *, threads: int = 1, runner: FloatRunner | None = None
+    graph: Graph,
+    batches: Iterable[Mapping[str, Array]],
+    *,
+    threads: int = 1,
+    runner: FloatRunner | None = None,
+    axes: Mapping[str, int] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Return activation -> [C] largest |value| of each channel (axis 1) over all images, for float activations.
 
-    The result does not depend on batch size or order.
+    axes: the activations asked for, with the axis of their channels; None takes all. The result does not depend on
+    batch size or order.
     """
-    extremes = channel_extremes(graph, batches, threads=threads, runner=runner)
+    extremes = channel_extremes(graph, batches, threads=threads, runner=runner, axes=axes)
     return {name: np.maximum(high, -low) for name, (low, high) in extremes.items()}
 
 
 def channel_extremes(
-    graph: Graph, batches: Iterable[Mapping[str, Array]], *, threads: int = 1, runner: FloatRunner | None = None
+    graph: Graph,
+    batches: Iterable[Mapping[str, Array]],
+    *,
+    threads: int = 1,
+    runner: FloatRunner | None = None,
+    axes: Mapping[str, int] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Return activation -> [2, C] smallest and largest value of each channel (axis 1), for float activations.
 
-    Over all images, one batch held at a time; the result does not depend on batch size or order.
+    Over all images, one batch held at a time; the result does not depend on batch size or order. axes: the activations
+    asked for, with the axis of their channels; None takes all.
     """
     names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
+    names = [name for name in names if axes is None or name in axes]
+    places = dict.fromkeys(names, 1) if axes is None else axes
     session = runner if runner is not None else _session(graph, names, threads)
     sentinels = sentinel_tensors(graph)
     found: dict[str, NDArray[np.float64]] = {}
@@ -120,7 +134,7 @@ def channel_extremes(
             data = values[name]
             if name in sentinels:
                 data = np.where(sentinels[name].among(data), np.float32(0), data)
-            others = tuple(axis for axis in range(data.ndim) if axis != 1)
+            others = tuple(axis for axis in range(data.ndim) if axis != places[name])
             low, high = (side(axis=others).astype(np.float64) for side in (data.min, data.max))
             if name in found:
                 low, high = np.minimum(found[name][0], low), np.maximum(found[name][1], high)

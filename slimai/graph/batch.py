@@ -17,13 +17,6 @@ Check = Callable[[Graph, Node], str]
 # Operators outside the table of `slimai.graph.ops` that work element by element or along inner axes only.
 _ELEMENTWISE = frozenset(
     {
-        "Selu",
-        "Celu",
-        "Softplus",
-        "Softsign",
-        "Gelu",
-        "ThresholdedRelu",
-        "Erf",
         "Log",
         "Floor",
         "Ceil",

@@ -6,6 +6,7 @@ name derived from the node's output, so that names stay the same from run to run
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isinf
@@ -90,6 +91,27 @@ def _requantize(out: Lowered, graph: Graph, node: Node) -> None:
     """The same real values on another grid: nothing, in float."""
     del graph
     out.add(node, "Identity", node.inputs, node.outputs[0])
+
+
+def _gelu(out: Lowered, graph: Graph, node: Node) -> None:
+    """An operator of opset 20; before it, x / 2 * (1 + erf(x / sqrt 2)) or its form by tanh is spelled out."""
+    del graph
+    (x,), y = node.inputs, node.outputs[0]
+    if out.opset >= 20:
+        out.nodes.append(node)
+        return
+
+    def by(op: str, source: str, name: str, value: float) -> str:
+        return out.add(node, op, (source, out.constant(f"{y}_{name}_c", value, "float32")), f"{y}_{name}")
+
+    if node.attrs["approximate"] == "tanh":
+        square = out.add(node, "Mul", (x, x), f"{y}_square")
+        cube = out.add(node, "Mul", (by("Mul", square, "small", 0.044715), x), f"{y}_cube")
+        inner = by("Mul", out.add(node, "Add", (x, cube), f"{y}_inner"), "scaled", math.sqrt(2.0 / math.pi))
+        squashed = out.add(node, "Tanh", (inner,), f"{y}_squashed")
+    else:
+        squashed = out.add(node, "Erf", (by("Mul", x, "scaled", math.sqrt(0.5)),), f"{y}_squashed")
+    out.add(node, "Mul", (by("Mul", x, "half", 0.5), by("Add", squashed, "gate", 1.0)), y)
 
 
 def _silu(out: Lowered, graph: Graph, node: Node) -> None:
@@ -223,6 +245,7 @@ _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "Requantize": _requantize,
     "SiLU": _silu,
     "Mish": _mish,
+    "Gelu": _gelu,
     **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"), _reduce),
     "Gather": _gather,
     "Tile": _tile,

@@ -10,11 +10,13 @@ ConvTranspose      x, w [, b]                  as Conv, and output_padding
 Gemm               a, b [, c]                  transB (alpha = beta = 1 and transA = 0 are folded)
 MatMul             a, b
 Add Sub Mul Div    a, b                        NumPy broadcasting; either operand may be a constant
-Relu Sigmoid Tanh HardSwish SiLU Mish Exp Abs Neg Sqrt ...  x
+Relu Sigmoid Tanh HardSwish SiLU Mish Softplus Softsign Exp Erf Abs Neg Sqrt  x
+Gelu               x                           approximate (none | tanh)
 Clip               x                           lo, hi (-inf / inf where open); with lo = 0, hi may be a tuple: one
                                                limit a channel of axis 1 (`channel_limits`)
 LeakyRelu          x                           alpha
-Elu                x                           alpha
+Elu Celu ThresholdedRelu  x                    alpha
+Selu               x                           alpha, gamma
 PRelu              x, slope (constant)
 HardSigmoid        x                           alpha, beta
 Softmax            x                           axis
@@ -214,10 +216,16 @@ TRAITS: dict[str, Traits] = {
     "Div": _arithmetic(),
     "Relu": _clamp(onnx={}, sign="never_negative", factor="always", clamp="is", aliases=("XIReLU",)),
     "Clip": _clamp(sign="formula", clamp="is"),
+    "ThresholdedRelu": _clamp(onnx={"alpha": 1.0}, sign="kept"),
+    "Abs": _clamp(onnx={}, sign="never_negative", factor="always"),
+    "Neg": _clamp(onnx={}, factor="always"),
     "Requantize": _clamp(),
     "LeakyRelu": _function(onnx={"alpha": 0.01}, sign="kept", factor="always", scale="free",
                            qlinear="QLinearLeakyRelu", aliases=("XILeakyReLU",)),
     "Elu": _function(onnx={"alpha": 1.0}, sign="kept", saturates=True, scale="free"),
+    "Selu": _function(onnx={"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}, saturates=True,
+                      scale="free"),
+    "Celu": _function(onnx={"alpha": 1.0}, sign="kept", saturates=True, scale="free"),
     "PRelu": _function(weight=1, batch="broadcast", sign="kept", factor="always", scale="free", aliases=("XIPReLU",)),
     "Sigmoid": _function(onnx={}, sign="never_negative", saturates=True, scale="fixed", fixed_range=(0.0, 1.0),
                          qlinear="QLinearSigmoid", aliases=("XISigmoid",)),
@@ -227,9 +235,11 @@ TRAITS: dict[str, Traits] = {
     "HardSwish": _function(onnx={}, sign="kept", saturates=True, scale="free"),
     "SiLU": _function(sign="kept", saturates=True, scale="free"),
     "Mish": _function(onnx={}, sign="kept", saturates=True, scale="free"),
-    "Exp": _function(onnx={}, sign="never_negative"),
-    "Abs": _function(onnx={}, sign="never_negative"),
-    "Neg": _function(onnx={}),
+    "Gelu": _function(sign="kept", saturates=True, scale="free"),
+    "Erf": _function(onnx={}, sign="kept", saturates=True, scale="free"),
+    "Softplus": _function(onnx={}, sign="never_negative", saturates=True, scale="free"),
+    "Softsign": _function(onnx={}, sign="kept", scale="free"),
+    "Exp": _function(onnx={}, sign="never_negative", saturates=True, scale="free"),
     "Sqrt": _function(onnx={}, sign="never_negative"),
     "Softmax": Traits(family="softmax", sign="never_negative", scale="fixed", fixed_range=(0.0, 1.0),
                       qlinear="QLinearSoftmax", aliases=("XISoftmax",)),

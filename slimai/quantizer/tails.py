@@ -65,9 +65,9 @@ def _mish_tail(distance: float) -> float:
     return distance * math.tanh(math.log1p(math.exp(-distance)))
 
 
-def _tail(fall: Callable[[float], float], tolerance: float) -> float:
-    """Return the distance from 2 on beyond which `fall` stays within the tolerance."""
-    near, far = 2.0, 512.0
+def _bisected(fall: Callable[[float], float], tolerance: float, near: float) -> float:
+    """Return the distance from `near` on beyond which `fall` stays within the tolerance."""
+    far = 512.0
     if fall(near) <= tolerance:
         return near
     for _ in range(_BISECTIONS):
@@ -78,7 +78,54 @@ def _tail(fall: Callable[[float], float], tolerance: float) -> float:
 
 def _below(fall: Callable[[float], float]) -> Formula:
     """Return the formula of a function that falls without end beyond its largest value, which lies before 2."""
-    return lambda _attrs, tolerance: Limits(-_tail(fall, tolerance), math.inf)
+    return lambda _attrs, tolerance: Limits(-_bisected(fall, tolerance, 2.0), math.inf)
+
+
+def _exp(_attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    return Limits(min(math.log(tolerance), 0.0), math.inf)
+
+
+def _softplus(_attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    """ln(1 + e^-d) is the tolerance at d = -ln(e^tolerance - 1)."""
+    return Limits(min(math.log(math.expm1(tolerance)), 0.0), math.inf)
+
+
+def _selu(attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    depth = abs(float(attrs["alpha"]) * float(attrs["gamma"]))
+    return Limits(-math.log(depth / tolerance) if depth > tolerance else 0.0, math.inf)
+
+
+def _celu(attrs: Mapping[str, Any], tolerance: float) -> Limits | None:
+    alpha = float(attrs["alpha"])  # f(-d) + alpha = alpha e^(-d / alpha)
+    if alpha <= 0:
+        return None
+    return Limits(-alpha * math.log(alpha / tolerance) if alpha > tolerance else 0.0, math.inf)
+
+
+def _erf_tail(distance: float) -> float:
+    """Return 1 - erf(distance)."""
+    return math.erfc(distance)
+
+
+def _erf(_attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    reach = _bisected(_erf_tail, tolerance, 0.0)
+    return Limits(-reach, reach)
+
+
+def _gelu(attrs: Mapping[str, Any], tolerance: float) -> Limits:
+    tail = _gelu_tanh_tail if attrs["approximate"] == "tanh" else _gelu_tail
+    return Limits(-_bisected(tail, tolerance, 2.0), math.inf)
+
+
+def _gelu_tail(distance: float) -> float:
+    """Return |Gelu(-distance)|."""
+    return 0.5 * distance * math.erfc(distance * math.sqrt(0.5))
+
+
+def _gelu_tanh_tail(distance: float) -> float:
+    """Return |Gelu(-distance)| of the form by tanh: d / (1 + e^(2 t))."""
+    inner = math.sqrt(2.0 / math.pi) * (distance + 0.044715 * distance**3)
+    return distance / (1.0 + math.exp(min(2.0 * inner, 700.0)))
 
 
 # Of the operators whose row in `slimai.graph.ops` says that they saturate.
@@ -90,6 +137,12 @@ FLAT: Mapping[str, Formula] = {
     "HardSwish": lambda _attrs, _tolerance: Limits(-3.0, math.inf),
     "SiLU": _below(_silu_tail),
     "Mish": _below(_mish_tail),
+    "Gelu": _gelu,
+    "Erf": _erf,
+    "Exp": _exp,
+    "Softplus": _softplus,
+    "Selu": _selu,
+    "Celu": _celu,
 }
 
 

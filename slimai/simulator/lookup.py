@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,11 @@ def look_up(x: Array, low: int, table: Array) -> Array:
     return out
 
 
-def table_layer(context: LayerContext, values: Any) -> Compiled:
-    """Return the layer that maps integer i of its input to values[i - low], clamped to the layer's limits."""
+def table_layer(context: LayerContext, values: Any, tables: Mapping[str, Array] | None = None) -> Compiled:
+    """Return the layer that maps integer i of its input to values[i - low], clamped to the layer's limits.
+
+    tables: what the target stores to compute the values, where that is not all of them.
+    """
     low, high = context.limits
     table = np.clip(np.asarray(values), low, high).astype(context.out.dtype.numpy)
     first = context.input().dtype.low
@@ -36,4 +40,4 @@ def table_layer(context: LayerContext, values: Any) -> Compiled:
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         return [look_up(inputs[0], first, table)]
 
-    return Compiled(kernel, {"table": table})
+    return Compiled(kernel, {"table": table} if tables is None else tables)

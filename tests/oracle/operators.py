@@ -87,6 +87,20 @@ def pointwise(function) -> Model:
     return lambda case: [scalar.pointwise(function, flat(case.x[0]), case.ins[0], case.outs[0])]
 
 
+def rescaled(change) -> Model:
+    """Change(v, x_q, attributes) of v = x - z_x."""
+
+    def model(case):
+        x, y, attrs = case.ins[0], case.outs[0], case.attrs
+        return [scalar.rescaled(lambda v: change(v, x, attrs), case.rule, flat(case.x[0]), x, y)]
+
+    return model
+
+
+def gelu_by_tanh(v: float) -> float:
+    return 0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
+
+
 def softmax(case):
     return [[y for row in case.x[0].tolist() for y in scalar.softmax(row, case.ins[0], case.outs[0])]]
 
@@ -197,6 +211,15 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "Requantize": (Sample(requantize),),
     "PRelu": (Sample(prelu, constants={1: (4, 1, 1)}),),
     **{op: (Sample(pointwise(function), attrs=attrs),) for op, (function, attrs) in scalar.FUNCTIONS.items()},
+    "Gelu": (
+        Sample(pointwise(scalar.FUNCTIONS["Gelu"][0]), attrs={"approximate": "none"}, spelled_out=True),
+        Sample(pointwise(gelu_by_tanh), attrs={"approximate": "tanh"}, spelled_out=True),
+    ),
+    "Abs": (Sample(rescaled(lambda v, _x, _attrs: abs(v))),),
+    "Neg": (Sample(rescaled(lambda v, _x, _attrs: -v)),),
+    "ThresholdedRelu": (
+        Sample(rescaled(lambda v, x, a: v if v > math.floor(a["alpha"] / x.scale) else 0), attrs={"alpha": 0.4}),
+    ),
     "Softmax": (Sample(softmax, (ROWS,), (ROWS,), {"axis": 1}),),
     "MaxPool": (Sample(lambda case: [case.moved(list(map(max, windows(case))))], outputs=(HALF,), attrs=WINDOW),),
     "AveragePool": (Sample(average_pool, outputs=(HALF,), attrs={**WINDOW, "count_include_pad": 0}),),

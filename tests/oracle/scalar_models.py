@@ -166,7 +166,40 @@ def prelu(rule, x, x_q, slope, slope_scale, y_q):
     return [keep(v - x_q.zero) if v >= x_q.zero else other((v - x_q.zero) * s) for v, s in zip(x, slope, strict=True)]
 
 
+def knots(function, x_scale, y_scale):
+    """513 integers; rounding is half away from zero."""
+    low, high = x_scale * -32768, x_scale * 32767
+    step, unit = (high - low) / 512, 65536 / (y_scale * 32767 - y_scale * -32768)
+    found = []
+    for i in range(512):
+        here, middle, after = (function(low + at * step) for at in (i, i + 0.5, i + 1))
+        line = rha((after * unit + rha(here * unit)) / 2)
+        found.append(clamp(rha(here * unit) - rha((line - rha(middle * unit)) / 2), -32768, 32767))
+    return [*found, clamp(rha(function(high) * unit), -32768, 32767)]
+
+
+def line(table, v):
+    i = 256 + (v >> 7)
+    return table[i] + (((table[i + 1] - table[i]) * (v & 127) + 64) >> 7)
+
+
+def looked_up(function, x, x_q, y_q):
+    if y_q.bits == 16:
+        table = knots(function, x_q.scale, y_q.scale)
+        return [clamp(line(table, v), y_q.low, y_q.high) for v in x]
+    table = knots(function, x_q.scale, y_q.scale / 128)
+    return [clamp(y_q.zero + ((line(table, v) + 64) >> 7), y_q.low, y_q.high) for v in x]
+
+
+def rescaled(change, rule, x, x_q, y_q):
+    """Of Abs, Neg and the like: change(x - z_x) on the output's scale."""
+    tail = y_q.tail(rule, x_q.scale / y_q.scale)
+    return [tail(change(v - x_q.zero)) for v in x]
+
+
 def pointwise(function, x, x_q, y_q):
+    if x_q.bits == 16:
+        return looked_up(function, x, x_q, y_q)
     return [clamp(y_q.zero + rhe(function(x_q.scale * (v - x_q.zero)) / y_q.scale), y_q.low, y_q.high) for v in x]
 
 
@@ -238,5 +271,12 @@ FUNCTIONS = {
     "SiLU": (lambda v: v / (1 + math.exp(-v)), {}),
     "Mish": (lambda v: v * math.tanh(math.log1p(math.exp(v))), {}),
     "Elu": (lambda v: v if v >= 0 else 0.7 * math.expm1(v), {"alpha": 0.7}),
+    "Selu": (lambda v: 1.05 * (v if v >= 0 else 1.67 * math.expm1(v)), {"alpha": 1.67, "gamma": 1.05}),
+    "Celu": (lambda v: max(v, 0.0) + min(0.0, 0.7 * math.expm1(v / 0.7)), {"alpha": 0.7}),
+    "Gelu": (lambda v: 0.5 * v * math.erfc(-v * math.sqrt(0.5)), {"approximate": "none"}),
+    "Erf": (math.erf, {}),
+    "Exp": (math.exp, {}),
+    "Softplus": (lambda v: max(v, 0) + math.log1p(math.exp(-abs(v))), {}),
+    "Softsign": (lambda v: v / (1 + abs(v)), {}),
     "LeakyRelu": (lambda v: v if v >= 0 else 0.1 * v, {"alpha": 0.1}),
 }

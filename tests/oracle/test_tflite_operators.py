@@ -313,6 +313,10 @@ CASES = [
     Case("leaky-relu", unary, {"operator": "LEAKY_RELU", "kind": "LeakyRelu", "Alpha": 0.2}),
     Case("leaky-relu-above-one", unary, {"operator": "LEAKY_RELU", "kind": "LeakyRelu", "Alpha": 1.5}),
     Case("hard-swish", unary, {"operator": "HARD_SWISH", "kind": "HardSwish"}),
+    Case("gelu", unary, {"operator": "GELU", "kind": "Gelu", "Approximate": False}),
+    Case("gelu-tanh", unary, {"operator": "GELU", "kind": "Gelu", "Approximate": True}),
+    Case("exp", unary, {"operator": "EXP"}),
+    Case("abs", unary, {"operator": "ABS"}),
     Case("prelu", prelu),
     Case("prelu-shared", prelu, {"slope": (1, 1, 1)}),
     Case("logistic", fixed, {"operator": "LOGISTIC"}),
@@ -373,11 +377,12 @@ CASES = [
     Case("batch-matmul-adjoint-int8", batched, {"second": (1, 3, 4, 8), "adjoint": (False, True)}),
     Case("arg-max-rows-int32", arg_max, {"axis": 1, "out": "int32"}),
 ]  # fmt: skip
+_NOT_UINT8 = ("exp", "abs", "log", "sqrt", "rsqrt")  # TFLite has no such kernels
 _PER_CHANNEL = ("per-tensor", "per-channel", "grouped", "-int8")  # LiteRT has the others in int8 only
 UINT8 = [
     Case(case.name, case.make, case.options, "uint8")
     for case in CASES
-    if not case.name.endswith(_PER_CHANNEL)
+    if not case.name.endswith(_PER_CHANNEL) and case.name not in _NOT_UINT8
 ] + [Case("concat-grids", concat, {"grids": "each"}, "uint8")]  # fmt: skip
 
 

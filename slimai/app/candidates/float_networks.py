@@ -12,7 +12,8 @@ from slimai.data.loader import iter_batches
 from slimai.quantizer.rewrites.absorption import absorb_biases
 from slimai.quantizer.rewrites.clustering import Clustered, chains, cluster_channels
 from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
-from slimai.quantizer.rewrites.equalization import equalize
+from slimai.quantizer.rewrites.equalization import Equalized, equalize
+from slimai.quantizer.rewrites.norm_scaling import norms_with_readers, scale_through_norms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from slimai.quantizer.plan import Decision
     from slimai.quantizer.rewrites.absorption import Absorbed
     from slimai.quantizer.rewrites.aids import Rewrites
-    from slimai.quantizer.rewrites.equalization import Equalized
 
 
 # what calibrates a float network; the second argument: which aids have made it
@@ -65,7 +65,8 @@ class FloatNetworks:
             graph, decisions = fold_constant_channels(self._job.graph)
             if rewrites.equalization:
                 equalized = self._equalized(graph, clamps=rewrites.clamps)
-                graph, decisions = equalized.graph, (*decisions, *equalized.decisions)
+                scaled = self._scaled(equalized.graph)
+                graph, decisions = scaled.graph, (*decisions, *equalized.decisions, *scaled.decisions)
             if rewrites.bias_absorption:
                 absorbed = self._absorbed(graph)
                 graph, decisions = absorbed.graph, (*decisions, *absorbed.decisions)
@@ -76,6 +77,16 @@ class FloatNetworks:
     def _equalized(self, graph: Graph, *, clamps: bool) -> Equalized:
         magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
         return equalize(graph, magnitudes, clamp_per_channel=clamps)
+
+    def _scaled(self, graph: Graph) -> Equalized:
+        """Return the network with channels scaled between normalizations and the linear layers that read them."""
+        axes = {
+            name: len(graph.shape(name)) - 1 for name in (item.norm.outputs[0] for item in norms_with_readers(graph))
+        }
+        if not axes:
+            return Equalized(graph, ())
+        peaks = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES), axes=axes)
+        return scale_through_norms(graph, peaks, self._job.config.target.per_channel_ops)
 
     def _clustered(self, graph: Graph, rewrites: Rewrites) -> Clustered:
         everywhere = rewrites.all_chains

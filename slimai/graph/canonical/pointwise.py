@@ -62,6 +62,12 @@ def swish(context: Context, node: Node) -> tuple[Node, ...] | None:
     return (only(node, 1, "SiLU"),) if float(node.attrs.get("alpha", 1.0)) == 1.0 else None
 
 
+def gelu(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return the Gelu with its form: by erf (none) or by tanh."""
+    del context
+    return (only(node, 1, approximate=str(node.attrs.get("approximate", "none"))),)
+
+
 def arg_max(context: Context, node: Node) -> tuple[Node, ...]:
     """Return the ArgMax with all its attributes."""
     rank = len(context.shape(node.inputs[0]))
@@ -84,6 +90,7 @@ RULES: dict[str, Rule] = {
     "Clip": clip,
     "PRelu": prelu,
     "Swish": swish,
+    "Gelu": gelu,
     "Softmax": softmax,
     "ArgMax": arg_max,
     "Cast": cast,

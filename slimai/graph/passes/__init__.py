@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slimai.graph.passes.base import Change, Pass, Refusal, Replacement, run_pass, run_passes
+from slimai.graph.passes.div_to_mul import DIV_TO_MUL
 from slimai.graph.passes.drop_identity import DROP_IDENTITY
 from slimai.graph.passes.drop_unread import DROP_UNREAD
 from slimai.graph.passes.fold_batchnorm import FOLD_BATCHNORM
@@ -11,10 +12,14 @@ from slimai.graph.passes.fold_constant import FOLD_ANY_CONSTANT, FOLD_CONSTANT
 from slimai.graph.passes.fold_empty import FOLD_EMPTY
 from slimai.graph.passes.fold_scale import FOLD_SCALE
 from slimai.graph.passes.fuse_activation import FUSE_ACTIVATION
+from slimai.graph.passes.fuse_gelu import FUSE_GELU
 from slimai.graph.passes.fuse_gemm import FUSE_GEMM
 from slimai.graph.passes.fuse_hard_sigmoid import FUSE_HARD_SIGMOID
+from slimai.graph.passes.fuse_layer_norm import FUSE_LAYER_NORM
 from slimai.graph.passes.fuse_pad import FUSE_PAD
 from slimai.graph.passes.fuse_prelu import FUSE_PRELU
+from slimai.graph.passes.fuse_sigmoid import FUSE_SIGMOID
+from slimai.graph.passes.fuse_softplus import FUSE_SOFTPLUS
 from slimai.graph.passes.merge_reshape import MERGE_RESHAPE
 from slimai.graph.passes.unwrap_softmax import UNWRAP_SOFTMAX
 
@@ -39,10 +44,16 @@ PASSES: tuple[Pass, ...] = (
     FUSE_PAD,
     FOLD_BATCHNORM,
     FUSE_GEMM,
-    FOLD_SCALE,
-    FOLD_CHANNEL_GATHER,
+    # while their sums and factors still stand beside them
+    FUSE_LAYER_NORM,
+    FUSE_GELU,
+    FUSE_SIGMOID,
+    FUSE_SOFTPLUS,
     FUSE_HARD_SIGMOID,
     FUSE_ACTIVATION,
+    FOLD_SCALE,
+    DIV_TO_MUL,
+    FOLD_CHANNEL_GATHER,
     FUSE_PRELU,
     UNWRAP_SOFTMAX,
     MERGE_RESHAPE,

@@ -53,6 +53,14 @@ def unary(kind: str, **attrs: float) -> Rule:
     return rule
 
 
+def gelu(b: Builder, op: FileOperator) -> None:
+    """GELU by erf, or by tanh where its option says so."""
+    form = "tanh" if b.option(op, "Approximate") else "none"
+    x = b.activation(op, 0)
+    b.expect(op, b.shape(op))
+    b.emit("Gelu", (x,), (b.output(op),), {"approximate": form})
+
+
 def leaky_relu(b: Builder, op: FileOperator) -> None:
     """LEAKY_RELU with its slope."""
     alpha = float(b.option(op, "Alpha"))
@@ -134,6 +142,9 @@ RULES: dict[str, Rule] = {
     "HARD_SWISH": unary("HardSwish"),
     "LOGISTIC": fixed("Sigmoid"),
     "TANH": fixed("Tanh"),
+    "GELU": gelu,
+    "EXP": unary("Exp"),
+    "ABS": unary("Abs"),
     "LEAKY_RELU": leaky_relu,
     "PRELU": prelu,
     "SOFTMAX": softmax,

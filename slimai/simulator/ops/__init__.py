@@ -16,6 +16,7 @@ _MODULES = {
     "matmul": ("Gemm", "MatMul"),
     "elementwise": ("Add", "Sub", "Mul"),
     "clamp": ("Relu", "Clip", "PRelu", "Requantize"),
+    "signs": ("Abs", "Neg", "ThresholdedRelu"),
     "softmax": ("Softmax",),
     "normalization": ("LayerNormalization", "InstanceNormalization"),
     "pool": ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"),

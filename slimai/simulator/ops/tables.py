@@ -1,7 +1,8 @@
-"""Pointwise functions: a table over every integer of the input, by the recipe of the rule."""
+"""Functions of one element: a table over every 8-bit integer, knots and lines between them for 16-bit ones."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from slimai.simulator.context import Compiled, LayerContext
 from slimai.simulator.lookup import every_integer, table_layer
-from slimai.simulator.ops.tflite_tables import tflite_table
+from slimai.simulator.ops.knots import knot_layer
+from slimai.simulator.ops.tflite_tables import FLOAT32_KNOTS, tflite_table
 
 Real = NDArray[Any]
 Function = Callable[[Real, Mapping[str, Any]], Real]
@@ -26,6 +28,26 @@ def _softplus(x: Real) -> Real:
     return value
 
 
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+_LARGEST_EXPONENT = 87.0  # e^87 is still a float32
+
+
+def _gelu(x: Real, attrs: Mapping[str, Any]) -> Real:
+    """Return x / 2 * erfc(-x / sqrt 2), or x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))."""
+    if attrs["approximate"] == "tanh":
+        value: Real = 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    else:
+        value = 0.5 * x * _erfc(-x * math.sqrt(0.5))
+    return value
+
+
+def _celu(x: Real, attrs: Mapping[str, Any]) -> Real:
+    alpha = attrs["alpha"]
+    value: Real = np.maximum(x, 0.0) + np.minimum(alpha * np.expm1(np.minimum(x / alpha, _LARGEST_EXPONENT)), 0.0)
+    return value
+
+
 FUNCTIONS: dict[str, Function] = {
     "Sigmoid": _sigmoid,
     "Tanh": lambda x, _attrs: np.tanh(x),
@@ -34,6 +56,13 @@ FUNCTIONS: dict[str, Function] = {
     "SiLU": lambda x, attrs: x * _sigmoid(x, attrs),
     "Mish": lambda x, _attrs: x * np.tanh(_softplus(x)),
     "Elu": lambda x, attrs: np.where(x >= 0, x, attrs["alpha"] * np.expm1(np.minimum(x, 0.0))),
+    "Selu": lambda x, attrs: attrs["gamma"] * np.where(x >= 0, x, attrs["alpha"] * np.expm1(np.minimum(x, 0.0))),
+    "Celu": _celu,
+    "Gelu": _gelu,
+    "Erf": lambda x, _attrs: _erf(x),
+    "Exp": lambda x, _attrs: np.exp(np.clip(x, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)),
+    "Softplus": lambda x, _attrs: _softplus(x),
+    "Softsign": lambda x, _attrs: x / (1.0 + np.abs(x)),
     "LeakyRelu": lambda x, attrs: np.where(x >= 0, x, attrs["alpha"] * x),
 }
 
@@ -46,7 +75,12 @@ def compile_table(context: LayerContext) -> Compiled:
             return table_layer(context, values)
     if context.rule.recipe == "ort":
         return table_layer(context, float32_table(context))
-    return table_layer(context, ideal_table(context))
+    if context.input().dtype.bits == 8:
+        return table_layer(context, ideal_table(context))
+    op, attrs = context.layer.node.op, context.attrs
+    if context.rule.recipe == "tflite" and op in FLOAT32_KNOTS and context.out.dtype.bits > 8:
+        return knot_layer(context, FLOAT32_KNOTS[op](attrs), np.float32)
+    return knot_layer(context, lambda x: FUNCTIONS[op](x, attrs))
 
 
 def ideal_table(context: LayerContext) -> NDArray[np.int64]:

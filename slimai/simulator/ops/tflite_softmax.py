@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isclose
-from typing import Any
 
 import numpy as np
 
@@ -19,10 +18,10 @@ from slimai.simulator.fixed_point import (
     high_multiply,
     multiply_by_quantized_multiplier,
     quantize_multiplier,
-    round_half_away,
     rounding_shift,
     saturate32,
 )
+from slimai.simulator.ops.knots import Function, interpolate, place_knots
 
 _DIFFERENCE_BITS = 5
 _SUM_BITS = 12
@@ -104,42 +103,23 @@ def _softmax8(rows: Int, x: QParams, out: QParams) -> Int:
     return np.where(counted, integers, out.dtype.low)
 
 
-def _interpolation_table(low: float, high: float, function: Callable[[Any], Any]) -> Int:
-    """Return 513 knots of `function` over [low, high] for s16 input and output range -1 .. 1.
-
-    Each knot is lowered by half of the error of a straight line at the middle of its step.
-    """
-    step = (high - low) / 512
-    at = low + np.arange(513) * step
-    to_integer = 65536.0 / (2.0 / 65535 * 32767 - 2.0 / 65535 * -32768)
-    value = function(at) * to_integer
-    sample = round_half_away(value)
-    middle = round_half_away(function(at[:-1] + step / 2) * to_integer)
-    line = round_half_away((value[1:] + sample[:-1]) / 2)
-    knots = sample.copy()
-    knots[:-1] -= round_half_away((line - middle) / 2)
-    table: Int = np.clip(knots, -32768, 32767).astype(np.int64)
-    return table
-
-
-def _interpolate(value: Int, knots: Int) -> Int:
-    index = 256 + (value >> 7)
-    slope = knots[index + 1] - knots[index]
-    result: Int = knots[index] + ((slope * (value & 0x7F) + 64) >> 7)
-    return result
+def _softmax_knots(function: Function, low: float, high: float) -> Int:
+    """Return the knots over [low, high] of an output range -1 .. 1."""
+    unit = 65536.0 / (2.0 / 65535 * 32767 - 2.0 / 65535 * -32768)
+    return place_knots(function, np.float64(low), np.float64(high), np.float64(unit))
 
 
 def _softmax16(rows: Int, x: QParams) -> Int:
-    exp_knots = _interpolation_table(-10.0, 0.0, np.exp)
-    inverse_knots = _interpolation_table(0.0, 1.0, lambda v: 1.0 / (1.0 + v))
+    exp_knots = _softmax_knots(np.exp, -10.0, 0.0)
+    inverse_knots = _softmax_knots(lambda v: 1.0 / (1.0 + v), 0.0, 1.0)
     multiplier, exponent = quantize_multiplier(np.array([float(np.float32(x.scale)) / (10.0 / 65535.0)]))
     distance = rows - rows.max(axis=1, keepdims=True)
     scaled = multiply_by_quantized_multiplier(distance, multiplier, exponent) + 32767
-    powers = _interpolate(np.clip(scaled, -32768, 32767), exp_knots)
+    powers = interpolate(np.clip(scaled, -32768, 32767), exp_knots)
     total = powers.sum(axis=1, keepdims=True)
     headroom = _leading_zeros(total)
     shifted = ((total << (headroom - 1)) + (1 << 13)) >> 14
-    inverse = _interpolate(np.clip(shifted - ((1 << 15) + (1 << 16)), -32768, 32767), inverse_knots)
+    inverse = interpolate(np.clip(shifted - ((1 << 15) + (1 << 16)), -32768, 32767), inverse_knots)
     shift = 31 - headroom
     result: Int = np.clip((powers * inverse + (np.int64(1) << (shift - 1))) >> shift, 0, 32767)
     return result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from slimai.simulator.fixed_point import (
     rounding_shift,
 )
 from slimai.simulator.lookup import every_integer
+from slimai.simulator.ops.c_library import erfc32, exp32, tanh32
 
 Float = NDArray[np.float32]
 
@@ -28,6 +31,8 @@ def tflite_table(context: LayerContext) -> Int | None:
         return leaky_relu(x, out, float(context.attrs["alpha"]))
     if x.dtype.bits == 8 and op in _FLOAT32:
         return _float_table(x, out, _FLOAT32[op])
+    if x.dtype.bits == 8 and op in FLOAT32_KNOTS:
+        return _float_table(x, out, FLOAT32_KNOTS[op](context.attrs))
     if x.dtype.bits == 8 and op == "HardSwish" and _hires(x) < np.float32(out.scale):  # TFLite's shift is to the right
         return hard_swish(x, out)
     if x.dtype.bits == 16 and op in {"Sigmoid", "Tanh"} and out.scale == 2.0**-15 and not out.zero_point:
@@ -48,10 +53,27 @@ def _tanh32(x: Float) -> Float:
 _FLOAT32: dict[str, Callable[[Float], Float]] = {"Sigmoid": _sigmoid32, "Tanh": _tanh32}
 
 
+def _gelu32(attrs: Mapping[str, Any]) -> Callable[[Float], Float]:
+    """Return x / 2 * erfc(-x / sqrt 2), or x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x x x))), all in float32."""
+    single = np.float32
+    if attrs["approximate"] == "tanh":
+        unit, cubic, one = single(math.sqrt(2.0 / math.pi)), single(0.044715), single(1.0)
+        return lambda x: single(0.5) * x * (one + tanh32(unit * (x + cubic * x * x * x)))
+    return lambda x: single(0.5) * x * erfc32(x * single(-math.sqrt(0.5)))
+
+
+# Functions that TFLite looks up at 8 and 16 bits: attributes -> function of float32.
+FLOAT32_KNOTS: dict[str, Callable[[Mapping[str, Any]], Callable[[Float], Float]]] = {
+    "Gelu": _gelu32,
+    "Exp": lambda _attrs: exp32,
+}
+
+
 def _float_table(x: QParams, out: QParams, function: Callable[[Float], Float]) -> Int:
     """round_half_away(f(s_x * (i - z_x)) * (1 / s_y)) + z_y, all in float32."""
     real = np.float32(x.scale) * (every_integer(x) - x.zero_point).astype(np.float32)
-    rescaled = round_half_away(function(real) * (np.float32(1.0) / np.float32(out.scale)))
+    with np.errstate(over="ignore"):  # what is beyond float32 saturates
+        rescaled = round_half_away(function(real) * (np.float32(1.0) / np.float32(out.scale)))
     table: Int = np.clip(rescaled + out.zero_point, out.dtype.low, out.dtype.high).astype(np.int64)
     return table
 

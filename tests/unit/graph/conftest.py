@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from slimai.runtime.session import FloatSession
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def make_file(path, nodes, inputs, outputs, constants=None, opset=17, ir=8, dtypes=None):

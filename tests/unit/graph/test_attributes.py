@@ -49,7 +49,14 @@ def test_an_attribute_that_is_not_in_the_table_is_refused(op, data):
     assert str(caught.value) == f"net.onnx: the_node: attribute '{attribute}' of {op} is not known here"
 
 
-@given(st.sampled_from(sorted(op for op in KNOWN if defs.get_schema(op).since_version > 17 and op != "Swish")))
+FIRST_OF_THEIR_NAME = {"Swish", "Gelu"}  # no operator set before defines them
+
+
+@given(
+    st.sampled_from(
+        sorted(op for op in KNOWN if defs.get_schema(op).since_version > 17 and op not in FIRST_OF_THEIR_NAME)
+    )
+)
 def test_a_newer_definition_is_refused(op):
     newest = defs.get_schema(op).since_version
     with pytest.MonkeyPatch.context() as patch:

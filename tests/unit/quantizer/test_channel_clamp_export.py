@@ -30,7 +30,7 @@ class Clock:
 
 @pytest.fixture
 def case(net, rng):
-    """Conv, depthwise, a residual sum, a clamp of its own behind MaxPool, Erf on the host, a classifier."""
+    """Conv, depthwise, a residual sum, a clamp of its own behind MaxPool, Atan on the host, a classifier."""
     n = net()
     n.conv("x", "a", rng.normal(size=(6, 4, 1, 1)) * 10 ** rng.uniform(-1, 1, (6, 1, 1, 1)), rng.normal(size=6))
     n.node("Clip", ("a",), "ra", lo=0.0, hi=6.0)
@@ -44,7 +44,7 @@ def case(net, rng):
     n.node("MaxPool", ("m",), "p", **pool)
     n.node("Clip", ("p",), "rp", lo=0.0, hi=3.0)
     n.conv("rp", "h", rng.normal(size=(4, 5, 1, 1)))
-    n.node("Erf", ("h",), "k")
+    n.node("Atan", ("h",), "k")
     n.node("GlobalAveragePool", ("k",), "g", (1, 4, 1, 1))
     n.node("Reshape", ("g",), "f", (1, 4), shape=(1, 4))
     n.node("Gemm", ("f", n.const("fc", rng.normal(size=(7, 4)) * 3)), "q", (1, 7), transB=1)

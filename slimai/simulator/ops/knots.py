@@ -1,0 +1,71 @@
+"""Functions of 16-bit integers by TFLite's lookup: 513 knots over the input's integers, straight lines between them.
+
+Formula: TFLite's ``LUTPopulate`` and ``LUTLookup`` of int16 (lite/kernels/internal/common.h), restated on arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimai.quantizer.params import S16, QParams
+from slimai.simulator.context import Compiled, LayerContext
+from slimai.simulator.fixed_point import Int, round_half_away
+from slimai.simulator.lookup import every_integer, table_layer
+
+STEPS = 512
+FINER_BITS = 7  # of the knots of an 8-bit output: all its values times 2**7 fit 16 bits
+
+Function = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def place_knots(function: Function, low: Any, high: Any, unit: Any) -> Int:
+    """Return 513 knots of `function` over [low, high], in integers of 1 / unit, saturated to 16 bits.
+
+    Each knot but the last is lowered by half of the error that a straight line has in the middle of its step. All is
+    computed in the float type of `low`, `high` and `unit`.
+    """
+    real = type(low)
+    step = real((high - low) / real(STEPS))
+    at = low + np.arange(STEPS + 1).astype(real) * step
+    value = function(at) * unit
+    sample = round_half_away(value[:-1])
+    middle = round_half_away(function(at[:-1] + step / real(2)) * unit)
+    line = round_half_away((value[1:] + sample) / real(2))
+    last = round_half_away(function(np.array([high])) * unit)
+    knots = np.concatenate([sample - round_half_away((line - middle) / real(2)), last])
+    table: Int = np.clip(knots, S16.low, S16.high).astype(np.int64)
+    return table
+
+
+def interpolate(value: Int, knots: Int) -> Int:
+    """Return the line between the two knots around each 16-bit integer: 7 bits of it are the place between them."""
+    index = STEPS // 2 + (value >> 7)
+    slope = knots[index + 1] - knots[index]
+    result: Int = knots[index] + ((slope * (value & 0x7F) + 64) >> 7)
+    return result
+
+
+def knots_of(function: Function, x: QParams, y_scale: float, real: type[np.floating[Any]]) -> Int:
+    """Return the knots of a function over all integers of `x` (16 bits, zero point 0) in integers of `y_scale`."""
+    scale, step = real(x.scale), real(y_scale)
+    span = step * real(S16.high) - step * real(S16.low)
+    return place_knots(function, scale * real(S16.low), scale * real(S16.high), real(1 << 16) / span)
+
+
+def knot_layer(context: LayerContext, function: Function, real: type[np.floating[Any]] = np.float64) -> Compiled:
+    """Return the layer of a smooth function of a 16-bit input.
+
+    An 8-bit output is interpolated in 1/128 of its step and rounded half up.
+    """
+    x, out = context.input(), context.out
+    narrow = out.dtype.bits == 8
+    with np.errstate(over="ignore"):  # beyond the end of float32 the knot saturates
+        knots = knots_of(function, x, out.scale / (1 << FINER_BITS) if narrow else out.scale, real)
+    values = interpolate(every_integer(x), knots)
+    if narrow:
+        values = ((values + (1 << (FINER_BITS - 1))) >> FINER_BITS) + out.zero_point
+    return table_layer(context, values, {"knots": knots.astype(np.int16)})
