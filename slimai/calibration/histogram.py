@@ -173,10 +173,11 @@ class HistogramBuilder:
 
 def _window(first: int, bins: int, exponent: int) -> NDArray[np.int32]:
     """Return the lowest and the highest float32 that have a bin, as ordered integers."""
-    low, high = (np.clip(math.ldexp(edge, exponent), -_LARGEST, _LARGEST) for edge in (first, first + bins))
-    window = ordered(np.array([low, high], np.float32))
+    low, high = (math.ldexp(edge, exponent) for edge in (first, first + bins))
+    window = ordered(np.clip([low, high], -_LARGEST, _LARGEST).astype(np.float32))
+    # -0.0 sorts below 0.0 and shares its bin: an edge at zero passes over both
     if first == 0:
-        window[0] -= 1  # -0.0 sorts below 0.0 and shares its bin
-    if high < _LARGEST:
-        window[1] -= 1  # the upper edge is open
+        window[0] -= 1
+    if high <= _LARGEST:  # the upper edge is open
+        window[1] -= 2 if high == 0 else 1
     return window

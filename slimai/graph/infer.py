@@ -7,6 +7,7 @@ result is looked at before the next operator sees it, and the message names the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 import numpy as np
@@ -26,13 +27,18 @@ _ERRORS = (shape_inference.InferenceError, checker.ValidationError, RuntimeError
 def static_types(model: onnx.ModelProto, where: str) -> dict[str, onnx.TypeProto]:
     """Return tensor name -> type, following computed shapes through the whole model where that is needed."""
     types = inferred_types(model, where)
-    if all(_static(types.get(name)) for node in model.graph.node for name in node.output if name):
+    if all_static(model, types):
         return types
     try:
         followed = shape_inference.infer_shapes(model, data_prop=True)
     except _ERRORS as error:
         raise InputError.at(where, f"shapes do not fit: {first_line(error)}") from error
     return inferred_types(followed, where)
+
+
+def all_static(model: onnx.ModelProto, types: Mapping[str, onnx.TypeProto]) -> bool:
+    """Return whether these types tell the shape of everything that the model computes."""
+    return all(_static(types.get(name)) for node in model.graph.node for name in node.output if name)
 
 
 def inferred_types(model: onnx.ModelProto, where: str) -> dict[str, onnx.TypeProto]:

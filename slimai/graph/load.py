@@ -22,7 +22,7 @@ from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.damage import damage_refused
 from slimai.graph.fixed_batch import dims_of, pictures_of_one, require_apart
-from slimai.graph.infer import inferred_types, static_types
+from slimai.graph.infer import all_static, inferred_types, static_types
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
 from slimai.graph.not_finite import refuse_not_finite
@@ -89,8 +89,7 @@ def load_onnx(
     model = model if optimize else expanded(model)
     model = with_settled_sizes(model, where)
     inferred_types(model, where)  # refuses impossible sizes before native code meets them
-    optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
-    graph = _to_graph(onnx.load_model_from_string(optimized), name or Path(path).stem, where)
+    graph = _to_graph(_optimized(model, where, fuse=optimize), name or Path(path).stem, where)
     if optimize:
         _require_float_inputs(graph, where)
     graph, _ = run_passes(canonicalize(graph), FLOAT_BASIC_PASSES if optimize else BASIC_PASSES)
@@ -101,6 +100,18 @@ def load_onnx(
     graph = with_batch(graph)
     require_apart(graph, fixed, where)
     return graph
+
+
+def _optimized(model: onnx.ModelProto, where: str, *, fuse: bool) -> onnx.ModelProto:
+    """Return the model as ONNX Runtime rewrites it.
+
+    It writes operators out that are functions of others (GroupNormalization) after it has inferred shapes and folded
+    constants, so what computes their shapes is folded in a second turn only.
+    """
+    found = onnx.load_model_from_string(optimize_offline(_serialized(model, where), where, fuse=fuse))
+    if not fuse or all_static(found, static_types(found, where)):
+        return found
+    return onnx.load_model_from_string(optimize_offline(_serialized(found, where), where, fuse=fuse))
 
 
 def _read(path: Path, where: str) -> onnx.ModelProto:

@@ -36,35 +36,10 @@ def has(*features: str) -> Callable[[Case], bool]:
     return lambda case: any(item in case.features for item in features)
 
 
-HIDDEN = has("constant behind DequantizeLinear", "constant behind Transpose")
-COLLIDING = has("colliding names")
-KNOWN: tuple[Known, ...] = (
-    Known("N2: outputs of rank 0", "shape (8, 1), not (8,)", ("wide",)),
-    Known("N12: names that collide", "", ("saved", "statistics", "exported"), COLLIDING),
-    Known("N12: no integer layer", "zip() argument 2 is longer than argument 1", ("statistics",)),
-    Known("N13: constants behind DequantizeLinear or Transpose", " is on the host", ("host",), HIDDEN),
-    Known("N13: scales of an old Upsample behind another node", "has computed scales", ("graph",)),
-    Known("N14: inputs whose first dimensions differ", "inputs differ in batch size"),
-    Known(
-        "N16 (its kind): Gemm with a C that is no row",
-        "could not be broadcast together with remapped shapes",
-        ("host",),
-    ),
-)
+KNOWN: tuple[Known, ...] = ()
 
 # Of ONNX's own node tests: the fault, words of the name, words of what is wrong.
-KNOWN_NODES: tuple[tuple[str, str, str], ...] = (
-    ("N2: outputs of rank 0", "", "shape (1,), not ()"),
-    ("N3: a mask of -inf that four axes share", "local_window_gqa_rank4_mask", "computes a value that is not finite"),
-    ("N3: a mask of -inf behind Tanh", "softcap_neginf_mask_poison", "level 4"),
-    ("N12: no integer layer", "", "zip() argument 2 is longer than argument 1"),
-    ("N12: tensors without an element", "", "no value was counted"),
-    ("N12: outputs that are constants", "", "KeyError: 'present_"),
-    ("N12: outputs that are constants", "test_shape", "KeyError: 'y'"),
-    ("N2: inputs of rank 0", "", "len() of unsized object"),
-    ("N14: inputs whose first dimensions differ", "", "inputs differ in batch size"),
-    ("N16 (its kind): Gemm with a C that is no row", "gemm_default_matrix_bias", "could not be broadcast"),
-)
+KNOWN_NODES: tuple[tuple[str, str, str], ...] = ()
 
 
 def node_fault(name: str, problem: str) -> str:

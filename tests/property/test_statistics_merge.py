@@ -1,8 +1,10 @@
 """Any split, order and grouping of the images gives the same statistics, bit for bit, and loses no value."""
 
+from random import Random
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slimai.calibration import _kernels, _reference
@@ -37,6 +39,7 @@ def same_bits(a, b):
 
 @settings(max_examples=150, deadline=None)
 @given(IMAGES, st.randoms(use_true_random=False), st.integers(0, 5))
+@example([[-2251800082120704.0, -1.52e16], [-0.0]], Random(0), 1)
 def test_order_split_and_grouping_do_not_matter(images, random, cut):
     whole = collected(images)
     shuffled = images[:]
@@ -136,6 +139,39 @@ def test_save_and_load_give_the_same_bits(images):
 def test_zeros_before_tiny_values():
     whole = collected([[0.0], [1.1754943508222875e-38]])
     same_bits(whole, collected([[1.1754943508222875e-38]]).merged(collected([[0.0]])))
+
+
+EDGE = st.integers(0, 40).map(lambda place: place - 20)
+
+
+@pytest.mark.parametrize("kernel", [None, _reference.count_blocks])
+@settings(max_examples=200, deadline=None)
+@given(st.lists(EDGE, min_size=1, max_size=4), st.lists(EDGE, min_size=1, max_size=4), st.integers(-100, 104))
+def test_values_on_the_edges_of_bins_have_a_bin(kernel, before, after, exponent):
+    """Oracles: how many values there are, and the other order. Zero is such an edge too."""
+    one, other = (np.ldexp(np.array(part, np.float32), exponent) for part in (before, after))
+    one, other = (np.where(part == 0, np.float32(-0.0), part) for part in (one, other))
+    found = collected([one, other], kernel=kernel)
+    assert found.histogram.total == one.size + other.size
+    same_bits(found, collected([other, one], kernel=kernel))
+
+
+@pytest.mark.parametrize("kernel", [None, _reference.count_blocks])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_a_zero_on_the_open_edge_is_counted(kernel, zero):
+    """The table of the first image ends at zero: -0.0, which sorts below 0.0, was written behind it."""
+    images = [[-2251800082120704.0, -1.52e16], [zero]]
+    assert collected(images, kernel=kernel).histogram.total == 3
+    same_bits(collected(images, kernel=kernel), collected(images[::-1]))
+
+
+@pytest.mark.parametrize("kernel", [None, _reference.count_blocks])
+@pytest.mark.parametrize("below", range(1, 40))
+def test_the_largest_float_on_the_open_edge_is_counted(kernel, below):
+    largest, spacing = float(np.finfo(np.float32).max), 2.0**104
+    images = [[largest - below * spacing, largest - spacing], [largest], [-largest]]
+    assert collected(images[:2], kernel=kernel).histogram.total == 3
+    same_bits(collected(images, kernel=kernel), collected(images[::-1]))
 
 
 def test_large_arrays_count_the_same_as_their_parts():

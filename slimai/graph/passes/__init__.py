@@ -6,6 +6,7 @@ from slimai.graph.passes.base import Change, Pass, Refusal, Replacement, run_pas
 from slimai.graph.passes.div_to_mul import DIV_TO_MUL
 from slimai.graph.passes.drop_identity import DROP_IDENTITY
 from slimai.graph.passes.drop_unread import DROP_UNREAD
+from slimai.graph.passes.drop_wider_type import DROP_WIDER_TYPE
 from slimai.graph.passes.fold_batchnorm import FOLD_BATCHNORM
 from slimai.graph.passes.fold_channel_gather import FOLD_CHANNEL_GATHER
 from slimai.graph.passes.fold_constant import FOLD_ANY_CONSTANT, FOLD_CONSTANT
@@ -41,6 +42,7 @@ FLOAT_BASIC_PASSES: tuple[Pass, ...] = (FOLD_EMPTY, FOLD_ANY_CONSTANT, DROP_UNRE
 
 # They change arithmetic and are for float networks only.
 PASSES: tuple[Pass, ...] = (
+    DROP_WIDER_TYPE,
     FUSE_PAD,
     FOLD_BATCHNORM,
     FUSE_GEMM,

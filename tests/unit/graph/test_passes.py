@@ -149,6 +149,15 @@ POSITIVE = {
         "unwrap_softmax",
         [("Reshape", ["x", "flat"], "f", {}), ("Softmax", "f", "s", {"axis": 1}), ("Reshape", ["s", "back"], "y", {})],
         {"x": [1, 6, 5]}, {"flat": ints(6, 5), "back": ints(1, 6, 5)}, ["Softmax"]),
+    "Softmax in float64": (
+        "drop_wider_type",
+        [("Cast", "x", "d", {"to": 11}), ("Softmax", "d", "s", {"axis": 3}), ("Cast", "s", "y", {"to": 1})],
+        X, {}, ["Softmax"]),
+    "Tanh in float64, whose operand is also read": (
+        "drop_wider_type",
+        [("Cast", "x", "d", {"to": 11}), ("Tanh", "d", "t", {}), ("Cast", "t", "f", {"to": 1}),
+         ("Floor", "d", "e", {}), ("Cast", "e", "g", {"to": 1}), ("Add", "fg", "y", {})],
+        X, {}, ["Cast", "Tanh", "Floor", "Cast", "Add"]),
     "channel order into Conv": (
         "fold_channel_gather", [("Gather", "xi", "g", {"axis": 1}), ("Conv", "gwb", "y", {})], X,
         {**CONV, "i": ints(2, 0, -1, 2)}, ["Conv"]),
@@ -260,6 +269,11 @@ NEGATIVE = {
         "unwrap_softmax",
         [("Reshape", ["x", "flat"], "f", {}), ("Softmax", "f", "s", {"axis": 1}), ("Reshape", ["s", "back"], "y", {})],
         {"x": [1, 6, 5]}, {"flat": ints(1, 30), "back": ints(1, 6, 5)}, ["y"], "the Softmax runs over several axes"),
+    "float64 that is read twice": (
+        "drop_wider_type",
+        [("Cast", "x", "d", {"to": 11}), ("Softmax", "d", "s", {"axis": 3}), ("Cast", "s", "y", {"to": 1}),
+         ("Floor", "s", "e", {}), ("Cast", "e", "z", {"to": 1})],
+        X, {}, ["y", "z"], "'s' is also read by 'floor3'"),
     "Gather of rows": (
         "fold_channel_gather", [("Gather", "xi", "g", {"axis": 2}), ("Conv", "gwb", "y", {})], X,
         {**CONV, "i": ints(2, 0, 1)}, ["y"], "it does not pick channels"),

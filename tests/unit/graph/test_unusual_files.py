@@ -135,3 +135,22 @@ def test_a_first_axis_that_is_no_batch_keeps_its_given_size(tmp_path):
     assert load_onnx(path, input_shapes={"x": (6, 3)}, batch_of_one=True).shape("x") == (1, 3)
     path = write(tmp_path / "v.onnx", [helper.make_node("Relu", ["x"], ["y"])], shape=("L",))
     assert load_onnx(path, input_shapes={"x": (6,)}, batch_of_one=True).shape("x") == (6,)
+
+
+@pytest.mark.parametrize(
+    ("op", "second", "attrs"),
+    [
+        ("GroupNormalization", (), {"num_groups": 2}),
+        ("GroupNormalization", (), {"num_groups": 4, "epsilon": 0.25}),
+        ("CenterCropPad", [5, 9], {"axes": [2, 3]}),
+        ("CenterCropPad", [6, 3, 12], {"axes": [-3, -2, -1]}),
+    ],
+)
+def test_operators_that_are_functions_of_others_have_fixed_shapes(build, compare, op, second, attrs):
+    """ONNX Runtime writes them out with shapes that are computed; tolerance 1e-5 of the largest value."""
+    constants = {"s": np.array(second)} if second else {"s": B, "t": W[:, 0, 0, 0]}
+    path = build([(op, ["x", *constants], "y", attrs)], {"x": [1, 4, 8, 8]}, ["y"], constants, opset=21)
+    graph = load_onnx(path)
+    compare(path, graph, 1e-5)
+    assert not {"Shape", "Range", "Gather"} & {node.op for node in graph.nodes}
+    assert graph.batchable
