@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py [--networks bert,mobilenet_v2,PATH.onnx ...] [--target vision_dsp,npu] [--unscaled]
 
-Networks: seeded ones by name, networks of installed packages (nudenet, rapidocr-onnxruntime, openwakeword), and any file.
+Networks: seeded ones by name, networks of installed packages (nudenet, rapidocr-onnxruntime, openwakeword), any file.
 Calibration on 16 seeded samples, SQNR on 8 others: 10 log10(sum y^2 / sum (y - y~)^2). Settings are the defaults of a
 level, range 100. ONNX Runtime: u8 asymmetric activations, weights per channel, the better of MinMax and
 Percentile 99.99. `--unscaled` leaves the scaling between LayerNormalization and linear layers out.
