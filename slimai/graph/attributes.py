@@ -105,6 +105,7 @@ KNOWN: dict[str, Form] = {
     "ThresholdedRelu": _form(22, "alpha"),
     "Transpose": _form(25, "perm"),
     "Unsqueeze": _form(25),
+    "Where": _form(16),
 }
 
 

@@ -52,8 +52,6 @@ _ELEMENTWISE = frozenset(
 _BROADCAST = frozenset(
     {
         "Pow",
-        "Min",
-        "Max",
         "Sum",
         "Mean",
         "Less",
@@ -63,11 +61,10 @@ _BROADCAST = frozenset(
         "GreaterOrEqual",
         "And",
         "Or",
-        "Where",
         "Mod",
     }
 )
-_BROADCAST |= {"OnnxPRelu", "OnnxClip"}
+_BROADCAST |= {"OnnxPRelu", "OnnxClip", "OnnxWhere"}
 
 
 def with_batch(graph: Graph) -> Graph:

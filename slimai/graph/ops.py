@@ -10,6 +10,8 @@ ConvTranspose      x, w [, b]                  as Conv, and output_padding
 Gemm               a, b [, c]                  transB (alpha = beta = 1 and transA = 0 are folded)
 MatMul             a, b
 Add Sub Mul Div    a, b                        NumPy broadcasting; either operand may be a constant
+Max Min            a, b                        NumPy broadcasting; either operand may be a constant
+Where              mask (constant bool), a, b  NumPy broadcasting; either operand may be a constant
 Relu Sigmoid Tanh HardSwish SiLU Mish Softplus Softsign Exp Erf Abs Neg Sqrt  x
 Gelu               x                           approximate (none | tanh)
 Clip               x                           lo, hi (-inf / inf where open); with lo = 0, hi may be a tuple: one
@@ -154,7 +156,7 @@ def _layer(**columns: Any) -> Traits:
 
 
 def _arithmetic(**columns: Any) -> Traits:
-    return Traits(family="arithmetic", onnx={}, batch="broadcast", **columns)
+    return Traits(**{"family": "arithmetic", "onnx": {}, "batch": "broadcast", **columns})
 
 
 def _clamp(**columns: Any) -> Traits:
@@ -188,6 +190,10 @@ TRAITS: dict[str, Traits] = {
     "Mul": _arithmetic(sign="kept", scale="free", clamp="takes", operands="own", qlinear="QLinearMul",
                        aliases=("XIEltwiseMul",)),
     "Div": _arithmetic(),
+    "Max": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
+    "Min": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
+    "Where": Traits(family="arithmetic", batch="broadcast", sign="formula", scale="free", clamp="takes",
+                    operands="output"),
     "Relu": _clamp(onnx={}, sign="never_negative", factor="always", clamp="is", aliases=("XIReLU",)),
     "Clip": _clamp(sign="formula", clamp="is"),
     "ThresholdedRelu": _clamp(onnx={"alpha": 1.0}, sign="kept"),

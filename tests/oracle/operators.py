@@ -23,6 +23,7 @@ from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 
 SHAPE = (1, 4, 6, 6)
 SQUARE = {"strides": (1, 1), "dilations": (1, 1), "pads": (1, 1, 1, 1), "group": 1}
+MASK = np.arange(36).reshape(1, 1, 6, 6) % 5 < 2
 WINDOW = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0), "dilations": (1, 1), "ceil_mode": 0}
 
 
@@ -53,6 +54,7 @@ Model = Callable[[Case], list[list[int]]]
 class Sample:
     """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
 
+    masks: constants that are no numbers, by input position.
     spelled_out: its ONNX form is other operators, which are not read back as this one.
     """
 
@@ -61,6 +63,7 @@ class Sample:
     outputs: tuple[tuple[int, ...], ...] = (SHAPE,)
     attrs: dict[str, Any] = field(default_factory=dict)
     constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    masks: dict[int, np.ndarray] = field(default_factory=dict)
     spelled_out: bool = False
 
 
@@ -108,6 +111,19 @@ def two_operands(function, **sign) -> Model:
         return [function(case.rule, a, case.ins[0], b, case.ins[1], case.outs[0], **sign)]
 
     return model
+
+
+def larger(rule, a, a_q, b, b_q, y_q):
+    return scalar.chosen(lambda u, v, _at: max(u, v), rule, a, a_q, b, b_q, y_q)
+
+
+def smaller(rule, a, a_q, b, b_q, y_q):
+    return scalar.chosen(lambda u, v, _at: min(u, v), rule, a, a_q, b, b_q, y_q)
+
+
+def selected(rule, a, a_q, b, b_q, y_q):
+    mask = flat(np.broadcast_to(MASK, SHAPE))
+    return scalar.chosen(lambda u, v, at: u if mask[at] else v, rule, a, a_q, b, b_q, y_q)
 
 
 def clamp(case):
@@ -269,8 +285,15 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     **{
         op: (Sample(two_operands(function, **sign), (SHAPE, SHAPE)),
              Sample(two_operands(function, **sign), constants={1: (4, 1, 1)}))
-        for op, function, sign in (("Add", scalar.add, {}), ("Sub", scalar.add, {"sign": -1}), ("Mul", scalar.mul, {}))
+        for op, function, sign in (
+            ("Add", scalar.add, {}), ("Sub", scalar.add, {"sign": -1}), ("Mul", scalar.mul, {}), ("Max", larger, {}),
+            ("Min", smaller, {}),
+        )
     },
+    "Where": (
+        Sample(two_operands(selected), (SHAPE, SHAPE), masks={0: MASK}),
+        Sample(two_operands(selected), constants={2: (4, 1, 1)}, masks={0: MASK}),
+    ),
     "Relu": (Sample(clamp),),
     "Clip": (Sample(clamp, attrs={"lo": -0.25, "hi": 0.75}),),
     "Requantize": (Sample(requantize),),
@@ -336,8 +359,12 @@ class _Builder:
 
     def graph(self, *, hosted: bool) -> Graph:
         names, shapes = [], list(self.sample.inputs)
-        for position in range(len(shapes) + len(self.sample.constants)):
-            if position in self.sample.constants:
+        for position in range(len(shapes) + len(self.sample.constants) + len(self.sample.masks)):
+            if position in self.sample.masks:
+                self.constants[f"c{position}"] = self.sample.masks[position]
+                shape = self.sample.masks[position].shape
+                names.append(self.tensor(f"c{position}", shape, "bool"))
+            elif position in self.sample.constants:
                 names.append(self.constant(f"c{position}", self.sample.constants[position]))
             else:
                 shape = shapes.pop(0)

@@ -149,6 +149,17 @@ def mul(rule, a, a_q, b, b_q, y_q):
     return [tail((u - a_q.zero) * (v - b_q.zero)) for u, v in zip(a, b, strict=True)]
 
 
+def chosen(choose, rule, a, a_q, b, b_q, y_q):
+    """Both operands on the output's scale (as they are where they have it), and choose(a, b, place)."""
+
+    def brought(values, q):
+        same = (q.scale, q.zero, q.bits, q.signed) == (y_q.scale, y_q.zero, y_q.bits, y_q.signed)
+        return values if same else requantize(rule, values, q, y_q)
+
+    pairs = zip(brought(a, a_q), brought(b, b_q), strict=True)
+    return [clamp(choose(u, v, place), y_q.low, y_q.high) for place, (u, v) in enumerate(pairs)]
+
+
 def average(rule, windows, x_q, y_q):
     """windows: lists of the pixels of each window; padding is not in them."""
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slimai.graph.passes.base import Change, Pass, Refusal, Replacement, run_pass, run_passes
+from slimai.graph.passes.divide_to_multiply import DIVIDE_TO_MULTIPLY
 from slimai.graph.passes.drop_identity import DROP_IDENTITY
 from slimai.graph.passes.drop_unread import DROP_UNREAD
 from slimai.graph.passes.fold_batchnorm import FOLD_BATCHNORM
@@ -40,6 +41,7 @@ PASSES: tuple[Pass, ...] = (
     FUSE_HARD_SIGMOID,
     FUSE_ACTIVATION,
     FUSE_PRELU,
+    DIVIDE_TO_MULTIPLY,
     UNWRAP_SOFTMAX,
     MERGE_RESHAPE,
 )

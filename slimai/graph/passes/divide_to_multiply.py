@@ -1,0 +1,29 @@
+"""A division by a constant is a multiplication by its reciprocal, which integer hardware has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from slimai.graph.ir import Graph, Node
+from slimai.graph.passes.base import Pass, Refusal, Replacement
+from slimai.graph.passes.pattern import split_operands
+
+
+def match(graph: Graph, node: Node) -> Replacement | Refusal | None:
+    """Match x / c with a constant c."""
+    if node.op != "Div" or node.domain or (found := split_operands(graph, node)) is None:
+        return None
+    activation, constant, position = found
+    value = graph.constants[constant]
+    if position == 0 or value.dtype != np.float32:
+        return None
+    with np.errstate(divide="ignore", over="ignore"):
+        factor = (1.0 / value.astype(np.float64)).astype(np.float32)
+    if not np.isfinite(factor).all():
+        return Refusal("the reciprocal of the divisor is not finite")
+    name = f"{node.outputs[0]}_reciprocal"
+    product = Node(node.name, "Mul", (activation, name), node.outputs)
+    return Replacement((product,), (), "division by a constant", {name: factor})
+
+
+DIVIDE_TO_MULTIPLY = Pass("divide_to_multiply", match, requires=("fold_scale", "fuse_activation"))
