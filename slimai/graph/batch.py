@@ -17,12 +17,10 @@ Check = Callable[[Graph, Node], str]
 # Operators outside the table of `slimai.graph.ops` that work element by element or along inner axes only.
 _ELEMENTWISE = frozenset(
     {
-        "Log",
         "Floor",
         "Ceil",
         "Round",
         "Sign",
-        "Reciprocal",
         "Sin",
         "Cos",
         "Not",
@@ -51,7 +49,6 @@ _ELEMENTWISE = frozenset(
 )
 _BROADCAST = frozenset(
     {
-        "Pow",
         "Sum",
         "Mean",
         "Less",
@@ -64,7 +61,7 @@ _BROADCAST = frozenset(
         "Mod",
     }
 )
-_BROADCAST |= {"OnnxPRelu", "OnnxClip", "OnnxWhere"}
+_BROADCAST |= {"OnnxPRelu", "OnnxClip", "OnnxWhere", "OnnxPow"}
 
 
 def with_batch(graph: Graph) -> Graph:

@@ -55,6 +55,7 @@ class Sample:
     """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
 
     masks: constants that are no numbers, by input position.
+    above: in a network of several layers, the input ends there (and at 3); 0: it is a Relu.
     spelled_out: its ONNX form is other operators, which are not read back as this one.
     """
 
@@ -64,6 +65,7 @@ class Sample:
     attrs: dict[str, Any] = field(default_factory=dict)
     constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
     masks: dict[int, np.ndarray] = field(default_factory=dict)
+    above: float = 0.0
     spelled_out: bool = False
 
 
@@ -161,6 +163,23 @@ def rescaled(change) -> Model:
 
 def gelu_by_tanh(v: float) -> float:
     return 0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
+
+
+def steep(function, exponent: float | None = None) -> Model:
+    """A power, or (no exponent) the logarithm: a table of 8-bit inputs, the normalised recipe of 16-bit ones."""
+
+    def model(case):
+        x, x_q, y_q = flat(case.x[0]), case.ins[0], case.outs[0]
+        if x_q.bits == 8:
+            return [scalar.pointwise(function, x, x_q, y_q)]
+        return [scalar.logarithm(x, x_q, y_q) if exponent is None else scalar.power(exponent, x, x_q, y_q)]
+
+    return model
+
+
+def positive(function, limit: float):
+    """Return the function with its limit where v is not positive."""
+    return lambda v: function(v) if v > 0 else limit
 
 
 def softmax(case):
@@ -303,6 +322,17 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
         Sample(pointwise(scalar.FUNCTIONS["Gelu"][0]), attrs={"approximate": "none"}, spelled_out=True),
         Sample(pointwise(gelu_by_tanh), attrs={"approximate": "tanh"}, spelled_out=True),
     ),
+    "Sqrt": (Sample(steep(positive(math.sqrt, 0.0), 0.5), above=0.5),),
+    "Rsqrt": (Sample(steep(positive(lambda v: v**-0.5, 1e9), -0.5), above=0.5),),
+    "Reciprocal": (Sample(steep(lambda v: 1 / v if v else 1e9, -1.0), above=0.5),),
+    "Log": (Sample(steep(positive(math.log, -1e9)), above=0.5),),
+    "Pow": tuple(
+        Sample(steep(function, exponent), attrs={"exponent": exponent}, above=0.5)
+        for exponent, function in (
+            (2.0, lambda v: v**2), (3.0, lambda v: v**3), (-2.0, lambda v: v**-2 if v else 1e9),
+            (1.5, positive(lambda v: v**1.5, 0.0)), (0.25, positive(lambda v: v**0.25, 0.0)),
+        )
+    ),
     "Abs": (Sample(rescaled(lambda v, _x, _attrs: abs(v))),),
     "Neg": (Sample(rescaled(lambda v, _x, _attrs: -v)),),
     "ThresholdedRelu": (
@@ -398,7 +428,8 @@ class _Builder:
         if not relu:
             return made
         clamped = self.tensor(f"{name}_relu", (1, channels, height, width))
-        self.nodes.append(Node(clamped, "Relu", (made,), (clamped,)))
+        lo, op = self.sample.above, "Clip" if self.sample.above else "Relu"
+        self.nodes.append(Node(clamped, op, (made,), (clamped,), {"lo": lo, "hi": 3.0} if lo else {}))
         return clamped
 
 

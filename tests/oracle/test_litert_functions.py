@@ -44,6 +44,9 @@ FUNCTIONS = {
     "Gelu-tanh": Function("GELU", gelu, "Gelu", {"Approximate": True}, {"approximate": "tanh"}),
     "Exp": Function("EXP", np.exp, reach=(0.1, 7.0)),
     "Abs": Function("ABS", np.abs),
+    "Sqrt": Function("SQRT", np.sqrt, attrs={"as_tflite": 1}, positive=True),
+    "Rsqrt": Function("RSQRT", lambda v: v**-0.5, attrs={"as_tflite": 1}, positive=True),
+    "Log": Function("LOG", np.log, attrs={"as_tflite": 1}, positive=True),
 }
 
 

@@ -189,6 +189,15 @@ def fixed(rng, dtype, operator, kind="", **fields):
     return unary(rng, dtype, operator, kind, (1 / 128 if operator == "TANH" else 1 / 256, zeros[dtype]), **fields)
 
 
+def domain_of_positives(rng, dtype, operator):
+    """TFLite's kernels refuse what is negative: the zero point is the lowest integer."""
+    scale = grid(rng, dtype)[0]
+    y = {"LOG": (8 / 255, 40), "SQRT": (float(np.float32((256 * scale) ** 0.5 / 250)), -128)}
+    y = y.get(operator, (float(np.float32((8 * scale) ** -0.5 / 250)), -128))
+    ins = [activation("x", (1, 256), (scale, -128), dtype)]
+    return build(operator, ins, [activation("y", (1, 256), y, dtype)])
+
+
 def prelu(rng, dtype, slope=(1, 1, 6)):
     x = grid(rng, dtype)
     values = rng.integers(-128, 128, slope).astype(np.int8)
@@ -326,6 +335,7 @@ CASES = [
     Case("gelu-tanh", unary, {"operator": "GELU", "kind": "Gelu", "Approximate": True}),
     Case("exp", unary, {"operator": "EXP"}),
     Case("abs", unary, {"operator": "ABS"}),
+    *(Case(name, domain_of_positives, {"operator": name.upper()}) for name in ("log", "sqrt", "rsqrt")),
     Case("prelu", prelu),
     Case("prelu-shared", prelu, {"slope": (1, 1, 1)}),
     Case("logistic", fixed, {"operator": "LOGISTIC"}),

@@ -95,6 +95,22 @@ def where(context: Context, node: Node) -> tuple[Node, ...] | None:
     return None if context.constant(node, 0) is None else (only(node, 3),)
 
 
+_POWERS = {0.5: "Sqrt", -0.5: "Rsqrt", -1.0: "Reciprocal"}
+
+
+def power(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the function of a constant exponent, or Pow with it; an exponent of 1 is a no-op."""
+    given = context.constant(node, 1)
+    if given is None or given.size != 1 or given.ndim > len(context.shape(node.inputs[0])):
+        return None
+    exponent = float(given.reshape(-1)[0])
+    if exponent == 1.0:
+        return same_as_reshape(context, node)
+    if exponent in _POWERS:
+        return (only(node, 1, _POWERS[exponent]),)
+    return (only(node, 1, exponent=exponent),) if exponent and np.isfinite(exponent) else None
+
+
 def gelu(context: Context, node: Node) -> tuple[Node, ...]:
     """Return the Gelu with its form: by erf (none) or by tanh."""
     del context
@@ -126,6 +142,7 @@ RULES: dict[str, Rule] = {
     "Max": extreme,
     "Min": extreme,
     "Where": where,
+    "Pow": power,
     "Gelu": gelu,
     "Softmax": softmax,
     "ArgMax": arg_max,

@@ -15,6 +15,7 @@ from slimai.graph.passes.fuse_gemm import FUSE_GEMM
 from slimai.graph.passes.fuse_hard_sigmoid import FUSE_HARD_SIGMOID
 from slimai.graph.passes.fuse_pad import FUSE_PAD
 from slimai.graph.passes.fuse_prelu import FUSE_PRELU
+from slimai.graph.passes.fuse_rsqrt import FUSE_RSQRT
 from slimai.graph.passes.merge_reshape import MERGE_RESHAPE
 from slimai.graph.passes.unwrap_softmax import UNWRAP_SOFTMAX
 
@@ -42,6 +43,7 @@ PASSES: tuple[Pass, ...] = (
     FUSE_ACTIVATION,
     FUSE_PRELU,
     DIVIDE_TO_MULTIPLY,
+    FUSE_RSQRT,
     UNWRAP_SOFTMAX,
     MERGE_RESHAPE,
 )

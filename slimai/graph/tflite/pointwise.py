@@ -147,6 +147,7 @@ RULES: dict[str, Rule] = {
     "GELU": gelu,
     "EXP": unary("Exp"),
     "ABS": unary("Abs"),
+    **{code: unary(op, as_tflite=1) for code, op in (("SQRT", "Sqrt"), ("RSQRT", "Rsqrt"), ("LOG", "Log"))},
     "LEAKY_RELU": leaky_relu,
     "PRELU": prelu,
     "SOFTMAX": softmax,
