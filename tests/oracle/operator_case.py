@@ -44,6 +44,8 @@ Model = Callable[[Case], list[list[int]]]
 class Sample:
     """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
 
+    masks: constants that are no numbers, by input position. above: in a network of several layers, the input ends there
+    (and at 3); 0: it is a Relu.
     spelled_out: its ONNX form is other operators, which are not read back as this one.
     """
 
@@ -52,6 +54,8 @@ class Sample:
     outputs: tuple[tuple[int, ...], ...] = (SHAPE,)
     attrs: dict[str, Any] = field(default_factory=dict)
     constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    masks: dict[int, np.ndarray] = field(default_factory=dict)
+    above: float = 0.0
     spelled_out: bool = False
 
 

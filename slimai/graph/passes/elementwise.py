@@ -81,6 +81,12 @@ def _gelu(attrs: Mapping[str, Any], operands: Operands) -> Values:
     return (gelu_tanh if attrs.get("approximate", "none") == "tanh" else gelu)(operands[0])
 
 
+def _power(attrs: Mapping[str, Any], operands: Operands) -> Values:
+    """Return x to the exponent: an attribute in the canonical form, an operand in ONNX's."""
+    found: Values = np.power(operands[0], attrs["exponent"] if "exponent" in attrs else operands[1])
+    return found
+
+
 def _extreme(function: np.ufunc) -> Formula:
     return lambda _attrs, operands: function.reduce(np.broadcast_arrays(*operands))
 
@@ -91,13 +97,14 @@ FORMULAS: Mapping[str, Formula] = {
     "Sub": _two(np.subtract),
     "Mul": _two(np.multiply),
     "Div": _two(np.divide),
-    "Pow": _two(np.power),
+    "Pow": _power,
     "Max": _extreme(np.maximum),
     "Min": _extreme(np.minimum),
     "Neg": _one(np.negative),
     "Abs": _one(np.abs),
     "Sqrt": _one(np.sqrt),
     "Reciprocal": _one(np.reciprocal),
+    "Rsqrt": _one(lambda x: 1.0 / np.sqrt(x)),
     "Exp": _one(np.exp),
     "Log": _one(np.log),
     "Erf": _one(error_function),

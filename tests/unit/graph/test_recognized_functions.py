@@ -10,7 +10,7 @@ from spellings import NORMS, SPELLINGS, Speller
 
 from slimai.graph.load import load_onnx
 from slimai.graph.passes import run_pass
-from slimai.graph.passes.div_to_mul import DIV_TO_MUL
+from slimai.graph.passes.divide_to_multiply import DIVIDE_TO_MULTIPLY
 
 TOLERANCE = 1e-4
 SHAPES = ([1, 6], [1, 5, 6], [1, 6, 4, 5])
@@ -208,6 +208,6 @@ def test_division_by_a_constant_is_a_product(build, compare):
 def test_a_constant_without_a_reciprocal_is_divided_by(build, value):
     nodes = [("Relu", "x", "r", {}), ("Div", "rk", "y", {})]
     before = load_onnx(build(nodes, {"x": [1, 6]}, ["y"], {"k": np.float32(value)}), optimize=False)
-    graph, (change,) = run_pass(before, DIV_TO_MUL)
-    assert (change.applied, change.reason) == (False, "the constant has no reciprocal in float32")
+    graph, (change,) = run_pass(before, DIVIDE_TO_MULTIPLY)
+    assert (change.applied, change.reason) == (False, "the divisor has no reciprocal in float32")
     assert ops(graph) == ["Relu", "Div"]
