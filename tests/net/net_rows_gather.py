@@ -29,6 +29,16 @@ def instance_normalization(net: Net) -> None:
     net.node("InstanceNormalization", [x, *constants], {"epsilon": 0.1} if net.coin() else {})
 
 
+def group_normalization(net: Net) -> None:
+    x = net.take((3, 4, 5))
+    shape = net.shape(x)
+    groups = net.among(*[n for n in range(1, shape[1] + 1) if shape[1] % n == 0])
+    require(int(np.prod(shape[1:])) // groups > 2)
+    constants = [net.constant(net.positive((shape[1],))), net.constant(net.weights((shape[1],), terms=1))]
+    attrs = {"num_groups": groups} | ({"epsilon": 0.1} if net.coin() else {})
+    net.node("GroupNormalization", [x, *constants], attrs)
+
+
 def gather(net: Net) -> None:
     x = net.take(most=400)
     shape = net.shape(x)
@@ -82,6 +92,7 @@ def einsum(net: Net) -> None:
 GATHER: dict[str, Row] = {
     "LayerNormalization": Row(layer_normalization, since=17),
     "InstanceNormalization": Row(instance_normalization),
+    "GroupNormalization": Row(group_normalization, since=21),
     **{op: Row(reduction(op)) for op in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2")},
     "Gather": Row(gather),
     "Tile": Row(tile),
