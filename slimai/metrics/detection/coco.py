@@ -36,7 +36,7 @@ NUMBERS = (
     "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
 )  # fmt: skip
 
-__all__ = ["NUMBERS", "CocoAP"]
+__all__ = ["NUMBERS", "CocoAP", "coco_ap", "coco_record"]
 
 
 class CocoAP:
@@ -99,8 +99,7 @@ class CocoAP:
         entries = []
         orientation, stored = self._fit.turn(sample)
         for number, annotation in enumerate(self._instances.objects[sample.index], 1):
-            crowd = annotation["iscrowd"]
-            entry = {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
+            entry = _box_truth(annotation, number)
             if orientation != UPRIGHT:
                 entry["bbox"] = _turned_box(annotation["bbox"], stored, orientation)
             if kind == "segm":
@@ -110,12 +109,7 @@ class CocoAP:
         return entries
 
     def _answer(self, sample: Sample, found: Detections, outputs: Sequence[Array], kind: str) -> list[dict[str, Any]]:
-        sides = np.concatenate([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]], axis=1)
-        entries = [
-            {"id": at + 1, "category_id": int(label), "score": float(score), "bbox": box.tolist(), "iscrowd": 0,
-             "area": float(box[2] * box[3])}
-            for at, (box, score, label) in enumerate(zip(sides, found.scores, found.classes, strict=True))
-        ]  # fmt: skip
+        entries = _box_answer(found)
         if kind == "segm":
             masks = instance_masks(outputs[3], found, sample.geometry, self._input_size, self._fit.size(sample))
             for entry, code in zip(entries, _encode(masks), strict=True):
@@ -141,6 +135,38 @@ class CocoAP:
         """Return [R] the score of sets in which record i is counts[r, i] times, NaN where there is none."""
         order = sorted(range(len(records)), key=lambda at: int(records[at]["image"][0]))
         return resampled_ap(self._kinds[0], [records[at] for at in order], counts[:, order])
+
+
+def coco_record(found: Detections, objects: Sequence[Mapping[str, Any]]) -> Record:
+    """Return what pycocotools finds in the boxes of one picture, for `coco_ap`.
+
+    found: boxes in pixels of the picture, classes counted from 0. objects: the picture's annotations as
+    `read_instances` gives them: class, bbox [x, y, w, h], area, iscrowd.
+    """
+    truth = [_box_truth(annotation, number) for number, annotation in enumerate(objects, 1)]
+    return {f"bbox/{key}": value for key, value in _evaluate("bbox", truth, _box_answer(found)).items()}
+
+
+def coco_ap(records: Sequence[Record], classes: int) -> dict[str, float]:
+    """Return the 12 numbers of pycocotools over the `coco_record` of any pictures, by name (`NUMBERS`), AP first.
+
+    classes: how many there are. A number is NaN where the pictures have no such object.
+    """
+    return dict(zip(NUMBERS, _summarize("bbox", records, classes), strict=True))
+
+
+def _box_truth(annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
+    crowd = annotation["iscrowd"]
+    return {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
+
+
+def _box_answer(found: Detections) -> list[dict[str, Any]]:
+    sides = np.concatenate([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]], axis=1)
+    return [
+        {"id": at + 1, "category_id": int(label), "score": float(score), "bbox": box.tolist(), "iscrowd": 0,
+         "area": float(box[2] * box[3])}
+        for at, (box, score, label) in enumerate(zip(sides, found.scores, found.classes, strict=True))
+    ]  # fmt: skip
 
 
 def _evaluate(kind: str, truth: list[dict[str, Any]], answer: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
