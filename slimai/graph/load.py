@@ -301,7 +301,7 @@ def _to_graph(model: onnx.ModelProto, name: str, where: str) -> Graph:
     nodes = tuple(_nodes(graph, where))
     types = static_types(model, where)
     known = {key for key, kind in types.items() if _info(key, kind)}
-    if any(node.domain and not known.issuperset(filter(None, node.outputs)) for node in nodes):
+    if not all(known.issuperset(filter(None, node.outputs)) for node in nodes):
         types = static_types(with_foreign_shapes(model, known, where), where)
     tensors = {key: info for key, kind in types.items() if (info := _info(key, kind))}
     tensors |= {key: TensorInfo(key, tuple(value.shape), value.dtype.name) for key, value in constants.items()}

@@ -18,6 +18,8 @@ from slimai.graph.names import FreeNames
 from slimai.graph.optimize import evaluate, first_line, runtime_errors
 
 _STANDARD = ("", "ai.onnx")
+# Operators for which ONNX infers no shape, though it does not depend on values: operator -> inputs that are constants.
+_SILENT = {"MeanVarianceNormalization": (), "MaxUnpool": (2,), "Compress": (1,)}
 _ALPHA = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta")}
 
 
@@ -76,24 +78,22 @@ def _unfused(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[onnx.Node
 
 
 def with_foreign_shapes(model: onnx.ModelProto, known: set[str], where: str) -> onnx.ModelProto:
-    """Return the model with the shapes of what operators of other domains compute, where ONNX does not know them.
+    """Return the model with the shapes ONNX does not know: of other domains' operators, and of its own silent ones.
 
     known: tensors whose shape can be told. The shapes are measured on inputs of zeros.
 
     Raises:
         InputError: the model cannot run.
     """
-    missing = [
-        name for node in model.graph.node if node.domain not in _STANDARD for name in node.output if name not in known
-    ]
-    missing = [name for name in missing if name]
+    constants = {item.name for item in model.graph.initializer}
+    asking = [node for node in model.graph.node if node.domain not in _STANDARD or _silent(node, constants)]
+    missing = [name for node in asking for name in node.output if name and name not in known]
     if not missing:
         return model
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
     given = {item.name for item in model.graph.output}
     asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing if name not in given)
-    constants = {item.name for item in model.graph.initializer}
     feeds = {item.name: _zeros(item) for item in model.graph.input if item.name not in constants}
     try:
         values = evaluate(asked.SerializeToString(), feeds, missing)
@@ -108,6 +108,11 @@ def with_foreign_shapes(model: onnx.ModelProto, known: set[str], where: str) -> 
         else:
             model.graph.value_info.append(described)
     return model
+
+
+def _silent(node: onnx.NodeProto, constants: set[str]) -> bool:
+    places = _SILENT.get(node.op_type)
+    return places is not None and all(name in constants for place in places for name in node.input[place : place + 1])
 
 
 def _zeros(item: onnx.ValueInfoProto) -> NDArray[np.generic]:

@@ -154,3 +154,31 @@ def test_operators_that_are_functions_of_others_have_fixed_shapes(build, compare
     compare(path, graph, 1e-5)
     assert not {"Shape", "Range", "Gather"} & {node.op for node in graph.nodes}
     assert graph.batchable
+
+
+@pytest.mark.parametrize(
+    ("op", "constants", "attrs"),
+    [
+        ("MeanVarianceNormalization", {}, {"axes": [0, 2, 3]}),
+        ("MaxUnpool", {"i": np.arange(64).reshape(1, 1, 8, 8) * 3}, {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        (
+            "MaxUnpool",
+            {"i": np.arange(64).reshape(1, 1, 8, 8) * 3, "o": np.array([1, 1, 17, 18])},
+            {"kernel_shape": [2, 2], "strides": [2, 2]},
+        ),
+        ("Compress", {"c": np.array([True, False, True, True])}, {"axis": 2}),
+        ("Compress", {"c": np.array([False, True, True])}, {}),
+    ],
+)
+def test_shapes_that_onnx_does_not_infer_are_measured(build, compare, op, constants, attrs):
+    path = build([(op, ["x", *constants], "m", attrs), ("Relu", "m", "y", {})], {"x": [1, 1, 8, 8]}, ["y"], constants)
+    compare(path, load_onnx(path), 1e-5)
+
+
+def test_a_shape_that_depends_on_values_is_refused(build):
+    condition = ("Greater", "xz", "g", {})
+    path = build(
+        [condition, ("Compress", "xg", "y", {})], {"x": [8]}, ["y"], {"z": np.array([0.0], np.float32)}, opset=17
+    )
+    with pytest.raises(InputError, match="the shape of this output of Compress 'compress1' is not fixed"):
+        load_onnx(path)
