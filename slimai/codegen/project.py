@@ -99,7 +99,7 @@ void @P@_test_trace(int layer, const void *values, size_t bytes)
         } else {
             memcpy(&word, (const unsigned char *)values + 8 * i, 8);
         }
-        sum = (sum ^ word) * 1099511628211ULL;
+        sum = sum * 1099511628211ULL + word;
     }
     if (first_wrong < 0 && sum != checksums[vector][layer]) {
         first_wrong = layer;

@@ -14,7 +14,8 @@ from slimai.codegen.source import traced
 from slimai.simulator.program import Program
 
 Array = NDArray[Any]
-_START, _PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
+_START, _PRIME = 0xCBF29CE484222325, 0x100000001B3
+_INVERSE = np.uint64(pow(_PRIME, -1, 1 << 64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +62,8 @@ def noise(program: Program, count: int, seed: int = 0) -> list[dict[str, Array]]
 
 
 def checksum(values: Array) -> int:
-    """Return the 64-bit FNV-1a sum over words: a word is a whole element, sign extended, so byte order leaves no trace."""
-    total = _START
-    for value in values.tolist():
-        total = ((total ^ (value & _MASK)) * _PRIME) & _MASK
-    return total
+    """Return the 64-bit sum that the runner makes: t <- t * P + element, sign extended, so byte order leaves no trace."""
+    with np.errstate(over="ignore"):
+        powers = np.cumprod(np.full(values.size + 1, _PRIME, np.uint64)) * _INVERSE  # P^0, P^1, ...
+        words = values.reshape(-1).astype(np.int64).view(np.uint64)
+        return int((words * powers[:-1][::-1]).sum(dtype=np.uint64) + np.uint64(_START) * powers[-1])
