@@ -61,7 +61,7 @@ class Constants:
         return found
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of all arrays, without gaps."""
         return sum(values.nbytes for values in self.arrays.values())
 

@@ -9,7 +9,7 @@ from slimai.codegen.source import arguments, comment, signature
 
 def header(network: Network) -> str:
     """Return the header: sizes, parameters of inputs and outputs, the run function, helpers in float."""
-    prefix, upper, storage = network.prefix, network.prefix.upper(), network.storage
+    upper, storage = network.prefix.upper(), network.storage
     lines = [
         "/* Written by slimai codegen. */",
         f"/* {comment(network.name)}: one call computes one sample, in integers alone. */",
@@ -44,7 +44,7 @@ def _layout(network: Network, tensor: str) -> str:
     rank = len(network.plan.graph.shape(tensor))
     nodes = (*network.plan.graph.consumers.get(tensor, ()), *_producer(network, tensor))
     stored_last = any(node.attrs.get("channels_last", 0) for node in nodes)
-    if rank != 4:  # noqa: PLR2004 - pictures
+    if rank != 4:
         return "" if network.orders[tensor] == identity(rank) else ", channels last"
     last = stored_last or network.orders[tensor] == channels_last(rank)
     return ", NHWC" if last else ", NCHW"
@@ -60,14 +60,17 @@ def _about(network: Network) -> list[str]:
     return [
         "/* Computes one sample. Inputs and outputs must not overlap; `arena` is scratch memory of",
         f"   {network.prefix.upper()}_ARENA_BYTES bytes that holds nothing between calls{weights}.",
-        "   Returns 0, or 1 for a null or misaligned pointer. Re-entrant: calls with arenas of their own may run at once. */",
+        "   Returns 0, or 1 for a null or misaligned pointer. Re-entrant: every call with its own arena. */",
     ]  # fmt: skip
 
 
 def _helpers(network: Network) -> list[str]:
     """Return float helpers, which are compiled only where they are asked for."""
     upper = network.prefix.upper()
-    lines = [f"#ifdef {upper}_FLOAT_HELPERS", "/* For hosts with floating point: real = scale * (integer - zero point). */"]
+    lines = [
+        f"#ifdef {upper}_FLOAT_HELPERS",
+        "/* For hosts with floating point: real = scale * (integer - zero point). */",
+    ]
     graph = network.plan.graph
     for number, tensor in enumerate(graph.inputs):
         params = network.plan.tensors.get(tensor)

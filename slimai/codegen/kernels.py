@@ -1,7 +1,8 @@
 """The kernel library: C text in `c/`, of which a network takes the kernels it calls, each for the types it needs.
 
-A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is taken as it stands; ``/*@ kernel NAME T... */``
-one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t q_t`` and the function ``tail``.
+A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is taken as it stands;
+``/*@ kernel NAME T... */`` one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t
+q_t`` and the function ``tail``.
 """
 
 from __future__ import annotations

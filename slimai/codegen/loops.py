@@ -46,7 +46,7 @@ def fold(lists: Sequence[NDArray[Any]]) -> Nest | None:
 
 def _longest(walked: Int, step: Int) -> int:
     """Return the longest inner loop: the largest divisor of the length whose rows all go by `step`; 1 without any."""
-    length = walked.shape[1]
+    length: int = walked.shape[1]
     breaks = np.flatnonzero((np.diff(walked, axis=1) != step[:, None]).any(axis=0)) + 1  # a row must end there
     if not breaks.size:
         return length

@@ -150,11 +150,11 @@ def _refuse(program: Program) -> None:
             ]
         elif step.rule.recipe == "ort":
             cure = "choose another target.arithmetic"
-            errors.append(InputError.at(f"codegen: {step.layer.name}", "ort_f32 is float arithmetic by definition", cure=cure))
+            errors.append(
+                InputError.at(f"codegen: {step.layer.name}", "ort_f32 is float arithmetic by definition", cure=cure)
+            )
         elif writer_for(_main(step)) is None:
             message = "has no kernel in the C library yet"
             errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
     if errors:
         raise InputError(item for error in errors for item in error.diagnostics)
-
-

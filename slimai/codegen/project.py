@@ -170,7 +170,9 @@ def runner(network: Network) -> str:
             f"    static {kind} y{n}[{network.count(tensor)}];" for n, (kind, _, tensor) in enumerate(outputs)
         ),
         "CALL": ", ".join(call),
-        "COMPARE": "\n".join(f"        wrong |= memcmp(y{n}, out{n}[vector], sizeof y{n});" for n, _ in enumerate(outputs)),
+        "COMPARE": "\n".join(
+            f"        wrong |= memcmp(y{n}, out{n}[vector], sizeof y{n});" for n, _ in enumerate(outputs)
+        ),
     }
     text = _RUNNER
     for key, value in filled.items():
@@ -217,7 +219,7 @@ def memory_map(network: Network) -> dict[str, Any]:
         layers.append({"layer": step.index, "name": step.name, "ram": live, "flash": step.table_bytes})
     return {
         "arena": {"bytes": storage.arena, "alignment": storage.alignment},
-        "flash": {"tables": network.constants.bytes},
+        "flash": {"tables": network.constants.size},
         "buffers": [
             {"name": item.name, "offset": storage.offsets[item.name], "bytes": item.size,
              "first": item.first, "last": item.last} for item in storage.buffers
@@ -239,8 +241,8 @@ def readme(network: Network) -> str:
         f"`int {prefix}_run(inputs..., outputs..., void *arena{extra})` computes one sample.\n\n"
         f"| argument | tensor | type | shape in memory |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
         f"Arena: {storage.arena} bytes, aligned to {storage.alignment}; it holds nothing between calls. "
-        f"Constants: {network.constants.bytes} bytes. `memory.json` has the map, and RAM and flash by layer.\n\n"
+        f"Constants: {network.constants.size} bytes. `memory.json` has the map, and RAM and flash by layer.\n\n"
         "## Test\n\n`make test` (or CMake and `ctest`) runs the vectors in `test/` and names the first layer that "
-        f"differs. On a target, define `{prefix.upper()}_TEST` and link `test/main.c`; `{prefix.upper()}_TRACE(layer, ptr, "
-        "bytes)` is called behind every layer and is empty otherwise.\n"
+        f"differs. On a target, define `{prefix.upper()}_TEST` and link `test/main.c`; "
+        f"`{prefix.upper()}_TRACE(layer, ptr, bytes)` is called behind every layer and is empty otherwise.\n"
     )

@@ -1,4 +1,4 @@
-"""Which memory each tensor has: the caller's for inputs and outputs, else buffers of the arena, shared where one dies."""
+"""Which memory a tensor has: the caller's for inputs and outputs, else buffers of the arena, shared where one dies."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def plan_storage(
     Args:
         steps: the layers in order.
         sizes: tensor -> (bytes, bytes of an element).
-        inputs, outputs: of the network.
+        inputs: of the network.
+        outputs: of the network.
     """
     last = _last_reads(steps, outputs)
     owner: dict[str, _Group] = {}

@@ -62,7 +62,7 @@ def noise(program: Program, count: int, seed: int = 0) -> list[dict[str, Array]]
 
 
 def checksum(values: Array) -> int:
-    """Return the 64-bit sum that the runner makes: t <- t * P + element, sign extended, so byte order leaves no trace."""
+    """Return the runner's 64-bit sum, t <- t * P + element, sign extended: byte order leaves no trace."""
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(values.size + 1, _PRIME, np.uint64)) * _INVERSE  # P^0, P^1, ...
         words = values.reshape(-1).astype(np.int64).view(np.uint64)

@@ -57,8 +57,8 @@ class Step:
 class LayerWriter:
     """Collects the C of one layer.
 
-    compiled: the tables of the simulator's layer. orders: tensor -> axes in memory order. Kernels read inputs in the order they ask for; where a tensor lies
-    otherwise, a copy in scratch memory comes first.
+    compiled: the tables of the simulator's layer. orders: tensor -> axes in memory order. Kernels read inputs in the
+    order they ask for; where a tensor lies otherwise, a copy in scratch memory comes first.
     """
 
     def __init__(
@@ -248,8 +248,10 @@ def _arrays(requantizer: Requantizer) -> list[tuple[str, Array, str]]:
     shift = np.minimum(requantizer.shift, _MOST_SHIFT)
     if rule.pre_shift:
         pre = np.minimum(requantizer.pre_shift, _MOST_SHIFT)
-        return [("multiplier", requantizer.multiplier, "uint16_t"), ("pre", pre, "uint8_t"), ("shift", shift, "uint8_t")]
+        return [
+            ("multiplier", requantizer.multiplier, "uint16_t"),
+            ("pre", pre, "uint8_t"),
+            ("shift", shift, "uint8_t"),
+        ]
     kind = "int16_t" if rule.multiplier_bits == 15 else "int32_t"
     return [("multiplier", requantizer.multiplier, kind), ("shift", shift, "int8_t")]
-
-

@@ -11,8 +11,42 @@ from slimai.schema.base import Int, Section, wrong
 
 LONGEST_PREFIX = 40
 KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while".split()
+    [
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+    ]
 )
 
 
@@ -29,7 +63,9 @@ def prefix_of(name: str) -> str:
 
 def _prefix(text: str | None) -> str | None:
     if text is not None and not is_prefix(text):
-        raise wrong("Prefix should be a C identifier", f"letters, digits and _, a letter first, at most {LONGEST_PREFIX}")
+        raise wrong(
+            "Prefix should be a C identifier", f"letters, digits and _, a letter first, at most {LONGEST_PREFIX}"
+        )
     return text
 
 

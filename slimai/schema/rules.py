@@ -304,7 +304,11 @@ def portable_c(config: Sections) -> Iterator[Problem]:
     if config.codegen.language == "none":
         return
     if config.target.arithmetic == "ort_f32":
-        yield Problem("codegen.language", "c has integers alone: ort_f32 is float by definition", "choose another target.arithmetic")
+        yield Problem(
+            "codegen.language",
+            "c has integers alone: ort_f32 is float by definition",
+            "choose another target.arithmetic",
+        )
     if "gen_code" not in config.stages:
         yield _warn("codegen.language", "does nothing without the stage gen_code", "let stages end in gen_code")
 

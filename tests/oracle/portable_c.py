@@ -1,4 +1,4 @@
-"""Builds generated C with the machine's compiler, runs it on raw bytes, and compares every tensor with the simulator."""
+"""Builds generated C with the machine's compiler, runs it, and compares every tensor with the simulator."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ class Subject:
         """Return every traced tensor of each sample, flat in memory order, as the C computes them."""
         entered = [self.program.entering(item) for item in feeds]
         data = b"".join(
-            in_memory(self.network, name, item[name]).tobytes() for item in entered for name in self.network.plan.graph.inputs
+            in_memory(self.network, name, item[name]).tobytes()
+            for item in entered for name in self.network.plan.graph.inputs
         )  # fmt: skip
         words = [str(self.binary), str(self.number)]
         if self.network.constants.as_file:

@@ -1,4 +1,4 @@
-"""The generated C against the simulator: every tensor's bytes, operator by operator under every preset; 0 may differ."""
+"""Generated C against the simulator: every tensor's bytes, operator by operator, every preset; 0 may differ."""
 
 from __future__ import annotations
 

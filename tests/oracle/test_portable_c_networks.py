@@ -35,9 +35,7 @@ MICRO = {"kws_ref_model_int8": 16_000, "resnet8_cifar10_int8": 49_152}
 def onnx_program(shared_data, name, level, arithmetic="native"):
     graph = load_onnx(shared_data / "models" / "onnx" / f"{name}.onnx")
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    feeds = [
-        {item: rng.normal(0, 1, graph.shape(item)).astype(np.float32) for item in graph.inputs} for _ in range(2)
-    ]
+    feeds = [{item: rng.normal(0, 1, graph.shape(item)).astype(np.float32) for item in graph.inputs} for _ in range(2)]
     plan = build_plan(graph, collect(graph, feeds), QuantOptions(level=level))
     return compile_plan(plan, TargetSection(), arithmetic=arithmetic), feeds
 
@@ -70,7 +68,7 @@ def test_a_tflite_network_as_stored(shared_data, tmp_path, name):
     assert item.network.storage.arena <= MICRO.get(name, item.network.storage.arena)
 
 
-def bound(network):
+def bound(network):  # noqa: C901 - one count, top to bottom
     """Return the lower bound of the arena, from the layers alone: the most bytes that any layer finds alive.
 
     A second program on purpose: it knows nothing of buffers and offsets. A tensor is alive from the layer that writes
@@ -117,7 +115,9 @@ def bound(network):
 
 
 @pytest.mark.parametrize("arithmetic", ["xi_sym", "single", "gemmlowp", "tflite_s64"])
-@pytest.mark.parametrize("name", ["kws_dscnn", "resnet8_cifar10", "resnet20_cifar10", "fsrcnn_x2_128", "ultraface_slim_320"])
+@pytest.mark.parametrize(
+    "name", ["kws_dscnn", "resnet8_cifar10", "resnet20_cifar10", "fsrcnn_x2_128", "ultraface_slim_320"]
+)
 def test_four_presets(shared_data, tmp_path, name, arithmetic):
     program, feeds = onnx_program(shared_data, name, 3, arithmetic)
     if program.host_layers:
@@ -125,4 +125,3 @@ def test_four_presets(shared_data, tmp_path, name, arithmetic):
     item = subject(program, TargetSection(), tmp_path, "net")
     build([item], tmp_path, PLAIN)
     assert item.differences([*feeds, *extremes(program)]) == {}
-

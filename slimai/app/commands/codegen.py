@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> int:
     folder: Path = options.output or (options.source if run is not None else Path()) / f"{name}_c"
     write_files(folder, files_of(network, program, samples))
     sys.stdout.write(
-        f"{len(network.steps)} layers, {network.constants.bytes} bytes of constants, arena {network.storage.arena} bytes, "
+        f"{len(network.steps)} layers, {network.constants.size} bytes of constants, "
+        f"arena {network.storage.arena} bytes, "
         f"{len(samples)} test vectors -> {folder}\n"
     )
     return EXIT_DONE

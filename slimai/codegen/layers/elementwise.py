@@ -87,7 +87,7 @@ def _weighted_sum(writer: LayerWriter, sign: int) -> None:
 def _tflite_sum(writer: LayerWriter, sign: int) -> None:
     context = writer.context
     a, b, out = context.input(0), context.input(1), context.out
-    left = 15 if out.dtype.bits > 8 or context.wide else 20  # noqa: PLR2004
+    left = 15 if out.dtype.bits > 8 or context.wide else 20
     double = 2.0 * max(a.scale, b.scale)
     limit = writer.accumulator(float(((largest(a) + largest(b)) << (left - 1)) + 4))
     real = np.array([double / ((1 << left) * out.scale)])
@@ -165,5 +165,3 @@ def _prelu_requantizers(writer: LayerWriter, scale: float) -> tuple[Requantizer,
     under = context.under(GEMMLOWP)
     positive, negative = (under.requantizer_of(np.array([real], np.float64)) for real in (first, second))
     return positive, negative
-
-

@@ -162,11 +162,12 @@ def _stacked(writer: LayerWriter) -> None:
 
 def _stacks(left: tuple[int, ...], right: tuple[int, ...]) -> Nest:
     """Return the loops over the matrices of two operands, broadcast as NumPy does."""
+
     def places(shape: tuple[int, ...]) -> Int:
         count = int(np.prod(shape[:-2]))
         return (np.arange(count) * shape[-2] * shape[-1]).reshape(shape[:-2])
 
     nest = fold(np.broadcast_arrays(places(left), places(right)))
-    if nest is None or len(nest.sizes) > 4:  # noqa: PLR2004 - the loops of the kernel
+    if nest is None or len(nest.sizes) > 4:
         raise ValueError("more than four axes of stacked matrices")
     return nest

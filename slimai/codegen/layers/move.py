@@ -67,6 +67,7 @@ def write_concat(writer: LayerWriter) -> None:
     context, output = writer.context, writer.layer.outputs[0]
     axis, whole, target = int(context.attrs["axis"]), writer.places(output), writer.output()
     start = 0
+    reads: Array
     for position, name in enumerate(writer.layer.node.inputs):
         operand = writer.layer.operands.get(position)
         shape = writer.shape(name) if operand is None else operand[0].shape

@@ -20,7 +20,9 @@ from slimai.simulator.requantize import GEMMLOWP
 def _window(writer: LayerWriter) -> str:
     attrs = writer.context.attrs
     dilations = pair(attrs.get("dilations", (1,) * len(attrs["kernel_shape"])), 1)
-    return window(writer, pair(attrs["kernel_shape"], 1), pair(attrs["strides"], 1), dilations, four_pads(attrs["pads"]))
+    return window(
+        writer, pair(attrs["kernel_shape"], 1), pair(attrs["strides"], 1), dilations, four_pads(attrs["pads"])
+    )
 
 
 def write_maxpool(writer: LayerWriter) -> None:
@@ -93,7 +95,7 @@ def _mean(writer: LayerWriter, axes: tuple[int, ...]) -> None:
         requantizer = context.requantizer_of(np.array([x.scale / (out.scale * float(size))]))
     kept = writer.in_memory(output, places[first].reshape(writer.shape(output)))
     loops = fold([kept]), fold([np.sort(places[over].reshape(-1))])
-    if any(nest is None or len(nest.sizes) > 4 for nest in loops):  # noqa: PLR2004 - the loops of the kernel
+    if any(nest is None or len(nest.sizes) > 4 for nest in loops):
         raise ValueError(f"{context.layer.name}: a mean over more than four separate axes")
     source, target = writer.input(name), writer.output()
     table, rule = writer.tables(requantizer, limit)

@@ -68,7 +68,7 @@ def _list(writer: LayerWriter, c_type: str, what: str, arrays: list[Array]) -> s
     return writer.struct(f"{c_type} *const @[{len(named)}]", named, what, fixed=not writer.constants.as_file)
 
 
-def _tflite(writer: LayerWriter, spatial: list[int], align: bool, half: bool) -> None:  # noqa: FBT001
+def _tflite(writer: LayerWriter, spatial: list[int], align: bool, half: bool) -> None:
     context, x = writer.context, writer.context.input()
     name, output = writer.layer.inputs[0], writer.layer.outputs[0]
     shape, sizes = writer.shape(name), writer.shape(output)
@@ -80,7 +80,9 @@ def _tflite(writer: LayerWriter, spatial: list[int], align: bool, half: bool) ->
     taken = float_taps if x.dtype.name == "u8" else positions
     taps = [taken(shape[axis], sizes[axis], align=align, half=half) for axis in spatial]
     size = writer.struct("int32_t @[3]", [*(sizes[axis] for axis in spatial), sizes[channel]], "size")
-    lists = [_list(writer, "uint16_t", what, [tap[part] for tap in taps]) for part, what in enumerate(("lower", "upper"))]
+    lists = [
+        _list(writer, "uint16_t", what, [tap[part] for tap in taps]) for part, what in enumerate(("lower", "upper"))
+    ]
     if x.dtype.name == "u8":
         upper = [np.asarray(tap[2], np.float32) for tap in taps]
         words = [item.view(np.uint32) for item in (*upper, *(np.float32(1.0) - item for item in upper))]

@@ -132,6 +132,7 @@ def _slope_axis(slope: tuple[int, ...], x: tuple[int, ...]) -> int | None:
 
 
 def prelu_slope(context: LayerContext) -> tuple[NDArray[np.int64], float]:
+    """Return the integer slopes of a PRelu, zero point taken away, and their scale."""
     operand, weight = context.layer.operands.get(1), context.layer.weight
     if operand is not None:
         return operand[0].astype(np.int64) - operand[1].zero_point, operand[1].scale

@@ -111,6 +111,7 @@ def compile_pad(context: LayerContext) -> Compiled:
 
 
 def pad_value(real: float, x: QParams) -> int:
+    """Return the integer that a Pad fills with; -inf is the lowest."""
     if np.isneginf(real):
         return x.dtype.low
     return int(x.quantize(np.array(real)))

@@ -42,7 +42,9 @@ def test_places_without_a_rule_do_not_fold():
 
 
 buffers = st.lists(
-    st.tuples(st.integers(1, 500), st.integers(0, 20), st.integers(0, 6), st.sampled_from([1, 2, 8])), min_size=1, max_size=12
+    st.tuples(st.integers(1, 500), st.integers(0, 20), st.integers(0, 6), st.sampled_from([1, 2, 8])),
+    min_size=1,
+    max_size=12,
 )
 
 
