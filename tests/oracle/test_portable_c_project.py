@@ -1,4 +1,4 @@
-"""The folder as its user gets it: it builds, passes its own test, tells a wrong integer, links beside another network."""
+"""The folder as its user gets it: it builds, passes its own test, tells a wrong integer, links beside another."""
 
 from __future__ import annotations
 
@@ -89,10 +89,9 @@ def test_two_networks_link_into_one_program_and_only_prefixed_symbols_leave_them
     for item in subjects:
         assert item.differences(extremes(item.program)) == {}
         for file in item.folder.glob("net*.c"):
-            done = subprocess.run([compiler(), "-c", str(file), "-o", str(tmp_path / "one.o")], check=True)
-            names = subprocess.run(["nm", "-g", "--defined-only", str(tmp_path / "one.o")], capture_output=True, text=True,
-                                   check=True).stdout.split("\n")  # fmt: skip
-            assert done.returncode == 0
+            subprocess.run([compiler(), "-c", str(file), "-o", str(tmp_path / "one.o")], check=True)
+            words = ["nm", "-g", "--defined-only", str(tmp_path / "one.o")]
+            names = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")
             assert all(line.split()[-1].startswith(f"{item.network.prefix}_") for line in names if line)
 
 
@@ -100,7 +99,8 @@ def test_pointers_that_are_null_are_refused(tmp_path):
     program = small_program()
     written(tmp_path, generate(program, TargetSection(), CodeOptions("net"), []))
     (tmp_path / "null.c").write_text(
-        '#include "net.h"\nint main(void) { static uint8_t in[NET_IN0_COUNT], out[NET_OUT0_COUNT], arena[NET_ARENA_BYTES];\n'
+        '#include "net.h"\nint main(void) {\nstatic uint8_t in[NET_IN0_COUNT], out[NET_OUT0_COUNT], '
+        "arena[NET_ARENA_BYTES];\n"
         "return !(net_run(in, out, arena) == 0 && net_run(0, out, arena) == 1 && net_run(in, 0, arena) == 1 &&\n"
         "net_run(in, out, 0) == 1); }\n"
     )
