@@ -41,7 +41,8 @@ class Constants:
         values = np.ascontiguousarray(values).reshape(-1)
         key = (values.dtype.str, values.tobytes())
         if key not in self._known:
-            self._known[key] = f"{self.prefix}_{name}"
+            given = [f"{self.prefix}_{name}", *(f"{self.prefix}_{name}_{n}" for n in range(2, len(self.arrays) + 3))]
+            self._known[key] = next(item for item in given if item not in self.arrays)
             self.arrays[self._known[key]] = values
         return self.expression(self._known[key])
 

@@ -137,3 +137,11 @@ def test_the_checksum_is_the_runner_s(kind):
     for value in values.tolist():
         total = (total * 0x100000001B3 + value) % (1 << 64)
     assert checksum(values) == total
+
+
+def test_arrays_of_one_name_stay_apart():
+    constants = Constants("net", as_file=False)
+    names = [constants.add("a", np.array([value])) for value in (1, 2, 3)]
+    assert names == ["net_a", "net_a_2", "net_a_3"]
+    assert constants.add("b", np.array([2])) == "net_a_2"
+    assert [int(constants.arrays[name][0]) for name in names] == [1, 2, 3]
