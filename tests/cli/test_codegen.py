@@ -74,8 +74,8 @@ def test_wrong_words_end_with_code_2(model, tmp_path, capsys, words):
 
 
 def run_json(folder, **changes):
-    values = {"slimai": slimai.__version__, "network": "net", "arithmetic": "native", "best": {"profile": "net_100.yaml"},
-              "target_settings": {}}  # fmt: skip
+    values = {"slimai": slimai.__version__, "network": "net", "arithmetic": "native", "target_settings": {}}
+    values["best"] = {"profile": "net_100.yaml"}
     (folder / "run.json").write_text(json.dumps({**values, **changes}))
 
 
