@@ -20,6 +20,7 @@ COMMANDS = {
     "schema": "slimai.app.commands.schema:main",
     "inspect": "slimai.app.commands.inspect:main",
     "simulate": "slimai.app.commands.simulate:main",
+    "codegen": "slimai.app.commands.codegen:main",
     "metric": "slimai.app.commands.metric:main",
     "report": "slimai.app.commands.report:main",
     "diff": "slimai.app.commands.diff:main",

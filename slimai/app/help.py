@@ -19,6 +19,7 @@ commands:
   schema     write the JSON Schemas of the configuration
   inspect    table of a model's nodes: shapes, MACs, integer kernel or host
   simulate   run an already quantized model through the integer simulator
+  codegen    portable C of a finished run or an already quantized model
   metric     score dumped blobs without running a model
   report     rebuild the HTML report of a run
   diff       tensors that differ between two profiles

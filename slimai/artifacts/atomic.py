@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -56,6 +56,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with atomic_file(path, "wb") as file:
         file.write(data)  # type: ignore[arg-type]
+
+
+def write_tree(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, by their path below `folder`, each atomically, in order of their names."""
+    for name in sorted(files):
+        write_bytes(folder / name, files[name])
 
 
 def _umask() -> int:

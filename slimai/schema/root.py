@@ -25,6 +25,11 @@ MACHINE_KEYS = (
     "path.output_dir",
     "path.input_dir",  # the model is named by its whole path
     "path.tmp_dir",
+    "codegen.language",  # what is written of the result, not the result
+    "codegen.prefix",
+    "codegen.test_vectors",
+    "codegen.weights",
+    "codegen.byte_order",
     "smart_search.workers",
     "smart_search.executor",
     "smart_search.memory_limit",

@@ -312,6 +312,20 @@ def search_bounds(config: Sections) -> Iterator[Problem]:
         yield _warn("smart_search.tolerance", "does nothing with strategy: exhaustive")
 
 
+def portable_c(config: Sections) -> Iterator[Problem]:
+    """C is written by the last stage, in integers alone."""
+    if config.codegen.language == "none":
+        return
+    if config.target.arithmetic == "ort_f32":
+        yield Problem(
+            "codegen.language",
+            "c has integers alone: ort_f32 is float by definition",
+            "choose another target.arithmetic",
+        )
+    if "gen_code" not in config.stages:
+        yield _warn("codegen.language", "does nothing without the stage gen_code", "let stages end in gen_code")
+
+
 RULES = (
     Rule(single_shot, ("quantization.range", "quantization.range_mode", "quantization.histogram_bins")),
     Rule(
@@ -347,4 +361,5 @@ RULES = (
     Rule(stages_deliver, ("stages", "smart_search", "quantization.accuracy_level")),
     Rule(local_memory, ("target.local_memory_bytes", "target.tcm_reserve_low", "target.tcm_reserve_high")),
     Rule(search_bounds, ("smart_search",)),
+    Rule(portable_c, ("codegen.language", "target.arithmetic", "stages")),
 )

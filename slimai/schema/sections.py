@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from slimai.schema.base import Section, wrong
+from slimai.schema.codegen import CodegenSection
 from slimai.schema.dataset import DatasetSection
 from slimai.schema.metric import DefaultMetric, MetricUnion
 from slimai.schema.network import NetworkSection
@@ -43,6 +44,7 @@ class Sections(Section):
     metric: MetricUnion = Field(default_factory=DefaultMetric, description="How an output is scored.")
     performance: PerformanceSection = Field(default_factory=PerformanceSection, description="Compile effort and clock.")
     target: TargetSection = Field(default_factory=TargetSection, description="The simulated chip.")
+    codegen: CodegenSection = Field(default_factory=CodegenSection, description="Portable C of the delivered network.")
     stages: Annotated[tuple[Stage, ...], BeforeValidator(listed), AfterValidator(_prefix)] = Field(
         default=STAGES, description="Stages to run: a prefix of the four, in order."
     )

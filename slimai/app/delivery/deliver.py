@@ -22,8 +22,10 @@ from slimai.app.candidates.stored_reference import REFERENCE
 from slimai.app.delivery.bounds import delivery_bounds
 from slimai.app.delivery.dumps import remove_blobs
 from slimai.app.opening.job import Job
-from slimai.artifacts.atomic import write_bytes, write_text
+from slimai.artifacts.atomic import write_bytes, write_text, write_tree
 from slimai.artifacts.journal import Journal
+from slimai.codegen.generate import generate
+from slimai.codegen.options import CodeOptions
 from slimai.metrics.run_facts import KEY, facts_of
 from slimai.quantizer.dot import write_dot_stages
 from slimai.quantizer.profile import profile_text
@@ -157,11 +159,21 @@ class Delivery:
         write_bytes(self.output / f"{self.name}_quant.npz", file.getvalue())
         item.release()
 
+    def c_code(self, item: QuantizedCandidate) -> None:
+        """Write the folder of portable C, with test vectors of the first validation images."""
+        config = self.job.config
+        options = CodeOptions.of(config.codegen, self.name)
+        samples = [self.job.preprocess(sample)[1] for sample in self.job.validation[: config.codegen.test_vectors]]
+        write_tree(self.output / f"{self.name}_c", generate(item.program, config.target, options, samples))
+        item.release()
+
     def finish(self, state: SearchState) -> None:
         """Write the last state and remove the profiles that do not belong to it, of this run or an earlier one."""
         self.results(state)
         if self._best is None:
             return
+        if "gen_code" in self.job.config.stages and self.job.config.codegen.language == "c":
+            self.c_code(self._quantizer(self._best.candidate))
         kept = [self._best.candidate]
         if self.job.config.metric.output_debug >= ALL_PROFILES:
             kept = [item.candidate for item in state.outcomes]
@@ -204,6 +216,7 @@ class Delivery:
             "metric": self.job.metric.name,
             "arithmetic": config.target.arithmetic,
             "target": config.target.name,
+            "target_settings": config.target.model_dump(mode="json"),
             "images": {"calibration": len(self.job.calibration), "validation": len(self.job.validation)},
             "float": None
             if result is None

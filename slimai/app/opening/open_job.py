@@ -62,6 +62,7 @@ def prepare(config: SlimaiConfig) -> Job:
     if graph is not None:
         mix = findings.attempt(lambda: read_mix(config, graph))
         outputs = findings.attempt(lambda: output_order(config, graph))
+        findings.sort(_host_layers(graph) if config.codegen.language == "c" else [])
     if graph is not None and outputs is not None and not findings.errors:
         metric = findings.attempt(lambda: _metric(config, graph, outputs, validation))
     if graph is not None and outputs is not None:
@@ -78,6 +79,22 @@ def prepare(config: SlimaiConfig) -> Job:
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
     warnings = tuple(findings.warnings)
     return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored, turned)
+
+
+def _host_layers(graph: Graph) -> list[Diagnostic]:
+    """Return what keeps a network from becoming C, by node."""
+    from slimai.quantizer.layers import layer_steps  # noqa: PLC0415 - spares numpy
+
+    return [
+        Diagnostic(
+            f"node {step.name} ({step.node.op}) runs in float on the host: {step.host}",
+            key="codegen.language",
+            value="c",
+            suggestion="leave the node to the application, or set codegen.language=none",
+        )
+        for step in layer_steps(graph)
+        if step.host
+    ]
 
 
 def _check_dumps(

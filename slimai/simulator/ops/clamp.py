@@ -12,7 +12,7 @@ from slimai.simulator.context import Array, Compiled, Kernel, LayerContext, Tall
 from slimai.simulator.fixed_point import Int
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.lookup import every_integer, look_up, table_layer
-from slimai.simulator.requantize import GEMMLOWP, clamp_limits
+from slimai.simulator.requantize import GEMMLOWP, Requantizer, clamp_limits
 from slimai.simulator.weight_forms import weight_values
 
 
@@ -30,15 +30,18 @@ def scale_change(context: LayerContext) -> Int:
         real = (integers - x.zero_point).astype(np.float32) * np.float32(x.scale)
         quantized: Int = np.rint(real / np.float32(out.scale)).astype(np.int64) + out.zero_point
         return quantized
-    if context.rule.recipe == "tflite":
-        context = context.under(GEMMLOWP)
-        ratio = x.scale / out.scale
-        if is_clamp(context.layer.node):  # TFLite divides the scales of these in float32
-            ratio = float(np.float32(x.scale) / np.float32(out.scale))
-        requantizer = context.requantizer_of(np.array([ratio]), out)
-    else:
-        requantizer = context.requantizer(x.scale, out=out)
-    return requantizer.exact(integers - x.zero_point).astype(np.int64)
+    return change_requantizer(context).exact(integers - x.zero_point).astype(np.int64)
+
+
+def change_requantizer(context: LayerContext) -> Requantizer:
+    """Return the requantizer that brings an input's integers to the output's scale, in the rule's integer recipe."""
+    x, out = context.input(), context.out
+    if context.rule.recipe != "tflite":
+        return context.requantizer(x.scale, out=out)
+    ratio = x.scale / out.scale
+    if is_clamp(context.layer.node):  # TFLite divides the scales of these in float32
+        ratio = float(np.float32(x.scale) / np.float32(out.scale))
+    return context.under(GEMMLOWP).requantizer_of(np.array([ratio]), out)
 
 
 class ScaleChange:
@@ -78,7 +81,7 @@ def compile_clip(context: LayerContext) -> Compiled:
 def compile_prelu(context: LayerContext) -> Compiled:
     """Return the kernel of a PRelu: x * s_x / s_y, or x * slope * s_x * s_slope / s_y where x is negative."""
     x, out = context.input(), context.out
-    slope, scale = _slope(context)
+    slope, scale = prelu_slope(context)
     if context.rule.recipe == "ort":
         return _float_prelu(context, slope, scale)
     if context.rule.recipe == "tflite":
@@ -128,7 +131,8 @@ def _slope_axis(slope: tuple[int, ...], x: tuple[int, ...]) -> int | None:
     return wide[0] if len(wide) == 1 else None
 
 
-def _slope(context: LayerContext) -> tuple[NDArray[np.int64], float]:
+def prelu_slope(context: LayerContext) -> tuple[NDArray[np.int64], float]:
+    """Return the integer slopes of a PRelu, zero point taken away, and their scale."""
     operand, weight = context.layer.operands.get(1), context.layer.weight
     if operand is not None:
         return operand[0].astype(np.int64) - operand[1].zero_point, operand[1].scale

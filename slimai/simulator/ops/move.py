@@ -15,6 +15,8 @@ from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
 from slimai.simulator.ops.tflite_tables import concat_table
 
+Move = Callable[[Array], Array]
+
 
 def _carry(context: LayerContext, source: str, target: str) -> Callable[[Array], Array]:
     """Return the function that brings integers of tensor `source` to the parameters of `target`."""
@@ -90,14 +92,14 @@ def compile_split(context: LayerContext) -> Compiled:
     return Compiled(kernel)
 
 
-def compile_slice(context: LayerContext) -> Compiled:
-    """Return the kernel of a slice; an end of -1 with a negative step means through element 0."""
+def _slice(context: LayerContext) -> Move:
+    """Return a slice; an end of -1 with a negative step means through element 0."""
     attrs = context.attrs
     rank = len(context.graph.shape(context.layer.inputs[0]))
     index: list[slice] = [slice(None)] * rank
     for axis, start, end, step in zip(attrs["axes"], attrs["starts"], attrs["ends"], attrs["steps"], strict=True):
         index[axis] = slice(start, None if step < 0 and end < 0 else end, step)
-    return unary_move(context, lambda x: x[tuple(index)])
+    return lambda x: x[tuple(index)]
 
 
 def compile_pad(context: LayerContext) -> Compiled:
@@ -107,7 +109,7 @@ def compile_pad(context: LayerContext) -> Compiled:
     widths = [(int(attrs["pads"][axis]), int(attrs["pads"][axis + rank])) for axis in range(rank)]
     grow = [(max(before, 0), max(after, 0)) for before, after in widths]
     crop = tuple(slice(max(-before, 0), -max(-after, 0) or None) for before, after in widths)
-    value = _pad_value(float(attrs.get("value", 0.0)), x)
+    value = pad_value(float(attrs.get("value", 0.0)), x)
     options: dict[str, Any] = {"mode": attrs.get("mode", "constant")}
     if options["mode"] == "constant":
         options["constant_values"] = value
@@ -115,14 +117,15 @@ def compile_pad(context: LayerContext) -> Compiled:
     return unary_move(context, lambda array: np.pad(array[crop], grow, **options))
 
 
-def _pad_value(real: float, x: QParams) -> int:
+def pad_value(real: float, x: QParams) -> int:
+    """Return the integer that a Pad fills with; -inf is the lowest."""
     if np.isneginf(real):
         return x.dtype.low
     return int(x.quantize(np.array(real)))
 
 
-def compile_reshape(context: LayerContext) -> Compiled:
-    """Return the kernel of a reshape; with a batch of N the first axis is N times the one at batch 1."""
+def _reshape(context: LayerContext) -> Move:
+    """Return a reshape; with a batch of N the first axis is N times the one at batch 1."""
     shape = context.graph.shape(context.layer.outputs[0])
     batch = context.graph.shape(context.layer.inputs[0])[:1]
 
@@ -131,17 +134,17 @@ def compile_reshape(context: LayerContext) -> Compiled:
             return x.reshape(shape)
         return x.reshape((shape[0] * x.shape[0] // batch[0], *shape[1:]))
 
-    return unary_move(context, move)
+    return move
 
 
-def compile_transpose(context: LayerContext) -> Compiled:
-    """Return the kernel of a transposition."""
+def _transpose(context: LayerContext) -> Move:
+    """Return a transposition."""
     perm = tuple(context.attrs["perm"])
-    return unary_move(context, lambda x: x.transpose(perm))
+    return lambda x: x.transpose(perm)
 
 
-def compile_depthtospace(context: LayerContext) -> Compiled:
-    """Return the kernel of a depth to space, modes DCR and CRD."""
+def _depth_to_space(context: LayerContext) -> Move:
+    """Return a depth to space, modes DCR and CRD."""
     block, mode = int(context.attrs["blocksize"]), context.attrs.get("mode", "DCR")
     last = is_channels_last(context)
 
@@ -156,11 +159,11 @@ def compile_depthtospace(context: LayerContext) -> Compiled:
         y = parts.transpose(0, 1, 3, 2, 4, 5).reshape(count, height * block, width * block, share)
         return y if last else y.transpose(0, 3, 1, 2)
 
-    return unary_move(context, move)
+    return move
 
 
-def compile_spacetodepth(context: LayerContext) -> Compiled:
-    """Return the kernel of a space to depth: channels in the order row, column, depth (DCR) or depth, row, column."""
+def _space_to_depth(context: LayerContext) -> Move:
+    """Return a space to depth: channels in the order row, column, depth (DCR) or depth, row, column."""
     block, last = int(context.attrs["blocksize"]), is_channels_last(context)
     order = (0, 1, 3, 2, 4, 5) if context.attrs.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
 
@@ -171,4 +174,43 @@ def compile_spacetodepth(context: LayerContext) -> Compiled:
         y = parts.transpose(order).reshape(count, height // block, width // block, block * block * depth)
         return y if last else y.transpose(0, 3, 1, 2)
 
-    return unary_move(context, move)
+    return move
+
+
+_MOVES: dict[str, Callable[[LayerContext], Move]] = {
+    "Slice": _slice,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+}
+
+
+def mover_of(context: LayerContext) -> Move:
+    """Return what a layer of one input and one output does with an array of its logical order."""
+    return _MOVES[context.layer.node.op](context)
+
+
+def compile_slice(context: LayerContext) -> Compiled:
+    """Return the kernel of a slice."""
+    return unary_move(context, mover_of(context))
+
+
+def compile_reshape(context: LayerContext) -> Compiled:
+    """Return the kernel of a reshape."""
+    return unary_move(context, mover_of(context))
+
+
+def compile_transpose(context: LayerContext) -> Compiled:
+    """Return the kernel of a transposition."""
+    return unary_move(context, mover_of(context))
+
+
+def compile_depthtospace(context: LayerContext) -> Compiled:
+    """Return the kernel of a depth to space."""
+    return unary_move(context, mover_of(context))
+
+
+def compile_spacetodepth(context: LayerContext) -> Compiled:
+    """Return the kernel of a space to depth."""
+    return unary_move(context, mover_of(context))

@@ -196,8 +196,12 @@ def _mean_tail(context: LayerContext, size: int) -> Any:
 def tflite_mean(context: LayerContext, sums: NDArray[Any], size: int) -> Array:
     """Return TFLite's MEAN: the 31-bit multiplier of s_x / s_y divided by n after a shift left by log2 n."""
     out, (low, high) = context.out, context.limits
-    q31, exponent = quantize_multiplier(np.array([context.input().scale / out.scale]))
-    shift = min(int(size).bit_length() - 1, 32, 31 + int(exponent[0]))
-    multiplier = (q31 << shift) // size
-    raw = multiply_by_quantized_multiplier(sums, multiplier, exponent - shift)
+    raw = multiply_by_quantized_multiplier(sums, *tflite_mean_tables(context, size))
     return np.clip(raw + out.zero_point, low, high).astype(out.dtype.numpy)
+
+
+def tflite_mean_tables(context: LayerContext, size: int) -> tuple[Int, Int]:
+    """Return (multiplier, exponent) of `tflite_mean`, [1] each."""
+    q31, exponent = quantize_multiplier(np.array([context.input().scale / context.out.scale]))
+    shift = min(int(size).bit_length() - 1, 32, 31 + int(exponent[0]))
+    return (q31 << shift) // size, exponent - shift

@@ -40,16 +40,10 @@ def compile_tflite_linear(
     sizes only and counts in 1/1024 pixel, does not reach (an ONNX scale of 0.5 on 7 pixels is not 3/7). A network
     that was read from TFLite means TFLite's places, whatever they are.
     """
-    mode = context.attrs["coordinate_transformation_mode"]
-    spatial = [1, 2] if context.attrs.get("channels_last", 0) else [2, 3]
-    if mode not in _MODES or len(shape) != 4 or not set(axes) <= set(spatial):
+    found = tflite_places(context, axes, shape, sizes, scales)
+    if found is None:
         return None
-    align, half = _MODES[mode]
-    if not context.attrs.get("integers_kept", 0):
-        near = _NEAR[context.input().dtype.bits]
-        misses = [_miss(context, shape[axis], sizes[axis], scales[axis], align=align, half=half) for axis in spatial]
-        if max(misses) > near:
-            return None
+    spatial, align, half = found
     if context.input().dtype.name == "u8":
         return _float_linear(context, spatial, shape, sizes, align=align, half=half)
     taps = [(axis, *positions(shape[axis], sizes[axis], align=align, half=half)) for axis in spatial]
@@ -67,10 +61,27 @@ def compile_tflite_linear(
     return Compiled(kernel)
 
 
+def tflite_places(
+    context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any
+) -> tuple[list[int], bool, bool] | None:
+    """Return (spatial axes, align corners, half pixel centres), or None for what TFLite cannot express."""
+    mode = context.attrs["coordinate_transformation_mode"]
+    spatial = [1, 2] if context.attrs.get("channels_last", 0) else [2, 3]
+    if mode not in _MODES or len(shape) != 4 or not set(axes) <= set(spatial):
+        return None
+    align, half = _MODES[mode]
+    if not context.attrs.get("integers_kept", 0):
+        near = _NEAR[context.input().dtype.bits]
+        misses = [_miss(context, shape[axis], sizes[axis], scales[axis], align=align, half=half) for axis in spatial]
+        if max(misses) > near:
+            return None
+    return spatial, align, half
+
+
 def _miss(context: LayerContext, size: int, out: int, scale: float, *, align: bool, half: bool) -> float:
     """Return the largest distance, in pixels, of TFLite's places along one axis from those of the ONNX formula."""
     mode = context.attrs["coordinate_transformation_mode"]
-    taps = _float_taps if context.input().dtype.name == "u8" else positions
+    taps = float_taps if context.input().dtype.name == "u8" else positions
     lower, upper, weight = taps(size, out, align=align, half=half)
     unit = 1.0 if context.input().dtype.name == "u8" else float(_UNIT)
     place = np.where(lower == upper, lower, lower + weight / unit)
@@ -78,7 +89,7 @@ def _miss(context: LayerContext, size: int, out: int, scale: float, *, align: bo
     return float(np.abs(place - meant).max())
 
 
-def _float_taps(size: int, out: int, *, align: bool, half: bool) -> tuple[Int, Int, NDArray[np.float32]]:
+def float_taps(size: int, out: int, *, align: bool, half: bool) -> tuple[Int, Int, NDArray[np.float32]]:
     """Return (lower index, upper index, weight of the upper in float32) along one axis."""
     single = np.float32
     scale = single(size) / single(out) if not (align and out > 1) else single(size - 1) / single(out - 1)
@@ -94,8 +105,8 @@ def _float_linear(
 ) -> Compiled:
     """Return the uint8 kernel: four products in float32, their sum plus 0.5, truncated."""
     single = np.float32
-    rows = _float_taps(shape[spatial[0]], sizes[spatial[0]], align=align, half=half)
-    columns = _float_taps(shape[spatial[1]], sizes[spatial[1]], align=align, half=half)
+    rows = float_taps(shape[spatial[0]], sizes[spatial[0]], align=align, half=half)
+    columns = float_taps(shape[spatial[1]], sizes[spatial[1]], align=align, half=half)
     change = ScaleChange(context)
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:

@@ -7,6 +7,7 @@ reference softmax, restated on int64 arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import isclose
 
 import numpy as np
@@ -39,13 +40,48 @@ def tflite_softmax(x: QParams, out: QParams, depth: int, *, interpolated: bool) 
     2**12 ones and wants an input scale above 2**-26, that of 16 bits 2**16 of them. interpolated: whether the network
     means the tables of 16 bits, which are up to 18 steps off and never 0 (a masked place keeps a weight of 2 steps).
     """
+    parameters = tflite_parameters(x, out, depth, interpolated=interpolated)
+    if isinstance(parameters, Tflite8):
+        return lambda rows: _softmax8(rows, parameters, out)
+    if isinstance(parameters, Tflite16):
+        return lambda rows: _softmax16(rows, parameters)
+    return None
+
+
+@dataclass(frozen=True)
+class Tflite8:
+    """Integers of the 8-bit kernel: the multiplier of a distance shifted `left`, and the largest that counts."""
+
+    multiplier: int
+    left: int
+    radius: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tflite16:
+    """Integers of the 16-bit kernel: multiplier and exponent of a distance, 513 knots of exp(x) and of 1 / (1 + x)."""
+
+    multiplier: int
+    exponent: int
+    exp_knots: Int
+    inverse_knots: Int
+
+
+def tflite_parameters(x: QParams, out: QParams, depth: int, *, interpolated: bool) -> Tflite8 | Tflite16 | None:
+    """Return the integers of TFLite's kernel, or None where it has none (see `tflite_softmax`)."""
     bits = x.dtype.bits
     if bits != out.dtype.bits or not isclose(out.scale, _UNITS[bits], rel_tol=_UNIT_TOLERANCE) or depth >= _MOST[bits]:
         return None
     if bits == 8 and out.zero_point == out.dtype.low and x.scale > 2.0 ** (_DIFFERENCE_BITS - 31):
-        return lambda rows: _softmax8(rows, x, out)
+        scale = min(float(np.float32(x.scale)) * (1 << (31 - _DIFFERENCE_BITS)), (1 << 31) - 1.0)
+        multiplier, left = quantize_multiplier(np.array([scale]))
+        radius = ((1 << _DIFFERENCE_BITS) - 1) * (1 << (31 - _DIFFERENCE_BITS)) / float(1 << int(left[0]))
+        return Tflite8(int(multiplier[0]), int(left[0]), int(np.floor(radius)))
     if bits == 16 and interpolated and not out.zero_point and not x.zero_point:
-        return lambda rows: _softmax16(rows, x)
+        multiplier, exponent = quantize_multiplier(np.array([float(np.float32(x.scale)) / (10.0 / 65535.0)]))
+        exp_knots = _softmax_knots(np.exp, -10.0, 0.0)
+        inverse_knots = _softmax_knots(lambda v: 1.0 / (1.0 + v), 0.0, 1.0)
+        return Tflite16(int(multiplier[0]), int(exponent[0]), exp_knots, inverse_knots)
     return None
 
 
@@ -87,13 +123,10 @@ def _leading_zeros(value: Int) -> Int:
     return 32 - np.frexp(value.astype(np.float64))[1].astype(np.int64)
 
 
-def _softmax8(rows: Int, x: QParams, out: QParams) -> Int:
-    scale = min(float(np.float32(x.scale)) * (1 << (31 - _DIFFERENCE_BITS)), (1 << 31) - 1.0)
-    multiplier, left = quantize_multiplier(np.array([scale]))
-    radius = ((1 << _DIFFERENCE_BITS) - 1) * (1 << (31 - _DIFFERENCE_BITS)) / float(1 << int(left[0]))
+def _softmax8(rows: Int, kernel: Tflite8, out: QParams) -> Int:
     distance = rows - rows.max(axis=1, keepdims=True)
-    counted = distance >= -int(np.floor(radius))
-    scaled = high_multiply(np.where(counted, distance, 0) << left, multiplier)
+    counted = distance >= -kernel.radius
+    scaled = high_multiply(np.where(counted, distance, 0) << kernel.left, kernel.multiplier)
     powers = np.where(counted, exp_on_negative_values(scaled), 0)
     total = np.where(counted, rounding_shift(powers, _SUM_BITS), 0).sum(axis=1, keepdims=True)
     headroom = _leading_zeros(total)
@@ -109,17 +142,14 @@ def _softmax_knots(function: Function, low: float, high: float) -> Int:
     return place_knots(function, np.float64(low), np.float64(high), np.float64(unit))
 
 
-def _softmax16(rows: Int, x: QParams) -> Int:
-    exp_knots = _softmax_knots(np.exp, -10.0, 0.0)
-    inverse_knots = _softmax_knots(lambda v: 1.0 / (1.0 + v), 0.0, 1.0)
-    multiplier, exponent = quantize_multiplier(np.array([float(np.float32(x.scale)) / (10.0 / 65535.0)]))
+def _softmax16(rows: Int, kernel: Tflite16) -> Int:
     distance = rows - rows.max(axis=1, keepdims=True)
-    scaled = multiply_by_quantized_multiplier(distance, multiplier, exponent) + 32767
-    powers = interpolate(np.clip(scaled, -32768, 32767), exp_knots)
+    scaled = multiply_by_quantized_multiplier(distance, kernel.multiplier, kernel.exponent) + 32767
+    powers = interpolate(np.clip(scaled, -32768, 32767), kernel.exp_knots)
     total = powers.sum(axis=1, keepdims=True)
     headroom = _leading_zeros(total)
     shifted = ((total << (headroom - 1)) + (1 << 13)) >> 14
-    inverse = interpolate(np.clip(shifted - ((1 << 15) + (1 << 16)), -32768, 32767), inverse_knots)
+    inverse = interpolate(np.clip(shifted - ((1 << 15) + (1 << 16)), -32768, 32767), kernel.inverse_knots)
     shift = 31 - headroom
     result: Int = np.clip((powers * inverse + (np.int64(1) << (shift - 1))) >> shift, 0, 32767)
     return result

@@ -1,0 +1,87 @@
+"""A finished run read back from its folder: model, target, arithmetic, integer tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+import slimai
+from slimai.data.array_file import read_npz
+from slimai.errors import InputError
+from slimai.schema.target import TargetSection
+
+_AGAIN = "run the job again with codegen.language=c: what is finished is kept"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """name: of the network. model: the QDQ file; tables: the file of integers beside it."""
+
+    folder: Path
+    name: str
+    target: TargetSection
+    arithmetic: str
+
+    @property
+    def model(self) -> Path:
+        """The delivered QDQ model."""
+        return self.folder / f"{self.name}_quant.onnx"
+
+    def require_same_integers(self, found: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse a model whose integers, compiled, are not those that the run has delivered.
+
+        Raises:
+            InputError: a layer that differs.
+        """
+        file = self.folder / f"{self.name}_quant.npz"
+        stored, again = _by_layer(read_npz(file)), _by_layer(found)
+        for name in sorted({*stored, *again}):
+            if not _same(stored.get(name, {}), again.get(name, {})):
+                raise InputError.at(f"{self.model}: {name}", f"differs from the integers in {file.name}", cure=_AGAIN)
+
+
+def _by_layer(tables: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for key, value in tables.items():
+        layer, _, table = key.rpartition("/")
+        found.setdefault(layer, {})[table] = value
+    return found
+
+
+def _same(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> bool:
+    return set(first) == set(second) and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def finished_run(folder: Path) -> FinishedRun:
+    """Return the run of a folder.
+
+    Raises:
+        InputError: there is no readable ``run.json``, it is of another version, has no best candidate, or the
+            delivered files are not there.
+    """
+    file = folder / "run.json"
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+        version, name, arithmetic = str(run["slimai"]), str(run["network"]), str(run["arithmetic"])
+        best, settings = run.get("best"), run.get("target_settings")
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise InputError.at(str(file), f"cannot be read: {cause}", cure="give the output folder of a run") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise InputError.at(str(file), "is not the result of a run", cure="give the output folder of a run") from None
+    if version != slimai.__version__ or settings is None:
+        raise InputError.at(str(file), f"is of another version than {slimai.__version__}", version, cure=_AGAIN)
+    if not best or Path(name).name != name:
+        raise InputError.at(str(file), "has no best candidate", cure="let the run score at least one")
+    try:
+        target = TargetSection.model_validate(settings)
+    except ValidationError:
+        raise InputError.at(str(file), "its target_settings are damaged", cure=_AGAIN) from None
+    return FinishedRun(folder, name, target, arithmetic)

@@ -1,0 +1,1 @@
+"""Portable C of an integer network: plans memory, writes tables and calls; the kernels are C (`c/`)."""

@@ -1,0 +1,104 @@
+"""The kernel library: C text in `c/`, of which a network takes the kernels it calls, each for the types it needs.
+
+A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is taken as it stands;
+``/*@ kernel NAME T... */`` one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t
+q_t`` and the function ``tail``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+FAMILIES = ("requantize", "conv", "elementwise", "clamp", "tables", "softmax", "pool", "move", "resize", "argmax")
+_MARK = re.compile(r"^/\*@ (helper|kernel) (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_SHORT = {"int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "int64_t": "s64"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A function of the library: its text, and the words of it that stand for types."""
+
+    kind: str
+    name: str
+    words: tuple[str, ...]
+    text: str
+
+
+@cache
+def library() -> Mapping[str, Piece]:
+    """Return every helper and kernel by name, in the order of the files."""
+    found: dict[str, Piece] = {}
+    for family in FAMILIES:
+        text = _read(family)
+        marks = list(_MARK.finditer(text))
+        for mark, after in zip(marks, [*marks[1:], None], strict=True):
+            body = text[mark.end() : after.start() if after else len(text)].strip() + "\n"
+            found[mark[2]] = Piece(mark[1], mark[2], tuple(mark[3].split()), body)
+    return found
+
+
+def _read(family: str) -> str:
+    return (files("slimai.codegen") / "c" / f"{family}.c").read_text(encoding="utf-8")
+
+
+@dataclass
+class KernelSet:
+    """The kernels of one network, by the names that its calls use."""
+
+    prefix: str
+    made: dict[str, str] = field(default_factory=dict)
+
+    def use(self, kernel: str, **types: str) -> str:
+        """Return the name of a kernel for these types (`tail`: the name of a requantization), and take it in."""
+        piece = library()[kernel]
+        if set(types) != set(piece.words) - {"q_t"}:
+            raise ValueError(f"kernel {kernel} is written for {piece.words} (got {tuple(types)})")
+        words = dict(types)
+        if "tail" in words:
+            words["q_t"] = f"{words['tail'].rsplit('_', 1)[0]}_table"
+        endings = [_SHORT.get(words[word], words[word]) for word in piece.words if word != "q_t"]
+        name = "_".join([self.prefix, kernel, *endings])
+        text = piece.text.replace(f"void {kernel}(", f"void {name}(")
+        if words:
+            pattern = re.compile(r"\b(" + "|".join(words) + r")\b")
+            text = pattern.sub(lambda found: words[found[1]], text)
+        self.made[name] = text
+        return name
+
+    def header(self) -> str:
+        """Return the declarations: shapes and tables, then the kernels in use."""
+        types = (files("slimai.codegen") / "c" / "types.h").read_text(encoding="utf-8")
+        faces = [_face(text) for _, text in sorted(self.made.items())]
+        return f"{types}\n" + "\n".join(faces)
+
+    def source(self) -> str:
+        """Return the functions: the helpers that are needed, then the kernels in use."""
+        wanted = _needed("\n".join(self.made.values()))
+        helpers = [piece.text for piece in library().values() if piece.name in wanted]
+        return "\n".join([*helpers, *(text for _, text in sorted(self.made.items()))])
+
+
+def _face(text: str) -> str:
+    start = re.search(r"^void ", text, re.MULTILINE)
+    if start is None:
+        raise ValueError(f"no function in a kernel: {text[:60]}")
+    head = text[start.start() : text.index("\n{", start.start())]
+    return f"{head};\n"
+
+
+def _needed(text: str) -> set[str]:
+    """Return the helpers that a text calls, and those that they call."""
+    helpers = {name: piece for name, piece in library().items() if piece.kind == "helper"}
+    found: set[str] = set()
+    waiting = [text]
+    while waiting:
+        code = _COMMENT.sub("", waiting.pop())
+        for word in set(re.findall(r"(\w+)\(", code)) & set(helpers) - found:
+            found.add(word)
+            waiting.append(helpers[word].text)
+    return found

@@ -1,0 +1,160 @@
+"""From a compiled program to the C of each layer: refusals first, then layers, constants, kernels and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from slimai.codegen.constants import Constants
+from slimai.codegen.kernels import KernelSet
+from slimai.codegen.layers import writer_for
+from slimai.codegen.layouts import Order, memory_orders
+from slimai.codegen.options import CodeOptions
+from slimai.codegen.storage import Storage, plan_storage
+from slimai.codegen.writer import LayerWriter, Step
+from slimai.errors import InputError
+from slimai.quantizer.plan import QuantPlan
+from slimai.simulator.context import LayerContext, Overflow
+from slimai.simulator.host import HostSegment
+from slimai.simulator.program import IntegerStep, Program, Target
+
+_HOST = "move it into the integer network, or leave it to the application (network.cut_outputs)"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network whose C is made: its layers, what they read, and where their tensors lie."""
+
+    name: str
+    plan: QuantPlan
+    options: CodeOptions
+    steps: tuple[Step, ...]
+    orders: Mapping[str, Order]
+    constants: Constants
+    kernels: KernelSet
+    storage: Storage
+    arithmetic: Mapping[str, str]
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of every external symbol."""
+        return self.options.prefix
+
+    def c_type(self, tensor: str) -> str:
+        """Return the C type of a tensor's elements."""
+        params = self.plan.tensors.get(tensor)
+        return "int64_t" if params is None else f"{params.dtype.numpy.name}_t"
+
+    def count(self, tensor: str) -> int:
+        """Return the number of elements of a tensor."""
+        return int(np.prod(self.plan.graph.shape(tensor)))
+
+    def bytes(self, tensor: str) -> int:
+        """Return the bytes of a tensor."""
+        return self.count(tensor) * np.dtype(self.c_type(tensor).removesuffix("_t")).itemsize
+
+    def memory_shape(self, tensor: str) -> tuple[int, ...]:
+        """Return a tensor's shape in memory order."""
+        return tuple(self.plan.graph.shape(tensor)[axis] for axis in self.orders[tensor])
+
+
+def build_network(program: Program, target: Target, options: CodeOptions) -> Network:
+    """Return the C of a program's layers.
+
+    Raises:
+        InputError: layers on the host, under `ort_f32`, or of an operator without a C kernel; all of them, by name.
+    """
+    _refuse(program)
+    plan = program.plan
+    layers = tuple(step.layer for step in program.steps if isinstance(step, IntegerStep))
+    orders = dict(memory_orders(plan.graph, layers))
+    for name in plan.graph.inputs:
+        orders.setdefault(name, tuple(range(len(plan.graph.shape(name)))))
+    constants = Constants(options.prefix, options.weights == "file")
+    kernels = KernelSet(options.prefix)
+    steps = []
+    for index, item in enumerate(program.steps):
+        if isinstance(item, IntegerStep):
+            steps.append(_step(index, item, plan, target, orders, constants, kernels))
+    graph = plan.graph
+    sizes = {name: _size(plan, name) for step in steps for name in (*step.inputs, *step.outputs)}
+    sizes.update({name: _size(plan, name) for name in graph.inputs})
+    storage = plan_storage(steps, sizes, graph.inputs, graph.outputs)
+    return Network(
+        graph.name, plan, options, tuple(steps), orders, constants, kernels, storage, dict(program.arithmetic)
+    )
+
+
+def _size(plan: QuantPlan, tensor: str) -> tuple[int, int]:
+    params = plan.tensors.get(tensor)
+    width = 8 if params is None else params.dtype.numpy.itemsize
+    return int(np.prod(plan.graph.shape(tensor))) * width, width
+
+
+def _step(
+    index: int, item: IntegerStep, plan: QuantPlan, target: Target, orders: Mapping[str, Order], constants: Constants,
+    kernels: KernelSet,
+) -> Step:  # fmt: skip
+    layer = item.layer
+    overflow: Overflow = target.acc_overflow
+    context = LayerContext(layer, plan.graph, plan.tensors, item.rule, acc_bits=target.acc_bits, overflow=overflow)
+    writer = LayerWriter(index, context, item.compiled.tables, orders, constants, kernels)
+    write = writer_for(_main(item))
+    if write is None:
+        raise ValueError(f"{layer.name}: refused before")
+    write(writer)
+    step = writer.finish()
+    _lower_channels(writer, context)
+    step.title = _title(plan, item)
+    return step
+
+
+def _main(item: IntegerStep) -> str:
+    return "Requantize" if item.layer.kind == "Requantize" else item.layer.node.op
+
+
+def _lower_channels(writer: LayerWriter, context: LayerContext) -> None:
+    """Write the upper limits of the channels behind a layer that has them."""
+    high = context.channel_high
+    if high is None or high.min() == high.max():
+        return
+    output = writer.layer.outputs[0]
+    at, shape = writer.axis(output, 1), writer.memory_shape(output)
+    outer, inner = int(np.prod(shape[:at])), int(np.prod(shape[at + 1 :]))
+    if writer.step.alias:
+        raise ValueError(f"{writer.layer.name}: a layer without code has a clamp")
+    limits = writer.constant("clamp_high", high, writer.c_type(output))
+    writer.call("lower_channels", [writer.output(), limits, outer, high.size, inner], y_t=writer.c_type(output))
+
+
+def _title(plan: QuantPlan, item: IntegerStep) -> str:
+    def told(name: str) -> str:
+        params = plan.tensors.get(name)
+        return f"{list(plan.graph.shape(name))} {'s64' if params is None else params.dtype.name}"
+
+    layer = item.layer
+    reads = ", ".join(told(name) for name in layer.inputs)
+    writes = ", ".join(told(name) for name in layer.outputs)
+    return f"{layer.kind}: {reads} -> {writes}; {item.rule.name}"
+
+
+def _refuse(program: Program) -> None:
+    errors = []
+    for step in program.steps:
+        if isinstance(step, HostSegment):
+            errors += [
+                InputError.at(f"codegen: {layer.name}", f"runs in float on the host: {layer.note}", cure=_HOST)
+                for layer in step.layers
+            ]
+        elif step.rule.recipe == "ort":
+            cure = "choose another target.arithmetic"
+            errors.append(
+                InputError.at(f"codegen: {step.layer.name}", "ort_f32 is float arithmetic by definition", cure=cure)
+            )
+        elif writer_for(_main(step)) is None:
+            message = "has no kernel in the C library yet"
+            errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
+    if errors:
+        raise InputError(item for error in errors for item in error.diagnostics)

@@ -1,0 +1,127 @@
+"""Real networks in C against the simulator: every tensor's bytes whole, 0 may differ; and what their arenas take."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from portable_c import build, extremes, subject
+
+from slimai.calibration.collect import collect
+from slimai.graph.load import load_onnx
+from slimai.quantizer.options import QuantOptions
+from slimai.quantizer.planner import build_plan
+from slimai.quantizer.quantized_file import load_quantized
+from slimai.schema.target import TargetSection
+from slimai.simulator.program import compile_plan
+
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
+
+ONNX = (
+    "espnet_p2q8_camvid_360x480", "faceboxes_512", "fsrcnn_x2_128", "kws_dscnn", "mobilenet_v1_0.25_224_imagenet",
+    "mobilenetv2_yolov3_nano_voc_320", "portrait_prisma_nchw", "resnet20_cifar10", "resnet8_cifar10",
+    "ultraface_rfb_320_without_postprocessing", "ultraface_slim_320", "yolo_fastest_1.1_320", "yolox_nano_416",
+)  # fmt: skip
+TFLITE = (
+    "ad01_int8", "deeplabv3_mnv2_dm05_pascal_quant", "hello_world_int8", "kws_ref_model_int8",
+    "mobilenet_v1_0.25_128_quant", "portrait_prisma_quant", "resnet8_cifar10_int8",
+)  # fmt: skip
+PLAIN = ("-O2",)
+# Bytes of TensorFlow Lite Micro's arenas for activations, measured.
+MICRO = {"kws_ref_model_int8": 16_000, "resnet8_cifar10_int8": 49_152}
+
+
+def onnx_program(shared_data, name, level, arithmetic="native"):
+    graph = load_onnx(shared_data / "models" / "onnx" / f"{name}.onnx")
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    feeds = [{item: rng.normal(0, 1, graph.shape(item)).astype(np.float32) for item in graph.inputs} for _ in range(2)]
+    plan = build_plan(graph, collect(graph, feeds), QuantOptions(level=level))
+    return compile_plan(plan, TargetSection(), arithmetic=arithmetic), feeds
+
+
+def tflite_program(shared_data, name):
+    target = TargetSection()
+    plan = load_quantized(shared_data / "models" / "tflite" / f"{name}.tflite")
+    return compile_plan(plan, target, arithmetic=target.native.asym8)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("name", ONNX)
+def test_a_float_network_at_every_level(shared_data, tmp_path, name, level):
+    program, feeds = onnx_program(shared_data, name, level)
+    if program.host_layers:
+        pytest.skip(f"layers on the host: {', '.join(program.host_layers)}")
+    item = subject(program, TargetSection(), tmp_path, f"net{level}")
+    build([item], tmp_path, PLAIN)
+    assert item.differences([*feeds, *extremes(program)]) == {}
+    assert item.network.storage.arena <= 1.05 * bound(item.network)
+
+
+@pytest.mark.parametrize("name", TFLITE)
+def test_a_tflite_network_as_stored(shared_data, tmp_path, name):
+    program = tflite_program(shared_data, name)
+    item = subject(program, TargetSection(), tmp_path, "net")
+    build([item], tmp_path, PLAIN)
+    assert item.differences(extremes(program)) == {}
+    assert item.network.storage.arena <= 1.05 * bound(item.network)
+    assert item.network.storage.arena <= MICRO.get(name, item.network.storage.arena)
+
+
+def bound(network):  # noqa: C901 - one count, top to bottom
+    """Return the lower bound of the arena, from the layers alone: the most bytes that any layer finds alive.
+
+    A second program on purpose: it knows nothing of buffers and offsets. A tensor is alive from the layer that writes
+    it to the last that reads it; the caller's are not counted; what a layer writes into the memory of an input that
+    dies there, and what it only renames, is one with it; scratch memory is alive in its own layer.
+    """
+    graph, steps = network.plan.graph, network.steps
+    same: dict[str, str] = {}
+
+    def root(name):
+        while name in same:
+            name = same[name]
+        return name
+
+    reads = {name: [n for n, step in enumerate(steps) if name in step.inputs] for step in steps for name in
+             (*step.inputs, *step.outputs)}  # fmt: skip
+    for number, step in enumerate(steps):
+        first = step.outputs[0]
+        if step.alias:
+            same[first] = step.alias
+            continue
+        for name in step.in_place:
+            family = [item for item in reads if root(item) == root(name)]
+            ends = all(max(reads[item], default=-1) <= number for item in family)
+            kept = any(item in graph.inputs or item in graph.outputs for item in family)
+            if ends and not kept and first not in graph.outputs and network.bytes(first) == network.bytes(name):
+                same[first] = name
+                break
+    families: dict[str, list[str]] = {}
+    for name in reads:
+        families.setdefault(root(name), []).append(name)
+    made = {name: n for n, step in enumerate(steps) for name in step.outputs}
+    spans = []
+    for members in families.values():
+        if any(item in graph.inputs or item in graph.outputs for item in members):
+            continue
+        last = max(max(reads[item], default=made[item]) for item in members)
+        spans.append((min(made[item] for item in members), last, network.bytes(members[0])))
+    most = 0
+    for number, step in enumerate(steps):
+        scratch = sum(pointer.size for pointer in step.pointers if not pointer.tensor)
+        most = max(most, scratch + sum(size for first, last, size in spans if first <= number <= last))
+    return most
+
+
+@pytest.mark.parametrize("arithmetic", ["xi_sym", "single", "gemmlowp", "tflite_s64"])
+@pytest.mark.parametrize(
+    "name", ["kws_dscnn", "resnet8_cifar10", "resnet20_cifar10", "fsrcnn_x2_128", "ultraface_slim_320"]
+)
+def test_four_presets(shared_data, tmp_path, name, arithmetic):
+    program, feeds = onnx_program(shared_data, name, 3, arithmetic)
+    if program.host_layers:
+        pytest.skip(f"layers on the host: {', '.join(program.host_layers)}")
+    item = subject(program, TargetSection(), tmp_path, "net")
+    build([item], tmp_path, PLAIN)
+    assert item.differences([*feeds, *extremes(program)]) == {}

@@ -1,0 +1,227 @@
+"""Generated geometry in C against the simulator: windows, pads, groups, axes, ranks, accumulators; 0 may differ."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from operators import SAMPLES, integer_case
+from plans import Op, build_plan, params, random_integers
+from portable_c import build, extremes, subject
+
+from slimai.graph.ir import Node
+from slimai.quantizer.params import S8, S16
+from slimai.quantizer.plan import QWeight
+from slimai.schema.target import TargetSection
+from slimai.simulator.program import compile_plan
+
+PRESETS = ("xi_sym", "single", "gemmlowp", "tflite_s64")
+
+
+def grid(rng, dtype, spread=1.0):
+    steps, zero = {"s8": (127, -5), "u8": (255, 99), "s16": (32767, 0)}[dtype]
+    return params(dtype, spread * float(rng.uniform(1.0, 3.0)) / steps, zero)
+
+
+def one(op, shape, out_shape, attrs, x, y, *, weight=None, bias=None, activation=None):
+    item = Op(op, ("x",), "y", attrs, weight, bias, activation=activation)
+    tensors = {"x": x} if y is None else {"x": x, "y": y}
+    return build_plan([item], {"x": shape, "y": out_shape, "y_pre": out_shape}, tensors, ("x",), ("y",))
+
+
+def random_weight(rng, shape, dtype, channels, *, zero_point=0):
+    kind = S16 if dtype == "s16" else S8
+    values = random_integers(rng, kind, shape)
+    scale = rng.uniform(0.2, 1.0, channels) / kind.high
+    return QWeight(values, kind, np.float32(scale).astype(np.float64), zero_point=zero_point)
+
+
+def window_output(size, kernel, stride, dilation, before, after):
+    return (size + before + after - ((kernel - 1) * dilation + 1)) // stride + 1
+
+
+def conv(rng, dtype):
+    rank, last = int(rng.choice([3, 4])), bool(rng.integers(0, 2))
+    group = int(rng.choice([1, 1, 2, 3]))
+    depth, share = (
+        (1, int(rng.integers(1, 3))) if rng.integers(0, 2) else (int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+    )
+    group = group * 3 if depth == 1 else group
+    axes = rank - 2
+    sizes = [int(rng.integers(5, 10)) for _ in range(axes)]
+    kernel, stride, dilation = ([int(rng.integers(1, n)) for _ in range(axes)] for n in (4, 3, 3))
+    before, after = ([int(rng.integers(-1, 3)) for _ in range(axes)] for _ in range(2))
+    out = [window_output(*item) for item in zip(sizes, kernel, stride, dilation, before, after, strict=True)]
+    if min(out) < 1:
+        return conv(rng, dtype)
+    attrs = {"strides": tuple(stride), "dilations": tuple(dilation), "pads": (*before, *after), "group": group}
+    channels, outputs = depth * group, share * group
+    shape, out_shape = (1, channels, *sizes), (1, outputs, *out)
+    if last:
+        attrs["channels_last"] = 1
+        shape, out_shape = (1, *sizes, channels), (1, *out, outputs)
+    many = outputs if rng.integers(0, 2) else 1
+    weight = random_weight(rng, (outputs, depth, *kernel), dtype, many)
+    bias = rng.integers(-3000, 3000, outputs) if rng.integers(0, 2) else None
+    clamp = Node("relu", "Relu", (), (), {}) if rng.integers(0, 2) else None
+    return one("Conv", shape, out_shape, attrs, grid(rng, dtype), grid(rng, dtype, 4.0), weight=weight, bias=bias,
+               activation=clamp)  # fmt: skip
+
+
+def conv_transpose(rng, dtype):
+    group, depth, share = int(rng.integers(1, 3)), int(rng.integers(1, 5)), int(rng.integers(1, 4))
+    sizes, kernel, stride, dilation = ([int(rng.integers(1, n)) for _ in range(2)] for n in (6, 4, 4, 3))
+    extra = [int(rng.integers(0, n)) for n in stride]
+    full = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(sizes, stride, kernel, dilation, strict=True)]
+    pads = [int(rng.integers(0, max(1, (n - 1) // 2 + 1))) for n in full]
+    out = [n - 2 * p + e for n, p, e in zip(full, pads, extra, strict=True)]
+    attrs = {"strides": tuple(stride), "dilations": tuple(dilation), "pads": (*pads, *pads), "group": group,
+             "output_padding": tuple(extra)}  # fmt: skip
+    weight = random_weight(rng, (depth * group, share, *kernel), dtype, share * group)
+    bias = rng.integers(-3000, 3000, share * group)
+    return one("ConvTranspose", (1, depth * group, *sizes), (1, share * group, *out), attrs, grid(rng, dtype),
+               grid(rng, dtype, 4.0), weight=weight, bias=bias)  # fmt: skip
+
+
+def pool(rng, dtype):
+    op = str(rng.choice(["MaxPool", "AveragePool"]))
+    sizes = [int(rng.integers(4, 9)) for _ in range(2)]
+    kernel, stride = ([int(rng.integers(1, 4)) for _ in range(2)] for _ in range(2))
+    dilation = [int(rng.integers(1, 3)) for _ in range(2)]
+    before, after = ([int(rng.integers(0, k)) for k in kernel] for _ in range(2))
+    out = [window_output(*item) for item in zip(sizes, kernel, stride, dilation, before, after, strict=True)]
+    attrs = {"kernel_shape": tuple(kernel), "strides": tuple(stride), "pads": (*before, *after),
+             "dilations": tuple(dilation), "ceil_mode": 0}  # fmt: skip
+    if op == "AveragePool":
+        attrs["count_include_pad"] = int(rng.integers(0, 2))
+    x = grid(rng, dtype)
+    tied = rng.integers(0, 2)
+    return one(op, (1, 3, *sizes), (1, 3, *out), attrs, x, x if tied else grid(rng, dtype))
+
+
+def pad(rng, dtype):
+    mode = str(rng.choice(["constant", "reflect", "edge", "wrap"]))
+    pads = [0, *(int(rng.integers(0, 3)) for _ in range(3)), 0, *(int(rng.integers(0, 3)) for _ in range(3))]
+    shape = (1, 3, 4, 5)
+    out = tuple(n + pads[i] + pads[i + 4] for i, n in enumerate(shape))
+    attrs = {"pads": tuple(pads), "mode": mode, "value": float(rng.choice([0.0, 0.5, -np.inf]))}
+    x = grid(rng, dtype)
+    return one("Pad", shape, out, attrs, x, x if rng.integers(0, 2) else grid(rng, dtype))
+
+
+def resize(rng, dtype):
+    mode = str(rng.choice(["nearest", "linear"]))
+    shape = (1, 3, int(rng.integers(2, 6)), int(rng.integers(2, 6)))
+    sizes = (1, 3, int(rng.integers(2, 11)), int(rng.integers(2, 11)))
+    attrs = {
+        "mode": mode, "sizes": sizes, "scales": tuple(o / i for o, i in zip(sizes, shape, strict=True)),
+        "coordinate_transformation_mode": str(rng.choice(["half_pixel", "asymmetric", "align_corners"])),
+        "nearest_mode": "floor",
+    }  # fmt: skip
+    x = grid(rng, dtype)
+    return one("Resize", shape, sizes, attrs, x, x if rng.integers(0, 2) else grid(rng, dtype))
+
+
+def mean(rng, dtype):
+    axes = tuple(sorted(rng.choice([1, 2, 3], int(rng.integers(1, 4)), replace=False).tolist()))
+    shape, keep = (1, 3, 4, 5), int(rng.integers(0, 2))
+    out = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
+    return one("ReduceMean", shape, out, {"axes": axes, "keepdims": keep}, grid(rng, dtype), grid(rng, dtype))
+
+
+def softmax(rng, dtype):
+    unit = {"s8": params("s8", 2.0**-8, -128), "u8": params("u8", 2.0**-8, 0), "s16": params("s16", 2.0**-15, 0)}[dtype]
+    attrs = {"axis": int(rng.integers(1, 4)), "interpolated": int(rng.integers(0, 2))}
+    x = params(dtype, float(rng.uniform(1, 12)) / {"s8": 127, "u8": 255, "s16": 32767}[dtype], 0)
+    return one("Softmax", (1, 3, 4, 5), (1, 3, 4, 5), attrs, x, unit)
+
+
+def arg_max(rng, dtype):
+    axis, keep = int(rng.integers(1, 4)), int(rng.integers(0, 2))
+    shape = (1, 3, 4, 5)
+    out = tuple(1 if i == axis else n for i, n in enumerate(shape) if keep or i != axis)
+    attrs = {"axis": axis, "keepdims": keep, "select_last_index": int(rng.integers(0, 2))}
+    return one("ArgMax", shape, out, attrs, grid(rng, dtype), None)
+
+
+MAKERS = (conv, conv_transpose, pool, pad, resize, mean, softmax, arg_max)
+
+
+@pytest.mark.parametrize("maker", MAKERS, ids=lambda item: item.__name__)
+def test_generated_geometry(maker, tmp_path):
+    subjects = []
+    for number in range(12):
+        rng = np.random.default_rng(zlib.crc32(f"{maker.__name__} {number}".encode()))
+        dtype, preset = ("s8", "u8", "s16")[number % 3], PRESETS[number // 3]
+        program = compile_plan(maker(rng, dtype), TargetSection(), arithmetic=preset)
+        subjects.append(subject(program, TargetSection(), tmp_path, f"n{number}"))
+    check(subjects, tmp_path)
+
+
+def check(subjects, folder):
+    build(subjects, folder)
+    wrong = {
+        (item.network.prefix, item.network.plan.layers[0].node.attrs.get("mode")): found
+        for item in subjects
+        if (found := item.differences(extremes(item.program)))
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("overflow", ["saturate", "wrap"])
+@pytest.mark.parametrize("op", ["Conv", "Gemm", "Add", "Mul", "GlobalAveragePool", "AveragePool", "Resize"])
+def test_a_narrow_accumulator(op, overflow, tmp_path):
+    """16 bits: sums leave them, and are saturated or wrapped alike."""
+    subjects, counted = [], 0
+    target = TargetSection(acc_bits=16, acc_overflow=overflow)
+    for preset in PRESETS:
+        plan, _, _ = integer_case(op, SAMPLES[op][-1], preset, "u8", np.random.default_rng(2))
+        program = compile_plan(plan, target, arithmetic=preset)
+        subjects.append(subject(program, target, tmp_path, f"n_{preset}"))
+    check(subjects, tmp_path)
+    counted = sum(sum(item.program.overflows.values()) for item in subjects)
+    assert counted or op in {"GlobalAveragePool", "AveragePool", "Mul"}, "no sum left the accumulator"
+
+
+def test_upper_limits_of_channels(tmp_path):
+    subjects = []
+    for number, preset in enumerate(PRESETS):
+        rng = np.random.default_rng(number)
+        plan = conv(rng, "s8")
+        while plan.graph.nodes[0].attrs.get("channels_last", 0) or plan.graph.shape("y")[1] < 3:
+            plan = conv(rng, "s8")
+        (layer,) = plan.layers
+        channels = plan.graph.shape("y")[1]
+        limits = tuple(rng.uniform(0.2, 2.0, channels).tolist())
+        clip = Node("clip", "Clip", layer.node.outputs, ("y",), {"lo": 0.0, "hi": limits})
+        plan = replace(plan, layers=(replace(layer, activation=clip),))
+        program = compile_plan(plan, TargetSection(), arithmetic=preset)
+        assert np.unique(program.table()[f"{layer.name}/clamp_high"]).size > 1
+        subjects.append(subject(program, TargetSection(), tmp_path, f"n{number}"))
+    check(subjects, tmp_path)
+
+
+def test_weights_with_a_zero_point_and_operands_that_broadcast(tmp_path):
+    subjects = []
+    for number, preset in enumerate(("gemmlowp", "xi_sym")):
+        rng = np.random.default_rng(number)
+        weight = QWeight(rng.integers(0, 256, (4, 8)).astype(np.uint8), params("u8", 1.0).dtype, np.array([0.01]),
+                         zero_point=131)  # fmt: skip
+        x, y, z = params("u8", 0.02, 120), params("u8", 0.3, 100), params("u8", 0.05, 7)
+        ops = [
+            Op("Gemm", ("x",), "a", {"transB": 1}, weight),
+            Op("Reshape", ("a",), "b", {"shape": (1, 2, 2, 1)}),
+            Op("Mul", ("b", "w"), "c"),
+            Op("Sub", ("c", "d"), "y"),
+        ]
+        shapes = {"x": (1, 8), "a": (1, 4), "b": (1, 2, 2, 1), "w": (1, 2, 1, 3), "c": (1, 2, 2, 3), "d": (1, 2, 1, 1),
+                  "y": (1, 2, 2, 3)}  # fmt: skip
+        tensors = {"x": x, "a": y, "b": y, "w": z, "c": y, "d": z, "y": params("u8", 0.4, 128)}
+        plan = build_plan(ops, shapes, tensors, ("x", "w", "d"), ("y", "c"))
+        program = compile_plan(plan, TargetSection(), arithmetic=preset)
+        subjects.append(subject(program, TargetSection(), tmp_path, f"n{number}"))
+    build(subjects, tmp_path)
+    for item in subjects:
+        assert item.differences(extremes(item.program)) == {}
