@@ -42,7 +42,7 @@ class Blob:
             values = (self.numbers / self.coefficient).transpose(0, 2, 3, 1).astype(np.float32)
         if shape is not None and math.prod(shape) != values.size:
             raise InputError(f"the blob holds {values.size} values, not those of shape {tuple(shape)}")
-        return np.ascontiguousarray(values if shape is None else values.reshape(shape), np.float32)
+        return np.asarray(values if shape is None else values.reshape(shape), np.float32, order="C")
 
 
 def read_blob(path: Path) -> Blob:

@@ -14,6 +14,7 @@ from slimai.calibration.statistics import Statistics, TensorCollector
 from slimai.errors import InputError
 from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
+from slimai.graph.samples import own_shapes
 from slimai.graph.sentinels import sentinel_tensors
 from slimai.runtime.memory import return_freed
 from slimai.runtime.session import FloatSession
@@ -40,7 +41,7 @@ def collect(
     *,
     tensors: Sequence[str] | None = None,
     bins: int = 2048,
-    per_channel: bool | Container[str] = False,
+    per_channel: bool | Container[str] | Mapping[str, int] = False,
     threads: int = 1,
     progress: Callable[[int], None] | None = None,
     names: Sequence[str] = (),
@@ -50,7 +51,8 @@ def collect(
     """Return the statistics of `tensors` (default: every float activation) over all batches, sentinels left out.
 
     batches: mappings input name -> [N, ...] float32; only one is held at a time. bins: fewest histogram
-    bins across a tensor's range. per_channel: whether channel means are gathered too, or for which tensors.
+    bins across a tensor's range. per_channel: whether channel means along axis 1 are gathered too, or for which
+    tensors, or along which axis of which tensors.
     threads: tensors are shared out over so many threads; the result has the same bits for any number, batch
     size and order of the images. progress is called with the number of images done. names: image names in
     order, for messages. first: place of the first image in `names` and in messages. runner: default ONNX
@@ -62,18 +64,20 @@ def collect(
     wanted = tuple(tensors) if tensors is not None else float_activations(graph)
     session = runner if runner is not None else activations_runner(graph, wanted, threads=threads)
     means = wanted if per_channel is True else per_channel or ()
-    sentinels = sentinel_tensors(graph)
+    axes, sentinels = per_channel if isinstance(per_channel, Mapping) else {}, sentinel_tensors(graph)
     collectors = {
-        name: TensorCollector(bins, per_channel=name in means, sentinel=sentinels.get(name)) for name in wanted
+        name: TensorCollector(bins, per_channel=name in means, axis=axes.get(name, 1), sentinel=sentinels.get(name))
+        for name in wanted
     }
     images = 0
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
         share: Map = pool.map if threads > 1 else map  # handing over costs more than a small tensor does
         for feeds in batches:
-            values = {**feeds, **session.run(feeds)}
-            count = len(next(iter(feeds.values())))
+            ready = own_shapes(graph, feeds)
+            values = {**ready, **session.run(ready)}
+            count = len(next(iter(feeds.values()))) if graph.batchable else 1
             start = first + images
-            _add(share, collectors, values, names[start : start + count], start)
+            _add(share, collectors, values, names[start : start + count], start, count)
             images += count
             if progress is not None:
                 progress(images)
@@ -111,7 +115,7 @@ def channel_extremes(
     sentinels = sentinel_tensors(graph)
     found: dict[str, NDArray[np.float64]] = {}
     for feeds in batches:
-        values = session.run(feeds)
+        values = session.run(own_shapes(graph, feeds))
         for name in names:
             data = values[name]
             if name in sentinels:
@@ -136,6 +140,7 @@ def _add(
     values: Mapping[str, Array],
     names: Sequence[str],
     done: int,
+    count: int,
 ) -> None:
     """Give every collector its array, the largest arrays first so that the threads end together."""
 
@@ -144,15 +149,16 @@ def _add(
             with guarded(tensor, "its statistics were taken"):
                 collectors[tensor].add(values[tensor])
         except NonFiniteError:
-            raise _not_finite(tensor, values[tensor], names, done) from None
+            raise _not_finite(tensor, values[tensor], names, done, count) from None
 
     for _ in share(one, sorted(collectors, key=lambda name: -values[name].size)):
         pass
 
 
-def _not_finite(tensor: str, values: Array, names: Sequence[str], done: int) -> InputError:
+def _not_finite(tensor: str, values: Array, names: Sequence[str], done: int, count: int) -> InputError:
     """Return the error that names tensor and image of the first value that is NaN or infinite."""
     place = tuple(int(index) for index in np.argwhere(~np.isfinite(values))[0])
-    image = f"image {done + place[0] + 1}" + (f" ({names[place[0]]})" if place[0] < len(names) else "")
+    row = place[0] if count > 1 else 0
+    image = f"image {done + row + 1}" + (f" ({names[row]})" if row < len(names) else "")
     message = f"the float network computes a value that is not finite for {image}"
     return InputError.at(tensor, message, float(values[place]), cure="check this image and the preprocessing")

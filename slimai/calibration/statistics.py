@@ -19,19 +19,22 @@ from slimai.artifacts.cache import content_key
 from slimai.calibration.histogram import Histogram, HistogramBuilder, Kernel
 from slimai.graph.sentinels import Sentinel
 
-FORMAT = 3
+FORMAT = 4
 _LIMBS, _LIMB_BITS, _LOWEST = 9, 32, -160  # fixed point from 2^-160 to 2^128 in nine limbs of 32 bits
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelSums:
-    """Exact sum over images of the mean of each channel (axis 1): [limbs, C] int64 fixed point, and the image count.
+    """Exact sum over images of the mean of each channel: [limbs, C] int64 fixed point, and the image count.
+
+    axis: which axis of the tensor holds the channels: that of the operator that reads it.
 
     The mean of one image is cut once, at 2^-160; adding is integer arithmetic and so independent of order.
     """
 
     limbs: NDArray[np.int64]
     images: int
+    axis: int = 1
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -42,7 +45,9 @@ class ChannelSums:
 
     def merged(self, other: ChannelSums) -> ChannelSums:
         """Return the sums over the images of both."""
-        return ChannelSums(self.limbs + other.limbs, self.images + other.images)
+        if self.axis != other.axis:
+            raise ValueError("only sums along one axis can be merged")
+        return ChannelSums(self.limbs + other.limbs, self.images + other.images, self.axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +143,7 @@ def _header(name: str, item: TensorStatistics) -> dict[str, Any]:
         "channels": channels.limbs.shape[1] if channels else 0,
         "images": channels.images if channels else 0,
         "peak": item.peak,
+        "axis": channels.axis if channels else 0,
     }
 
 
@@ -151,7 +157,7 @@ def _read_tensors(
         channels = None
         if row["channels"]:
             stop = limb + _LIMBS * row["channels"]
-            channels = ChannelSums(limbs[limb:stop].reshape(_LIMBS, -1), row["images"])
+            channels = ChannelSums(limbs[limb:stop].reshape(_LIMBS, -1), row["images"], row["axis"])
             limb = stop
         if part.size != row["bins"] or part.size == 0:
             raise ValueError(f"no counts for tensor {row['name']}")
@@ -162,25 +168,34 @@ def _read_tensors(
 
 
 class TensorCollector:
-    """Gathers the statistics of one tensor, image after image; `sentinel`: which of its values are no data."""
+    """Gathers the statistics of one tensor, image after image.
+
+    axis: that of its channels. sentinel: which of its values are no data.
+    """
 
     def __init__(
-        self, bins: int, *, per_channel: bool = False, kernel: Kernel | None = None, sentinel: Sentinel | None = None
+        self,
+        bins: int,
+        *,
+        per_channel: bool = False,
+        axis: int = 1,
+        kernel: Kernel | None = None,
+        sentinel: Sentinel | None = None,
     ) -> None:
         self._histogram = HistogramBuilder(2 * bins, kernel)
-        self._per_channel = per_channel
+        self._per_channel, self._axis = per_channel, axis
         self._channels: ChannelSums | None = None
         self._sentinel = sentinel
         self._peak: float | None = None
 
     def add(self, values: NDArray[np.float32]) -> None:
-        """Take in `values` [N, C, ...] float32 of N images; NonFiniteError for NaN or infinity."""
+        """Take in `values` [N, ...] float32 of N images; NonFiniteError for NaN or infinity."""
         if self._sentinel is not None:
             self._add_data(values, self._sentinel)
             return
         self._histogram.add(values)
-        if self._per_channel and values.ndim >= 2:
-            part = channel_sums(values)
+        if self._per_channel and values.ndim > self._axis:
+            part = channel_sums(values, self._axis)
             self._channels = part if self._channels is None else self._channels.merged(part)
 
     def result(self) -> TensorStatistics:
@@ -200,14 +215,15 @@ class TensorCollector:
                 self._peak = min(float(seen.min()), np.inf if self._peak is None else self._peak)
 
 
-def channel_sums(values: NDArray[np.float32]) -> ChannelSums:
-    """Return the sums of the channel means of the images `values` [N, C, ...]."""
+def channel_sums(values: NDArray[np.float32], axis: int = 1) -> ChannelSums:
+    """Return the sums of the channel means of the images `values` [N, ...], whose channels lie along `axis` >= 1."""
     from slimai.calibration._kernels import add_channel_means  # noqa: PLC0415 - spares numba
 
-    images, channels = values.shape[:2]
+    rows = np.moveaxis(values, axis, 1)
+    images, channels = rows.shape[:2]
     limbs = np.zeros((_LIMBS, channels), np.int64)
-    add_channel_means(np.ascontiguousarray(values, np.float32).reshape(images, channels, -1), limbs)
-    return ChannelSums(limbs, images)
+    add_channel_means(np.ascontiguousarray(rows, np.float32).reshape(images, channels, -1), limbs)
+    return ChannelSums(limbs, images, axis)
 
 
 def statistics_key(graph: str, preprocessing: str, images: str, bins: int) -> str:

@@ -16,8 +16,10 @@ from onnx import checker, defs, helper, numpy_helper, shape_inference
 from slimai.errors import InputError, UnsupportedError
 from slimai.graph.limits import LARGEST_BYTES
 from slimai.graph.optimize import first_line
+from slimai.graph.pool_shape import pooled_sizes
 
 _STEERING_ELEMENTS = 1024  # constants up to this size may steer shapes; larger ones are weights
+_POOLS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 _ERRORS = (shape_inference.InferenceError, checker.ValidationError, RuntimeError, ValueError)
 
 
@@ -78,12 +80,26 @@ def _outputs(
     needed = {name: types[name] for name in node.input if name}
     values = {name: data[name] for name in needed if name in data}
     try:
-        return shape_inference.infer_node_outputs(
+        found: dict[str, onnx.TypeProto] = shape_inference.infer_node_outputs(
             schema, node, needed, values, opset_imports=list(model.opset_import), ir_version=model.ir_version
         )
     except _ERRORS as error:
         key = node.name or node.op_type
         raise InputError.at(where, f"{node.op_type} does not fit its inputs: {first_line(error)}", key=key) from error
+    if node.op_type in _POOLS:
+        _settle_pool(node, needed[node.input[0]], found)
+    return found
+
+
+def _settle_pool(node: onnx.NodeProto, source: onnx.TypeProto, found: dict[str, onnx.TypeProto]) -> None:
+    """Correct the inferred shapes of a pool with ceil_mode."""
+    attrs = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    if not attrs.get("ceil_mode", 0) or not _static(source):
+        return
+    sizes = pooled_sizes([dim.dim_value for dim in source.tensor_type.shape.dim][2:], attrs)
+    for kind in found.values():
+        for dim, size in zip(list(kind.tensor_type.shape.dim)[2:], sizes, strict=True):
+            dim.dim_value = size
 
 
 def _shape_value(node: onnx.NodeProto, kind: onnx.TypeProto) -> onnx.TensorProto:

@@ -1,11 +1,12 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
-What is shared with other doors to the onnx package stands in `infer`, `limits`, `qlinear`, `save` and `upgrade`.
+What is shared with other doors to the onnx package stands in `fixed_batch`, `infer`, `limits`, `qlinear`, `save`,
+`spelling` and `upgrade`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,14 +21,17 @@ from slimai.graph.attributes import refuse_unknown_forms
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.damage import damage_refused
+from slimai.graph.fixed_batch import dims_of, pictures_of_one, require_apart
 from slimai.graph.infer import inferred_types, static_types
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
+from slimai.graph.not_finite import refuse_not_finite
 from slimai.graph.optimize import first_line, optimize_offline
 from slimai.graph.parameter_check import require_fitting_parameters
-from slimai.graph.passes import BASIC_PASSES, PASSES, run_passes
+from slimai.graph.passes import BASIC_PASSES, FLOAT_BASIC_PASSES, PASSES, run_passes
 from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
+from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.suggest import suggest
 
@@ -52,6 +56,8 @@ def load_onnx(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     name: str | None = None,
     optimize: bool = True,
+    batch_of_one: bool = False,
+    pictures: Container[str] = (),
 ) -> Graph:
     """Return the network in the file as a canonical graph with static shapes at batch 1.
 
@@ -59,6 +65,10 @@ def load_onnx(
         path: ONNX model, opset 7 or later, below 2 GB in memory; external data must lie in its folder.
         input_shapes: input name -> whole shape, for inputs whose dimensions the file leaves open.
         name: name of the graph; default the file's stem.
+        batch_of_one: a given shape's first axis is a batch, held as 1, where the model leaves it open or says 1; where
+            the model has another size, or one axis, it is the model's own.
+        pictures: inputs that hold pictures, [N, ., ., .]: a batch that the model fixes is taken as 1, which is refused
+            where operators depend on it.
         optimize: False takes an already quantized model as it is: nothing is fused, inputs may be integers.
 
     Raises:
@@ -66,9 +76,14 @@ def load_onnx(
         UnsupportedError: the model uses something that slimai does not run; every instance is named.
     """
     where = str(path)
-    model = _read(Path(path), where)
-    _fix_input_shapes(model, input_shapes or {}, where)
-    model = upgraded(_checked(model, where), where)
+    model = plainly_spelled(_read(Path(path), where))
+    given = pictures_of_one(model, pictures) if pictures else {}
+    fixed = {name: size for name, size in given.items() if name not in (input_shapes or {})}
+    shapes = {**{name: (1, *shape[1:]) for name, shape in fixed.items()}, **(input_shapes or {})}
+    _fix_input_shapes(model, shapes, where, batch_of_one=batch_of_one)
+    model = _checked(model, where)
+    _number_equal_names(model)  # before the conversion, which runs the model, and after it, which adds nodes
+    model = upgraded(model, where)
     refuse_unknown_forms(model, where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)
@@ -78,11 +93,14 @@ def load_onnx(
     graph = _to_graph(onnx.load_model_from_string(optimized), name or Path(path).stem, where)
     if optimize:
         _require_float_inputs(graph, where)
-    graph, _ = run_passes(canonicalize(graph), BASIC_PASSES)
+    graph, _ = run_passes(canonicalize(graph), FLOAT_BASIC_PASSES if optimize else BASIC_PASSES)
     graph = canonicalize_again(graph)
     require_fitting_parameters(graph, where)
+    refuse_not_finite(graph, where)
     graph, _ = run_passes(graph, PASSES if optimize else ())
-    return with_batch(graph)
+    graph = with_batch(graph)
+    require_apart(graph, fixed, where)
+    return graph
 
 
 def _read(path: Path, where: str) -> onnx.ModelProto:
@@ -164,7 +182,9 @@ def _check_opsets(model: onnx.ModelProto, where: str) -> None:
         )
 
 
-def _fix_input_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]], where: str) -> None:
+def _fix_input_shapes(
+    model: onnx.ModelProto, given: Mapping[str, Sequence[int]], where: str, *, batch_of_one: bool
+) -> None:
     """Set every input dimension: the given ones, then batch 1; what is still open is an error."""
     constants = {item.name for item in model.graph.initializer}
     inputs = {item.name: item for item in model.graph.input if item.name not in constants}
@@ -181,8 +201,10 @@ def _fix_input_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]
         if not item.type.HasField("tensor_type"):
             problems.append(Diagnostic("only tensors can be inputs", name, item.type.WhichOneof("value"), "", where))
             continue
-        found = _dims(item)
+        found = dims_of(item)
         wanted = given.get(name)
+        if wanted is not None and batch_of_one and _batch_axis(found, wanted):
+            wanted = (1, *wanted[1:])
         shape, problem = _static_shape(name, found, wanted, where)
         problems.extend(problem)
         del item.type.tensor_type.shape.dim[:]
@@ -193,12 +215,12 @@ def _fix_input_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]
     del model.graph.value_info[:]
 
 
-def _dims(item: onnx.ValueInfoProto) -> list[int | str] | None:
-    """Return sizes, a name or '?' for an open dimension; None when the model gives no shape at all."""
-    tensor = item.type.tensor_type
-    if not tensor.HasField("shape"):
-        return None
-    return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim]
+def _batch_axis(found: list[int | str] | None, wanted: Sequence[int]) -> bool:
+    """Return whether the first axis of an input is a batch: the model leaves it open, or holds it as 1."""
+    if found is None or len(wanted) < 2:
+        return len(wanted) > 1
+    first = found[0] if found else 0
+    return not isinstance(first, int) or first <= 1
 
 
 def _static_shape(
@@ -266,6 +288,9 @@ def _to_graph(model: onnx.ModelProto, name: str, where: str) -> Graph:
     constants |= {node.output[0]: _constant_value(node, where) for node in graph.node if node.op_type == "Constant"}
     nodes = tuple(_nodes(graph, where))
     types = static_types(model, where)
+    known = {key for key, kind in types.items() if _info(key, kind)}
+    if any(node.domain and not known.issuperset(filter(None, node.outputs)) for node in nodes):
+        types = static_types(with_foreign_shapes(model, known, where), where)
     tensors = {key: info for key, kind in types.items() if (info := _info(key, kind))}
     tensors |= {key: TensorInfo(key, tuple(value.shape), value.dtype.name) for key, value in constants.items()}
     _require_static(nodes, tensors, where)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.names import FreeNames
 from slimai.graph.ops import ONNX_FORM, channel_limits
 
 
@@ -24,26 +25,30 @@ class Lowered:
 
     opset: int
     batched: bool
+    names: FreeNames
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
 
     def constant(self, name: str, value: Any, dtype: str) -> str:
-        """Add a constant and return its name."""
+        """Add a constant and return its name; a taken one gets a number."""
+        name = self.names.take(name)
         self.constants[name] = np.asarray(value, dtype=dtype)
         return name
 
     def add(
         self, node: Node, op: str, inputs: tuple[str, ...], output: str, attrs: Mapping[str, Any] | None = None
     ) -> str:
-        """Add one ONNX node with a single output and return that output."""
-        name = node.name if output == node.outputs[0] else output
+        """Add one ONNX node with a single output, the node's own or a new one, and return that output."""
+        own = output == node.outputs[0]
+        output = output if own else self.names.take(output)
+        name = node.name if own else output
         self.nodes.append(Node(name, op, inputs, (output,), attrs or {}))
         return output
 
 
 def lower(graph: Graph, *, batched: bool) -> Lowered:
     """Return the ONNX form of every node; `batched` leaves axis 0 open where shapes are written out."""
-    found = Lowered(graph.opsets.get("", 17), batched)
+    found = Lowered(graph.opsets.get("", 17), batched, FreeNames.of(graph))
     for node in graph.nodes:
         lower_node(found, graph, node)
     return found
@@ -185,16 +190,16 @@ def _resize(out: Lowered, graph: Graph, node: Node) -> None:
     if all(tuple(np.floor(product).astype(int)) == tuple(attrs["sizes"]) for product in products):
         out.add(node, "Resize", (x, "", out.constant(f"{y}_scales", scales, "float32")), y, kept)
         return
-    target = out.constant(f"{y}_sizes", attrs["sizes"], "int64")
     if out.batched:
         target = _batched_sizes(out, node, attrs["sizes"])
+    else:
+        target = out.constant(f"{y}_sizes", attrs["sizes"], "int64")
     out.add(node, "Resize", (x, "", "", target), y, kept)
 
 
 def _batched_sizes(out: Lowered, node: Node, sizes: tuple[int, ...]) -> str:
     """Return the tensor [N, sizes without the first], computed from the input at run time."""
     y = node.outputs[0]
-    del out.constants[f"{y}_sizes"]
     batch = out.add(node, "Shape", (node.inputs[0],), f"{y}_batch", {"start": 0, "end": 1})
     rest = out.constant(f"{y}_rest", sizes[1:], "int64")
     return out.add(node, "Concat", (batch, rest), f"{y}_sizes", {"axis": 0})

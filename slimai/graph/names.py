@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from slimai.graph.ir import Graph
+from slimai.graph.ir import Graph, Node
 
 _OTHER = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+class FreeNames:
+    """Hands out names that nothing bears yet: the wanted one, or with a number from 2 where it is taken."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+
+    @classmethod
+    def of(cls, graph: Graph) -> FreeNames:
+        """Return names beside all tensors and nodes of a graph."""
+        return cls((*graph.tensors, *graph.constants, *graph.by_name))
+
+    def take(self, wanted: str) -> str:
+        """Return the name, which is taken from now on."""
+        name, number = wanted, 2
+        while name in self._taken:
+            name, number = f"{wanted}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+
+def distinct(nodes: Iterable[Node], old: Iterable[str]) -> Iterator[Node]:
+    """Yield the nodes; a new one whose name another bears gets a number. old: names of nodes that were there before."""
+    kept, seen = set(old), set[str]()
+    names = FreeNames(kept)
+    for node in nodes:
+        fresh = node.name not in kept or node.name in seen
+        seen.add(node.name)
+        yield replace(node, name=names.take(node.name)) if fresh else node
 
 
 def sanitized(text: str) -> str:

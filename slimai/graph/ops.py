@@ -304,3 +304,18 @@ def is_depthwise(graph: Graph, node: Node) -> bool:
 def kind_of(graph: Graph, node: Node) -> str:
     """Return the kind of layer: the operator, or DepthwiseConv."""
     return DEPTHWISE if is_depthwise(graph, node) else node.op
+
+
+def channel_axis(node: Node, rank: int) -> int:
+    """Return the axis, of `rank`, that a matrix operator sums over in its input and makes anew in its output.
+
+    Axis 1 for a Conv or ConvTranspose (the last in TFLite's order), the last for a Gemm or MatMul, whatever its rank.
+    """
+    last = node.op in ("Gemm", "MatMul") or bool(node.attrs.get("channels_last", 0))
+    return rank - 1 if last else 1
+
+
+def has_bias_slot(node: Node) -> bool:
+    """Return whether the operator takes a bias beside its weights; a MatMul does not."""
+    traits = traits_of(node)
+    return traits is not None and traits.has_bias

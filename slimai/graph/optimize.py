@@ -60,6 +60,9 @@ def quiet_options(threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # what ONNX Runtime makes of QuantizeLinear and DequantizeLinear are other numbers: pairs dropped, coarser kernels
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.add_session_config_entry("session.disable_double_qdq_remover", "1")
     options.use_deterministic_compute = True
     return options
 

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from slimai.graph.names import FreeNames
 from slimai.graph.ops import TRAITS
 
 _CONTRIB = "com.microsoft"
@@ -38,6 +39,8 @@ class _Builder:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.constants = {item.name: item for item in model.graph.initializer}
         self.made: list[onnx.TensorProto] = []
+        values = {name for node in model.graph.node for name in (*node.input, *node.output, node.name)}
+        self.names = FreeNames(values | set(self.constants) | {item.name for item in model.graph.input})
 
     def rewrite(self, node: onnx.NodeProto) -> Sequence[onnx.NodeProto]:
         """Return what stands for `node`."""
@@ -57,11 +60,11 @@ class _Builder:
     def _read(self, node: onnx.NodeProto, position: int, axis: int | None = None) -> tuple[onnx.NodeProto, str]:
         """Return the DequantizeLinear of the (tensor, scale, zero point) at `position`, and its output."""
         names = [name for name in node.input[position : position + 3] if name]
-        output = f"{node.output[0]}__dequantized_{position}"
+        output = self.names.take(f"{node.output[0]}__dequantized_{position}")
         return self._linear("DequantizeLinear", names, output, axis), output
 
     def _linear(self, op: str, inputs: Sequence[str], output: str, axis: int | None) -> onnx.NodeProto:
-        made = helper.make_node(op, list(inputs), [output], name=f"{op}_{output}")
+        made = helper.make_node(op, list(inputs), [output], name=self.names.take(f"{op}_{output}"))
         scale = self.constants.get(inputs[1])
         if axis is not None and scale is not None and list(scale.dims) not in ([], [1]):
             made.attribute.append(helper.make_attribute("axis", axis))
@@ -71,7 +74,7 @@ class _Builder:
         self, node: onnx.NodeProto, op: str, inputs: Sequence[str], at: int | Sequence[str]
     ) -> list[onnx.NodeProto]:
         """Return the float operator and the QuantizeLinear with the parameters at position `at` (or named there)."""
-        inner = f"{node.output[0]}__float"
+        inner = self.names.take(f"{node.output[0]}__float")
         kept = [item for item in node.attribute if item.name not in _OWN_ATTRIBUTES]
         main = helper.make_node(op, list(inputs), [inner], name=node.name or inner)
         main.attribute.extend(kept)
@@ -86,11 +89,11 @@ class _Builder:
         if not bias or x is None or w is None:
             return [], []
         scale = (numpy_helper.to_array(x).reshape(-1) * numpy_helper.to_array(w).reshape(-1)).astype(np.float32)
-        name = f"{node.output[0]}__bias_scale"
+        name = self.names.take(f"{node.output[0]}__bias_scale")
         item = numpy_helper.from_array(scale if scale.size > 1 else scale.reshape(()), name)
         self.made.append(item)
         self.constants[name] = item
-        output = f"{node.output[0]}__bias"
+        output = self.names.take(f"{node.output[0]}__bias")
         return [self._linear("DequantizeLinear", [bias, name], output, 0)], [output]
 
     def _conv(self, node: onnx.NodeProto) -> Sequence[onnx.NodeProto]:

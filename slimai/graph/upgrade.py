@@ -49,16 +49,17 @@ def upgraded(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     version = opset_of(model)
     if version >= COMMON_OPSET:
         return model
-    old = _old_resizes(model, where) if version < _RESIZE_REDEFINED else {}
+    old = _old_resizes(model, where) if version < _RESIZE_REDEFINED else []
     try:
         found = version_converter.convert_version(_with_flat_hardmax(model, version), COMMON_OPSET)
     except (version_converter.ConvertError, RuntimeError, ValueError, TypeError) as error:
         message = f"operator set {version} cannot be brought to {COMMON_OPSET}: {first_line(error)}"
         raise InputError.at(where, message, cure=f"export the model with operator set {COMMON_OPSET}") from error
-    for node in found.graph.node:
-        if node.op_type == "Resize" and node.output[0] in old:
+    if old:  # the converter keeps the order of nodes, but renames their outputs now and then
+        resizes = [node for node in found.graph.node if node.op_type == "Resize"]
+        for node, nearest in zip(resizes, old, strict=True):
             _set(node, "coordinate_transformation_mode", "asymmetric")
-            _set(node, "nearest_mode", old[node.output[0]])
+            _set(node, "nearest_mode", nearest)
     problem = None if _same_nodes(model, found, version) else first_difference(model, found)
     if problem is not None:
         name, message = problem
@@ -114,8 +115,8 @@ def _flat_hardmax(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     ]
 
 
-def _old_resizes(model: onnx.ModelProto, where: str) -> dict[str, str]:
-    """Return output -> nearest_mode that keeps the meaning of Upsample and Resize before operator set 11.
+def _old_resizes(model: onnx.ModelProto, where: str) -> list[str]:
+    """Return the nearest_mode that keeps the meaning of each Upsample and Resize before operator set 11, in order.
 
     They map x_out to x_out / scale and take the element below when they enlarge, above when they reduce (ONNX
     Runtime's reading of operator set 10). The converter leaves the defaults of operator set 11 instead.
@@ -124,7 +125,8 @@ def _old_resizes(model: onnx.ModelProto, where: str) -> dict[str, str]:
     for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
             constants[node.output[0]] = node.attribute[0].t
-    found, problems = {}, []
+    found: list[str] = []
+    problems = []
     for node in model.graph.node:
         if node.op_type not in {"Upsample", "Resize"} or node.domain not in {"", "ai.onnx"}:
             continue
@@ -135,7 +137,7 @@ def _old_resizes(model: onnx.ModelProto, where: str) -> dict[str, str]:
             cure = f"export the model with operator set {COMMON_OPSET}"
             problems.append(Diagnostic(message, node.name or node.output[0], suggestion=cure, file=where))
         else:
-            found[node.output[0]] = "ceil" if scales.min() < 1 else "floor"
+            found.append("ceil" if scales.min() < 1 else "floor")
     if problems:
         raise UnsupportedError(problems)
     return found

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Node
+from slimai.graph.ops import has_bias_slot
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer
 from slimai.quantizer.weights import BIAS_ROOM_BITS
@@ -57,11 +58,12 @@ def corrected_bias(
 
 
 def shifted(layer: Layer, offset: Vector, reads: QParams) -> Layer:
-    """Return the layer with `offset`, [O] real values, added to its bias; a layer without one gets one.
+    """Return the layer with `offset`, [O] real values, added to its bias; an operator without a place for one stays.
 
-    reads: parameters of the layer's input. The bias stays within the room that the planner leaves every bias.
+    A layer that has the place but no bias gets one. reads: parameters of the layer's input. The bias stays within the
+    room that the planner leaves every bias.
     """
-    if layer.weight is None:
+    if layer.weight is None or not has_bias_slot(layer.node):
         return layer
     added = np.rint(offset / (reads.scale * layer.weight.scale))
     room = 2.0 ** BIAS_ROOM_BITS[reads.dtype.bits]
@@ -69,12 +71,12 @@ def shifted(layer: Layer, offset: Vector, reads: QParams) -> Layer:
     return replace(layer, bias=bias.astype(np.int64))
 
 
-def channel_means(arrays: Iterable[Array], params: QParams) -> Vector:
-    """Return [C] the mean real value of each channel (axis 1) over integer arrays [N, C, ...]."""
+def channel_means(arrays: Iterable[Array], params: QParams, axis: int = 1) -> Vector:
+    """Return [C] the mean real value of each channel (along `axis` >= 1) over integer arrays [N, ...]."""
     sums: Vector = np.zeros(1)
     images = 0
     for array in arrays:
-        axes = tuple(axis for axis in range(array.ndim) if axis > 1)
-        sums = sums + array.mean(axis=axes, dtype=np.float64).sum(axis=0)
+        others = tuple(place for place in range(1, array.ndim) if place != axis)
+        sums = sums + array.mean(axis=others, dtype=np.float64).sum(axis=0)
         images += array.shape[0]
     return (sums / max(images, 1) - params.zero_point) * params.scale

@@ -97,7 +97,8 @@ def _text(
         if tensor:
             lines.append(f"  {_quoted(source)} -> {_quoted(reader)};")
     for name in graph.outputs:
-        source = writers.get((outputs or {}).get(name, name), f"input {name}")
+        kind = "constant" if name in graph.constants else "input"
+        source = writers.get((outputs or {}).get(name, name), f"{kind} {name}")
         lines.append(f"  {_quoted(f'output {name}')} [shape=ellipse];")
         lines.append(f"  {_quoted(source)} -> {_quoted(f'output {name}')};")
     return "\n".join([*lines, "}"]) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from slimai.graph.ir import Graph, Node, TensorInfo
+from slimai.graph.names import FreeNames
 from slimai.graph.ops import TRAITS, ScaleRule
 from slimai.quantizer.assign import Assignment
 from slimai.quantizer.layers import Step
@@ -49,6 +50,7 @@ class _Builder:
         tensors = (name for name in given.graph.activations() if name in given.widths)
         self.network.params = {name: given.params(name) for name in tensors}
         self._made: dict[tuple[str, QParams], str] = {}
+        self._names = FreeNames.of(given.graph)
 
     def add(self, step: Step) -> None:
         """Append `step`, with what has to come before and after it."""
@@ -57,6 +59,8 @@ class _Builder:
             return
         rule = TRAITS[step.node.op].scale
         bits = self.given.reads[step.name]
+        if step.node.op == "Pad" and self._left_apart(step, bits):
+            rule = "concat"  # its padding needs the grid of its output
         renamed = {name: self._read(step, name, bits, rule) for name in step.inputs}
         step = _with_inputs(step, renamed)
         if rule == "same":
@@ -65,6 +69,12 @@ class _Builder:
             self._write_tied(step, self.given.params(step.outputs[0], bits))
         else:
             self.network.steps.append(step)
+
+    def _left_apart(self, step: Step, bits: int) -> bool:
+        """Return whether input and output have one width and could share a scale, but were not tied."""
+        source, target = step.inputs[0], step.outputs[0]
+        groups, widths = self.given.groups, self.given.widths
+        return groups.find(source) != groups.find(target) and widths[source] == widths[target] == bits
 
     def _read(self, step: Step, tensor: str, bits: int, rule: ScaleRule | None) -> str:
         """Return the tensor that the step reads in place of `tensor`."""
@@ -80,8 +90,7 @@ class _Builder:
         key = (tensor, wanted)
         if key not in self._made:
             count = sum(1 for name, _ in self._made if name == tensor)
-            name = f"{tensor}__{wanted.dtype.name}_{count}"
-            self._add_tensor(name, tensor, wanted)
+            name = self._add_tensor(f"{tensor}__{wanted.dtype.name}_{count}", tensor, wanted)
             self._append(f"{tensor}_{count}", tensor, name)
             self._made[key] = name
         return self._made[key]
@@ -91,21 +100,23 @@ class _Builder:
         inner = {}
         for name in step.outputs:
             if self.network.params[name] != grid:
-                inner[name] = f"{name}__tied"
-                self._add_tensor(inner[name], name, grid)
+                inner[name] = self._add_tensor(f"{name}__tied", name, grid)
         outputs = tuple(inner.get(name, name) for name in step.outputs)
         node_outputs = tuple(inner.get(name, name) for name in step.node.outputs)
         self.network.steps.append(replace(step, node=replace(step.node, outputs=node_outputs), outputs=outputs))
         for name, tied in inner.items():
             self._append(f"{name}_tied", tied, name)
 
-    def _add_tensor(self, name: str, like: str, params: QParams) -> None:
+    def _add_tensor(self, wanted: str, like: str, params: QParams) -> str:
+        """Return the name of a new tensor that holds the values of `like`."""
+        name = self._names.take(wanted)
         self.network.params[name] = params
         self.network.sources[name] = like
         self.network.added[name] = replace(self.given.graph.tensors[like], name=name)
+        return name
 
     def _append(self, label: str, source: str, target: str) -> None:
-        node = Node(f"{label}_requantize", REQUANTIZE, (source,), (target,))
+        node = Node(self._names.take(f"{label}_requantize"), REQUANTIZE, (source,), (target,))
         self.network.steps.append(Step(node, (source,), (target,), REQUANTIZE))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slimai.graph.ir import Graph, Node
-from slimai.graph.ops import TRAITS, is_clamp, kind_of
+from slimai.graph.ops import TRAITS, channel_axis, has_bias_slot, is_clamp, kind_of
 from slimai.quantizer.support import host_reason
 
 
@@ -71,10 +71,14 @@ def quantized_tensors(graph: Graph, steps: tuple[Step, ...] | None = None) -> tu
     return tuple(name for name in graph.activations() if name in touched and graph.tensors[name].dtype == "float32")
 
 
-def weighted_inputs(graph: Graph) -> frozenset[str]:
-    """Return the activations that integer layers multiply by constant weights: bias correction wants their means."""
-    return frozenset(
-        step.inputs[0]
-        for step in layer_steps(graph)
-        if step.integer and step.inputs and TRAITS[step.node.op].weight is not None
-    )
+def weighted_inputs(graph: Graph) -> dict[str, int]:
+    """Return the activations whose channel means bias correction wants -> the axis of their channels.
+
+    They are what integer layers with a place for a bias multiply by weights. Where two readers take different axes for
+    channels the first one's is given.
+    """
+    found: dict[str, int] = {}
+    for step in layer_steps(graph):
+        if step.integer and step.inputs and has_bias_slot(step.node):
+            found.setdefault(step.inputs[0], channel_axis(step.node, len(graph.shape(step.inputs[0]))))
+    return found

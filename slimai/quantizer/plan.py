@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph, Node
+from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import IntType, QParams
 
 
@@ -59,6 +60,16 @@ class Layer:
     operands: Mapping[int, tuple[NDArray[Any], QParams]] = field(default_factory=dict)
     activation: Node | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse constants for which the operator has no place: neither kernel nor export could hold them."""
+        traits = TRAITS.get(self.node.op) if self.node.domain == "" else None
+        if self.bias is not None and (traits is None or traits.bias is None):
+            raise ValueError(f"{self.name}: {self.node.op} has no place for a bias")
+        if self.weight is not None and (traits is None or traits.weight is None):
+            raise ValueError(f"{self.name}: {self.node.op} has no place for weights")
+        if any(not 0 <= position < len(self.node.inputs) for position in self.operands):
+            raise ValueError(f"{self.name}: {self.node.op} has no operands {sorted(self.operands)}")
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -77,7 +88,8 @@ class QuantPlan:
     activation; an activation that is absent stays float32 (between host layers, host outputs).
     level: accuracy level. profile_names: activation tensor -> ``<Kind>_<node>__<k>:<i>``. limits: tensor ->
     (low, high), the real values that its parameters were made from. sources: a tensor that the quantizer added (the
-    output of a Requantize) -> the float tensor whose values it holds.
+    output of a Requantize) -> the float tensor whose values it holds. declared: output -> NumPy dtype that the model
+    file gives it, of networks that were quantized elsewhere.
     """
 
     graph: Graph
@@ -88,6 +100,7 @@ class QuantPlan:
     decisions: tuple[Decision, ...] = ()
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def producer(self) -> Mapping[str, Layer]:

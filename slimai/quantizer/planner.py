@@ -12,7 +12,7 @@ from slimai.calibration.statistics import Statistics
 from slimai.floating_point import guarded
 from slimai.graph.ir import Array, Graph, Node
 from slimai.graph.names import node_names, profile_names
-from slimai.graph.ops import DEPTHWISE, TRAITS, is_depthwise
+from slimai.graph.ops import DEPTHWISE, TRAITS, channel_axis, has_bias_slot, is_depthwise
 from slimai.quantizer.assign import Assignment, assign, host_decisions
 from slimai.quantizer.bias_correction import corrected_bias
 from slimai.quantizer.clipping import clipped_peaks
@@ -209,10 +209,13 @@ class LayerBuilder:
         return QuantizedLayer(weight, np.where(same, bias, own), made.decisions)
 
     def _input_means(self, step: Step) -> NDArray[np.float64] | None:
-        """Return the mean of each channel that the layer reads, where analytic bias correction needs it."""
+        """Return the mean of each channel that the layer reads, where analytic bias correction can use it."""
+        if not self.options.bias_correction or not has_bias_slot(step.node):
+            return None
         tensor = self.network.sources.get(step.inputs[0], step.inputs[0])
-        channels = self.stats[tensor].channels if self.options.bias_correction and tensor in self.stats else None
-        return None if channels is None else channels.means
+        channels = self.stats[tensor].channels if tensor in self.stats else None
+        axis = channel_axis(step.node, len(self.graph.shape(tensor)))
+        return None if channels is None or channels.axis != axis else channels.means
 
     def _per_channel(self, step: Step) -> bool:
         """Whether the target has a kernel with one weight scale an output channel for this layer."""

@@ -83,6 +83,7 @@ class _Planner:
             {name: shown[name] for name in visible},
             tuple(self.decisions),
             limits={name: limits_of(params) for name, params in visible.items()},
+            declared=self.network.declared,
         )
 
     def _layer(self, node: Node, name: str, tensors: Mapping[str, QParams], clamp: Node | None) -> Layer:

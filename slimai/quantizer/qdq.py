@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
+from slimai.graph.names import FreeNames
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.insert_requantize import REQUANTIZE
 from slimai.quantizer.params import QParams
@@ -58,13 +59,18 @@ class _Writer:
     constants: dict[str, Array] = field(default_factory=dict)
     infos: list[TensorInfo] = field(default_factory=list)
     read_as: dict[str, str] = field(default_factory=dict)
+    names: FreeNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the network's own names, so that no new one equals one of them."""
+        self.names = FreeNames.of(self.plan.graph)
 
     def write(self) -> Graph:
         graph = self.plan.graph
         for name in graph.inputs:
             if name in self.plan.tensors:
-                self.read_as[name] = f"{name}__dq"
-                self._round_trip(name, f"{name}__dq", name, self.plan.tensors[name])
+                self.read_as[name] = self.names.take(f"{name}__dq")
+                self._round_trip(name, self.read_as[name], name, self.plan.tensors[name])
         for layer in self.plan.layers:
             self._layer(layer)
         return graph.edited(self.nodes, constants=self.constants, tensors=self.infos)
@@ -86,7 +92,7 @@ class _Writer:
 
     def _float_name(self, name: str) -> str:
         """Return the name of the value before it is rounded."""
-        source = f"{name}__float"
+        source = self.names.take(f"{name}__float")
         self._describe(source, name, "float32")
         return source
 
@@ -99,12 +105,12 @@ class _Writer:
         if layer.bias is not None and layer.weight is not None:
             inputs[TRAITS[layer.node.op].bias :] = [self._bias(layer, layer.weight, layer.bias)]
         for position, (values, params) in layer.operands.items():
-            name = f"{layer.name}__operand{position}"
+            name = self.names.take(f"{layer.name}__operand{position}")
             inputs[position] = self._constant(name, values, np.array([params.scale]), params.zero_point, None)
         return replace(node, inputs=tuple(inputs))
 
     def _weight(self, layer: Layer, weight: QWeight, source: str) -> str:
-        name = f"{layer.name}__weight"
+        name = self.names.take(f"{layer.name}__weight")
         layout = weight_layout(layer.node, weight.values.shape)
         if weight.per_channel and layout.groups > 1:
             # a grouped ConvTranspose has more output channels than its weight has along that axis
@@ -115,7 +121,7 @@ class _Writer:
         return self._constant(name, weight.values, weight.scale, weight.zero_point, axis)
 
     def _bias(self, layer: Layer, weight: QWeight, bias: Array) -> str:
-        name = f"{layer.name}__bias"
+        name = self.names.take(f"{layer.name}__bias")
         params = self.plan.tensors[layer.inputs[0]]
         scale = np.float32(params.scale) * weight.scale.astype(np.float32)
         small = np.abs(bias).max(initial=0) < 2**31 and params.dtype.bits == 8
@@ -130,26 +136,28 @@ class _Writer:
 
     def _constant(self, name: str, values: Array, scale: Array, zero_point: int, axis: int | None) -> str:
         """Add an integer initializer behind a DequantizeLinear and return the float name."""
-        quantized = f"{name}__q"
+        quantized = self.names.take(f"{name}__q")
         self.constants[quantized] = values
         self._describe_constant(name, values.shape)
         parameters = self._parameters(name, scale, zero_point, values.dtype, axis)
-        self.nodes.append(_linear("DequantizeLinear", (quantized, *parameters), name, axis))
+        self._linear("DequantizeLinear", (quantized, *parameters), name, axis)
         return name
 
     def _round_trip(self, source: str, target: str, stem: str, params: QParams) -> None:
         """Add source -> QuantizeLinear -> DequantizeLinear -> target."""
         parameters = self._parameters(stem, np.array([params.scale]), params.zero_point, params.dtype.numpy, None)
-        self._describe(f"{stem}__q", stem, params.dtype.numpy.name)
+        quantized = self.names.take(f"{stem}__q")
+        self._describe(quantized, stem, params.dtype.numpy.name)
         self._describe(target, stem, "float32")
-        self.nodes.append(_linear("QuantizeLinear", (source, *parameters), f"{stem}__q", None))
-        self.nodes.append(_linear("DequantizeLinear", (f"{stem}__q", *parameters), target, None))
+        self._linear("QuantizeLinear", (source, *parameters), quantized, None)
+        self._linear("DequantizeLinear", (quantized, *parameters), target, None)
 
     def _parameters(self, stem: str, scale: Array, zero_point: int, dtype: Any, axis: int | None) -> tuple[str, str]:
         shape = () if axis is None else (scale.size,)
-        self.constants[f"{stem}__scale"] = np.asarray(scale, np.float32).reshape(shape)
-        self.constants[f"{stem}__zero_point"] = np.full(shape, zero_point, dtype)
-        return f"{stem}__scale", f"{stem}__zero_point"
+        names = self.names.take(f"{stem}__scale"), self.names.take(f"{stem}__zero_point")
+        self.constants[names[0]] = np.asarray(scale, np.float32).reshape(shape)
+        self.constants[names[1]] = np.full(shape, zero_point, dtype)
+        return names
 
     def _describe(self, name: str, like: str, dtype: str) -> None:
         self.infos.append(TensorInfo(name, self.plan.graph.shape(like), dtype))
@@ -157,7 +165,6 @@ class _Writer:
     def _describe_constant(self, name: str, shape: tuple[int, ...]) -> None:
         self.infos.append(TensorInfo(name, shape, "float32"))
 
-
-def _linear(op: str, inputs: tuple[str, ...], output: str, axis: int | None) -> Node:
-    attrs: Mapping[str, Any] = {} if axis is None else {"axis": axis}
-    return Node(f"{output}__{op}", op, inputs, (output,), attrs)
+    def _linear(self, op: str, inputs: tuple[str, ...], output: str, axis: int | None) -> None:
+        attrs: Mapping[str, Any] = {} if axis is None else {"axis": axis}
+        self.nodes.append(Node(self.names.take(f"{output}__{op}"), op, inputs, (output,), attrs))

@@ -19,27 +19,29 @@ from slimai.errors import InputError
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize_again
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
-from slimai.graph.names import sanitized
-from slimai.graph.ops import TRAITS, is_clamp, kind_of, traits_of
+from slimai.graph.names import FreeNames, sanitized
+from slimai.graph.ops import TRAITS, channel_axis, is_clamp, kind_of, traits_of
 from slimai.graph.passes import run_pass
 from slimai.graph.passes.fuse_channel_clip import FUSE_CHANNEL_CLIP
-from slimai.quantizer.params import INT_TYPES, QParams
+from slimai.graph.passes.fuse_gemm import FUSE_GEMM
+from slimai.quantizer.channel_scales import with_even_scales
+from slimai.quantizer.params import S8, S16, U8, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.prequantized import AS_STORED
+from slimai.quantizer.stored_constants import (
+    DEQUANTIZE,
+    QUANTIZE,
+    Stored,
+    fold_constants,
+    held_type,
+    output_scales,
+    parameters,
+)
 from slimai.quantizer.support import host_reason
+from slimai.quantizer.weight_layout import weight_layout
 
-QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-_TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
-
-
-@dataclass(frozen=True, eq=False)
-class Stored:
-    """A constant as the file holds it: integers, scale [C] or [1], zero point [C] or [1], channel axis."""
-
-    values: Array
-    scale: NDArray[np.float64]
-    zero_point: NDArray[np.int64]
-    axis: int
+_TYPES = {kind.numpy.name: kind for kind in (S8, U8, S16)}
+_ALL_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "int4", "uint4")
 
 
 def is_quantized(graph: Graph) -> bool:
@@ -51,7 +53,8 @@ def plan_of_quantized(graph: Graph) -> QuantPlan:
     """Return the integer network of a graph with QuantizeLinear and DequantizeLinear nodes.
 
     Raises:
-        InputError: there is no such node, or one has computed or per-channel parameters on an activation.
+        InputError: there is no such node, one has computed parameters, or an operator without an integer kernel
+            computes on integers.
     """
     if not is_quantized(graph):
         raise InputError.at(graph.name, "the model is not quantized: it has no QuantizeLinear or QLinear operator")
@@ -59,47 +62,21 @@ def plan_of_quantized(graph: Graph) -> QuantPlan:
 
 
 def _constants_folded(graph: Graph) -> tuple[Graph, dict[str, Stored]]:
-    """Return the graph whose dequantized constants are float constants, and these constants as stored."""
-    stored: dict[str, Stored] = {}
-    constants: dict[str, Array] = {}
-    nodes = []
-    for node in graph.nodes:
-        if node.op == DEQUANTIZE and node.inputs[0] in graph.constants:
-            item = _stored(graph, node)
-            stored[node.outputs[0]] = item
-            constants[node.outputs[0]] = _real(item)
-        else:
-            nodes.append(node)
-    found, _ = run_pass(canonicalize_again(graph.edited(nodes, constants=constants)), FUSE_CHANNEL_CLIP)
+    """Return the graph with its constants as float constants, and those with integers behind them."""
+    found, stored = fold_constants(graph)
+    found = canonicalize_again(found)
+    for rule in (FUSE_GEMM, FUSE_CHANNEL_CLIP):
+        found, _ = run_pass(found, rule)
+    found, stored = with_even_scales(found, stored)
     return with_batch(found), stored
-
-
-def _stored(graph: Graph, node: Node) -> Stored:
-    values = graph.constants[node.inputs[0]]
-    scale, zero = _parameters(graph, node)
-    axis = int(node.attrs.get("axis", 1)) % max(values.ndim, 1)
-    return Stored(values, scale, zero, axis)
-
-
-def _real(item: Stored) -> NDArray[np.float32]:
-    shape = [-1 if axis == item.axis else 1 for axis in range(item.values.ndim)]
-    scale, zero = (part if part.size == 1 else part.reshape(shape) for part in (item.scale, item.zero_point))
-    real = (item.values.astype(np.float64) - zero) * scale
-    return real.reshape(item.values.shape).astype(np.float32)
-
-
-def _parameters(graph: Graph, node: Node) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    names = [name for name in node.inputs[1:] if name]
-    if any(name not in graph.constants for name in names):
-        raise InputError.at(node.name, f"{node.op} with computed scale or zero point is not supported")
-    scale = graph.constants[names[0]].astype(np.float64).reshape(-1)
-    zero = graph.constants[names[1]].astype(np.int64).reshape(-1) if len(names) > 1 else np.zeros(1, np.int64)
-    return scale, zero
 
 
 @dataclass
 class _Importer:
-    """Walks the nodes in order; `held` maps a float tensor to the integer tensor that stands for it."""
+    """Walks the nodes in order; `held` maps a float tensor to the integer tensor that stands for it.
+
+    native: integer tensors that host operators write as they are, without parameters.
+    """
 
     graph: Graph
     stored: Mapping[str, Stored]
@@ -109,6 +86,12 @@ class _Importer:
     layers: list[Layer] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     infos: dict[str, TensorInfo] = field(default_factory=dict)
+    native: set[str] = field(default_factory=set)
+    names: FreeNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take the file's own names, so that no new one equals one of them."""
+        self.names = FreeNames.of(self.graph)
 
     def plan(self) -> QuantPlan:
         """Return the plan of the whole network."""
@@ -116,7 +99,10 @@ class _Importer:
         for node in self.graph.nodes:
             if node.name in absorbed:
                 continue
-            if node.op == DEQUANTIZE:
+            reason = self._why_not_plain(node) if node.op in (QUANTIZE, DEQUANTIZE) else ""
+            if reason:
+                self._add(self._host_layer(node, reason))
+            elif node.op == DEQUANTIZE:
                 self._dequantize(node)
             elif node.op == QUANTIZE:
                 self._quantize(node)
@@ -127,10 +113,12 @@ class _Importer:
         graph = replace(self.graph, outputs=outputs, tensors=infos)
         graph = with_batch(graph.edited(self.nodes, constants=self.constants))
         graph, layers, tensors = self._named_as_the_file(graph)
-        return QuantPlan(graph, layers, tensors, AS_STORED, {name: name for name in tensors})
+        declared = {name: self.graph.tensors[name].dtype for name in self.graph.outputs}
+        return QuantPlan(graph, layers, tensors, AS_STORED, {name: name for name in tensors}, declared=declared)
 
     def _float_info(self, name: str) -> TensorInfo:
-        return TensorInfo(name, self.graph.shape(name), "float32")
+        shape = self.infos[name].shape if name in self.infos else self.graph.shape(name)
+        return TensorInfo(name, shape, "float32")
 
     def _named_as_the_file(self, graph: Graph) -> tuple[Graph, tuple[Layer, ...], dict[str, QParams]]:
         """Give integer tensors that stand for a network output the output's own name."""
@@ -160,16 +148,40 @@ class _Importer:
         return graph, layers, {names.get(name, name): params for name, params in self.tensors.items()}
 
     def _activation_params(self, node: Node, integers: str) -> QParams:
-        scale, zero = _parameters(self.graph, node)
-        if scale.size > 1 or zero.size > 1:
-            raise InputError.at(node.name, "an activation with one scale a channel is not supported")
+        scale, zero = parameters(self.graph.constants, node)
         kind = _TYPES[self.graph.tensors[integers].dtype]
         return QParams(kind, float(scale[0]), int(zero[0]))
 
+    def _why_not_plain(self, node: Node) -> str:
+        """Return why a tensor cannot be held in integers as this node says, or an empty string.
+
+        The node then runs on the host, and with it what reads its output.
+        """
+        scale, zero = parameters(self.graph.constants, node)
+        name = node.outputs[0] if node.op == QUANTIZE else node.inputs[0]
+        if self.graph.constants[node.inputs[1]].ndim > 1 or node.attrs.get("block_size", 0):
+            return "an activation with one scale a block"
+        if scale.size > 1 or zero.size > 1:
+            return "an activation with one scale a channel, and not only depthwise convolutions behind a layer"
+        if self.graph.tensors[name].dtype not in _TYPES:
+            return f"an activation of the type {self.graph.tensors[name].dtype}"
+        return "its input is computed on the host" if self._of(name) in self.native else ""
+
     def _dequantize(self, node: Node) -> None:
         source, params = self._of(node.inputs[0]), self._activation_params(node, node.inputs[0])
-        self.tensors.setdefault(source, params)
+        if self.tensors.setdefault(source, params) != params:
+            source = self._reread(source, params)
         self.held[node.outputs[0]] = source
+
+    def _reread(self, source: str, params: QParams) -> str:
+        """Return the same integers as a tensor with other parameters: a second DequantizeLinear reads them so."""
+        target = self.names.take(f"{source}__reread")
+        shape = self._float_info(source).shape
+        node = Node(target, "Reshape", (source,), (target,), {"shape": shape, "integers_kept": 1})
+        self.tensors[target] = params
+        self.infos[target] = TensorInfo(target, shape)
+        self._add(Layer(f"Reshape_{sanitized(target)}__1", "Reshape", node, (source,), (target,)))
+        return target
 
     def _of(self, name: str) -> str:
         return self.held.get(name, name)
@@ -187,15 +199,17 @@ class _Importer:
             return
         self.tensors[target] = params
         requantized = source in self.tensors
-        step = Node(f"{node.name}_step", "Requantize" if requantized else "Identity", (source,), (target,))
+        step = Node(
+            self.names.take(f"{node.name}_step"), "Requantize" if requantized else "Identity", (source,), (target,)
+        )
         note = "" if requantized else "quantizes a float tensor that others read too"
         self._add(Layer(f"{step.op}_{sanitized(step.name)}__1", step.op, step, (source,), (target,), _mode(note), note))
 
     def _only_quantized(self, name: str) -> bool:
         readers = self.graph.consumers.get(name, ())
-        return name not in self.graph.outputs and all(item.op == QUANTIZE for item in readers) and len(
-            {self._activation_params(item, item.outputs[0]) for item in readers}
-        ) == 1  # fmt: skip
+        if name in self.graph.outputs or any(item.op != QUANTIZE or self._why_not_plain(item) for item in readers):
+            return False
+        return len({self._activation_params(item, item.outputs[0]) for item in readers}) == 1
 
     def _compute(self, node: Node) -> set[str]:
         """Add the layer of a node; return the names of nodes that it takes with it."""
@@ -253,10 +267,24 @@ class _Importer:
             item = self.stored.get(name)
             if item is None:
                 return f"constant {name} is not quantized"
-            per_channel = item.scale.size > 1 or item.zero_point.size > 1
-            if per_channel and (position != traits.weight or np.any(item.zero_point)):
+            if held_type(item) is None:
+                return f"constant {name} is {item.values.dtype.name}, which no kernel takes"
+            if item.per_channel and not self._takes_scales(node, position, item):
                 return f"constant {name} has a scale or zero point a channel that no kernel takes"
-        return ""
+        return self._why_not_bias(node)
+
+    def _takes_scales(self, node: Node, position: int, item: Stored) -> bool:
+        """Return whether a constant's scales are those of the output channels of a matrix operator."""
+        if position != TRAITS[node.op].weight or node.op == "PRelu" or item.zero_point.size > 1:
+            return False
+        return output_scales(node, item) is not None
+
+    def _why_not_bias(self, node: Node) -> str:
+        place = TRAITS[node.op].bias
+        name = node.inputs[place] if place is not None and len(node.inputs) > place else ""
+        channels = self.graph.shape(node.outputs[0])[channel_axis(node, len(self.graph.shape(node.outputs[0])))]
+        size = self.graph.constants[name].size if name else channels
+        return "" if size in (1, channels) else f"bias {name} has {size} numbers for {channels} channels"
 
     def _take_outputs(self, last: Node) -> None:
         """Let the outputs of `last` be the integer tensors behind them."""
@@ -282,8 +310,7 @@ class _Importer:
             if position == traits.bias and name:
                 bias = self._bias(node, name, weight)
             elif item is not None and position == traits.weight:
-                kind = _TYPES[item.values.dtype.name]
-                weight = QWeight(item.values, kind, item.scale, item.axis, int(item.zero_point[0]))
+                weight = _weight(node, item)
             elif item is not None:
                 params = QParams(_TYPES[item.values.dtype.name], float(item.scale[0]), int(item.zero_point[0]))
                 operands[position] = (item.values, params)
@@ -293,19 +320,35 @@ class _Importer:
         """Return the bias at s_x * s_w: as stored where it has that scale, else rounded to it."""
         x = self.tensors[self._of(node.inputs[0])]
         scale = x.scale * (weight.scale if weight is not None else np.ones(1))
-        item = self.stored.get(name)
-        if item is not None and np.allclose(item.scale, scale, rtol=1e-6, atol=0):
-            return item.values.astype(np.int64).reshape(-1)
-        return np.rint(self.graph.constants[name].astype(np.float64).reshape(-1) / scale).astype(np.int64)
+        item, channels = (
+            self.stored.get(name),
+            self.graph.shape(node.outputs[0])[channel_axis(node, len(self.graph.shape(node.outputs[0])))],
+        )
+        if item is not None and not item.zero_point.any() and np.allclose(item.scale, scale, rtol=1e-6, atol=0):
+            found = item.values.astype(np.int64).reshape(-1)
+        else:
+            found = np.rint(self.graph.constants[name].astype(np.float64).reshape(-1) / scale).astype(np.int64)
+        return np.broadcast_to(found, (channels,))
 
     def _host_layer(self, node: Node, reason: str) -> Layer:
-        self._take_host_outputs(node)
+        self._refuse_integers(node, reason)
+        if node.op not in (QUANTIZE, DEQUANTIZE):
+            self._take_host_outputs(node)
+        self.native.update(name for name in node.outputs if name and self.graph.tensors[name].dtype in _ALL_TYPES)
         moved = replace(
             node, inputs=tuple(map(self._of, node.inputs)), outputs=tuple(map(self._of, node.outputs))
         )  # fmt: skip
         reads = tuple(name for name in moved.inputs if name and name not in self.graph.constants)
         writes = tuple(name for name in moved.outputs if name)
         return Layer(f"{node.op}_{sanitized(node.name)}__1", node.op, moved, reads, writes, "host", reason)
+
+    def _refuse_integers(self, node: Node, reason: str) -> None:
+        """Raise InputError where a host operator reads, as they are, integers that stand for real values here."""
+        for name in filter(None, node.inputs):
+            kept = name in self.graph.tensors and self.graph.tensors[name].dtype in _ALL_TYPES
+            if kept and self._of(name) in self.tensors and node.op != DEQUANTIZE:
+                message = f"{node.op} computes on the integers of '{name}' and cannot run on the host ({reason})"
+                raise InputError.at(node.name, message, cure="dequantize them before it")
 
     def _take_host_outputs(self, node: Node) -> None:
         """A float output that is only quantized is written as these integers."""
@@ -324,6 +367,16 @@ class _Importer:
         self.nodes.append(layer.node)
         if layer.activation is not None:
             self.nodes.append(layer.activation)
+
+
+def _weight(node: Node, item: Stored) -> QWeight:
+    kind, scale = _TYPES[item.values.dtype.name], item.scale
+    axis = item.axis
+    if node.op != "PRelu":
+        axis = weight_layout(node, item.values.shape).axis
+        found = output_scales(node, item)
+        scale = item.scale if found is None else found
+    return QWeight(np.ascontiguousarray(item.values), kind, scale, axis, int(item.zero_point[0]))
 
 
 def _mode(note: str) -> Any:

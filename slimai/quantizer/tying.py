@@ -2,7 +2,8 @@
 
 An operator whose output integers are its input integers (MaxPool, Reshape, Slice ...) gives its output the
 parameters of its input. A Concat gives its inputs those of its output where that costs nothing or little;
-elsewhere the planner puts a Requantize on the edge. A group takes the union of its members' limits.
+elsewhere the planner puts a Requantize on the edge, as in front of a Pad whose value lies outside of its input's range.
+A group takes the union of its members' limits.
 
 Sharing is free for an input that only the Concat reads: its values are rounded once, to the grid that they end
 on anyway. An input with other readers is tied only while their grid gets at most `TOLERATED_RATIO` coarser.
@@ -17,9 +18,10 @@ from slimai.calibration.limits import Limits, union
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.layers import Step
-from slimai.quantizer.levels import Scheme, activation_params
+from slimai.quantizer.levels import Scheme, activation_params, fixed_params, limits_of
 from slimai.quantizer.plan import Decision
 
+SENTINEL = 1e4  # a padding as large stands for "never", it is no value that a scale has to reach
 TOLERATED_RATIO = 1.25  # 2 dB of the other readers' signal-to-noise ratio
 
 
@@ -85,9 +87,31 @@ def _pass_on(given: TyingInput, groups: Groups, step: Step) -> None:
     source = step.inputs[0]
     if given.widths[source] != given.reads[step.name]:
         return
+    reason = _apart_from_padding(given, groups, step)
+    if reason:
+        groups.decisions.append(Decision(step.name, f"Requantize on input {source}", reason))
+        return
     for output in step.outputs:
         if given.widths[output] == given.widths[source]:
             groups.join(source, output)
+
+
+def _apart_from_padding(given: TyingInput, groups: Groups, step: Step) -> str:
+    """Return why the input of a Pad gets no grid that reaches the value around it, or ''."""
+    attrs = step.node.attrs
+    if step.node.op != "Pad" or attrs["mode"] != "constant" or abs(attrs["value"]) >= SENTINEL:
+        return ""
+    members = groups.members[groups.find(step.inputs[0])]
+    for other in given.steps:
+        if other.integer and TRAITS[other.node.op].scale == "fixed" and other.outputs[0] in members:
+            params = fixed_params(given.scheme, other.node.op, given.widths[other.outputs[0]])
+            low, high = limits_of(params)
+            if not low - params.scale <= attrs["value"] <= high + params.scale:
+                return f"its scale is fixed, and does not reach the padding {attrs['value']:g}"
+    ratio = _step_size(given, [*members, step.outputs[0]]) / _step_size(given, members)
+    if ratio > TOLERATED_RATIO and _read_elsewhere(given, members, step):
+        return f"for the padding {attrs['value']:g} its other readers would get a grid {ratio:.3g} times coarser"
+    return ""
 
 
 def _join_concat(given: TyingInput, groups: Groups, step: Step, tensor: str) -> None:

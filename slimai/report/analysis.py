@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
+from slimai.graph.samples import images, own_shapes, sample_axis
 from slimai.graph.sentinels import sentinel_tensors
 from slimai.quantizer.levels import limits_of
 from slimai.quantizer.params import QParams
@@ -106,23 +107,24 @@ class Analyser:
     def add(
         self, feeds: Arrays, *, single: bool = True, sink: Callable[[Arrays], None] | None = None
     ) -> tuple[Arrays, Arrays]:
-        """Take in a batch of network inputs [N, ...]; return the float and the integer tensors by name.
+        """Take in a batch of network inputs [N, ...]; return the float and the integer tensors by name, [N, ...] too.
 
         single: whether the layers are run alone too. sink: is given the integers of all layers, of this batch.
         """
         if self._session is None:
             raise RuntimeError("nothing can be added to a finished analysis")
-        truth = self._within_grids({**feeds, **self._session.run(feeds)})
+        ready = own_shapes(self.graph, feeds)
+        truth = self._within_grids({**ready, **self._session.run(ready)})
         names = [name for _, name in self.written]
-        found = self.program.run(feeds, capture=names)
+        found = self.program.run(ready, capture=names)
         if sink is not None:
-            sink({name: found[name] for name in names})
+            sink(sample_axis(self.graph, {name: found[name] for name in names}))
         for name in names:
             self._compare(self._entire[name], truth[self.source(name)], name, found[name])
         if single:
             self._layers_alone(truth)
-        self.images += len(next(iter(feeds.values())))
-        return truth, found
+        self.images += len(next(iter(feeds.values()))) if self.graph.batchable else 1
+        return sample_axis(self.graph, truth), sample_axis(self.graph, found)
 
     def _within_grids(self, truth: dict[str, Any]) -> dict[str, Any]:
         """Return the float tensors with the end of the grid in place of each sentinel, as the integers have it."""
@@ -142,7 +144,7 @@ class Analyser:
 
     def _compare(self, likeness: Likeness, truth: Array, tensor: str, found: Array) -> None:
         params = self.plan.tensors.get(tensor)
-        for image, answer in zip(truth, found, strict=True):
+        for image, answer in zip(images(self.graph, truth), images(self.graph, found), strict=True):
             likeness.add(compare_image(image, answer, params))
 
     def _layers_alone(self, truth: Arrays) -> None:
@@ -166,7 +168,7 @@ class Analyser:
         params = self.plan.tensors[tensor]
         found = np.empty(truth.shape, params.dtype.numpy)
         grid = self._grids.setdefault(tensor, _Grid())
-        for image, place in zip(truth, found, strict=True):
+        for image, place in zip(images(self.graph, truth), images(self.graph, found), strict=True):
             _note_grid(grid, image, place, params)
         return found
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
+from slimai.graph.samples import run_samples
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.quantizer.qdq import to_qdq
 from slimai.quantizer.weight_layout import weight_layout
@@ -38,8 +39,8 @@ def probes(graph: Graph, plan: QuantPlan, feeds: Arrays, truth: Arrays, *, threa
     bare = replace(plan, layers=tuple(replace(layer, weight=None, bias=None) for layer in plan.layers))
     activations = FloatSession(to_qdq(bare).SerializeToString(), threads=threads, optimize=False)
     return (
-        _probe("weights only", _run(weights, graph, feeds), truth),
-        _probe("activations only", _run(activations, graph, feeds), truth),
+        _probe("weights only", run_samples(graph, weights.run, feeds), truth),
+        _probe("activations only", run_samples(graph, activations.run, feeds), truth),
     )
 
 
@@ -64,15 +65,6 @@ def _weight_name(graph: Graph, layer: Layer) -> str | None:
     name = layer.node.inputs[traits.weight]
     constant = graph.constants.get(name)
     return name if constant is not None and constant.shape == layer.weight.values.shape else None
-
-
-def _run(session: FloatSession, graph: Graph, feeds: Arrays) -> Arrays:
-    """Run image by image where the network takes one at a time."""
-    if graph.batchable:
-        return session.run(feeds)
-    images = len(next(iter(feeds.values())))
-    parts = [session.run({name: value[at : at + 1] for name, value in feeds.items()}) for at in range(images)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _probe(name: str, found: Arrays, truth: Arrays) -> Probe:

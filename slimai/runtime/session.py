@@ -80,7 +80,8 @@ class FloatSession:
             raise InputError(f"the model's inputs are {', '.join(self.inputs)} (got {', '.join(feeds) or 'none'})")
         if not self.outputs:
             return {}  # ONNX Runtime takes an empty list for all of them
-        ready = {name: np.ascontiguousarray(value, dtype=self._dtypes[name]) for name, value in feeds.items()}
+        # not ascontiguousarray, which gives a scalar an axis
+        ready = {name: np.asarray(value, dtype=self._dtypes[name], order="C") for name, value in feeds.items()}
         shapes = tuple(value.shape for value in ready.values())
         try:
             if self._kept is not None and self._kept[0] == shapes:

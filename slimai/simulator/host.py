@@ -34,4 +34,4 @@ class HostSegment:
         if wanted not in self._sessions:
             self._sessions[wanted] = FloatSession(self.graph, wanted, self._threads)
         session = self._sessions[wanted]
-        return session.run({name: np.ascontiguousarray(feeds[name]) for name in self.inputs})
+        return session.run({name: np.asarray(feeds[name], order="C") for name in self.inputs})

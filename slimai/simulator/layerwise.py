@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from slimai.graph.samples import own_shapes
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE
 from slimai.simulator.buffers import BufferPool
@@ -35,7 +36,7 @@ def revise_layers(
     its place, with the same tensors, or None. The activations of all batches that are still to be read stay in memory.
     """
     program = compile_plan(plan, target, arithmetic=arithmetic, threads=threads)
-    states = [program.entering(feeds) for feeds in batches]
+    states = [program.entering(own_shapes(plan.graph, feeds)) for feeds in batches]
     pool, tally = BufferPool(), Tally()
     for index, step in enumerate(program.steps):
         made = [program.run_step(step, values, tally) for values in states]

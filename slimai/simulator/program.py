@@ -15,6 +15,7 @@ from slimai.errors import InputError
 from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
+from slimai.graph.samples import has_batch
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE, rule_for
@@ -24,6 +25,7 @@ from slimai.simulator.context import Compiled, LayerContext, Overflow, Tally
 from slimai.simulator.host import HostSegment
 from slimai.simulator.ops import compiler_for
 from slimai.simulator.requantize import PRESETS, RequantRule
+from slimai.simulator.scalars import with_scalars
 
 Array = NDArray[Any]
 
@@ -103,7 +105,8 @@ class Program:
 
         Args:
             inputs: graph input -> [N, ...]: floats, which are quantized by the plan, or integers of the
-                planned type, which are taken as they are.
+                planned type, which are taken as they are. A network that runs one sample at a time takes it in its
+                own shapes; several where an input has a batch axis: outputs follow each other along the first axis.
             capture: names of further activations to return.
 
         Returns:
@@ -128,7 +131,7 @@ class Program:
             self.overflows.update(tally.overflows)
         if len(results) == 1:
             return results[0][0]
-        return {name: np.concatenate([values[name] for values, _ in results]) for name in results[0][0]}
+        return {name: np.concatenate([np.atleast_1d(values[name]) for values, _ in results]) for name in results[0][0]}
 
     def dequantize(self, outputs: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
         """Return the real values of tensors of this network as float32."""
@@ -165,8 +168,10 @@ class Program:
     def _entering(self, name: str, value: Array) -> Array:
         """Return an input as the network holds it: integers of the plan, or its float type."""
         expected = self.plan.graph.shape(name)
-        if value.ndim != len(expected) or value.shape[1:] != expected[1:]:
-            raise InputError.at(f"input {name}", f"shape is not [N, {', '.join(map(str, expected[1:]))}]", value.shape)
+        free = has_batch(expected)
+        if value.ndim != len(expected) or value.shape[free:] != expected[free:]:
+            sizes = ", ".join(map(str, ("N", *expected[1:]) if free else expected))
+            raise InputError.at(f"input {name}", f"shape is not [{sizes}]", value.shape)
         params = self.plan.tensors.get(name)
         if params is None:
             return value.astype(self.plan.graph.tensors[name].dtype, copy=False)
@@ -179,7 +184,7 @@ class Program:
         return value
 
     def _batch_of(self, ready: Mapping[str, Array]) -> int:
-        sizes = {name: value.shape[0] for name, value in ready.items() if value.ndim}
+        sizes = {name: value.shape[0] for name, value in ready.items() if has_batch(self.plan.graph.shape(name))}
         if len(set(sizes.values())) > 1:
             raise InputError(f"inputs differ in batch size: {sizes}")
         return next(iter(sizes.values()), 1)
@@ -187,15 +192,13 @@ class Program:
     def _parts(self, ready: Mapping[str, Array], batch: int) -> Iterator[dict[str, Array]]:
         """Yield the inputs in the pieces that run at once: shares of the batch, or single samples."""
         graph = self.plan.graph
-        if not graph.batchable:
-            size = next((graph.shape(name)[0] for name in graph.inputs if graph.shape(name)), 1)
-        else:
-            size = -(-batch // self.threads)
+        size = -(-batch // self.threads) if graph.batchable else 1
         if batch <= size:
             yield dict(ready)
             return
+        batched = {name for name in graph.inputs if has_batch(graph.shape(name))}
         for first in range(0, batch, size):
-            yield {name: value[first : first + size] for name, value in ready.items()}
+            yield {name: value[first : first + size] if name in batched else value for name, value in ready.items()}
 
     def _run_part(self, feeds: dict[str, Array], kept: frozenset[str]) -> tuple[dict[str, Array], Tally]:
         tally, values = Tally(), dict(feeds)
@@ -205,7 +208,10 @@ class Program:
             for name in self.last_use[index]:
                 if name not in wanted:
                     values.pop(name, None)
-        return {name: values[name] for name in (*self.plan.graph.outputs, *sorted(kept))}, tally
+        graph = self.plan.graph
+        return {
+            name: values[name] if name in values else graph.constants[name] for name in (*graph.outputs, *sorted(kept))
+        }, tally
 
     def run_step(
         self, step: Step, values: Mapping[str, Array], tally: Tally, kept: frozenset[str] = frozenset()
@@ -308,4 +314,4 @@ def compile_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str
     )
     with guarded(layer.name, f"its tables for {rule.name} were made"):
         compiled = with_channel_clamp(context, compiler_for(layer.kind, layer.node.op)(context))
-    return IntegerStep(layer, rule, compiled)
+    return IntegerStep(layer, rule, with_scalars(context, compiled))

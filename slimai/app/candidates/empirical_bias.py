@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slimai.calibration.collect import activations_runner, collect
 from slimai.graph.ir import Graph
-from slimai.graph.ops import TRAITS
+from slimai.graph.ops import channel_axis, has_bias_slot
 from slimai.quantizer.bias_correction import channel_means, shifted
 from slimai.quantizer.levels import limits_of
 from slimai.quantizer.planner import build_plan
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.plan import Layer, QuantPlan
 
-
 Array = NDArray[Any]
-
-
 Batches = Sequence[Mapping[str, Array]]
 
 
@@ -50,9 +47,9 @@ def corrected_options(
 
     def revise(layer: Layer, outputs: list[Array]) -> Layer | None:
         name = layer.outputs[0]
-        if name not in truth:
+        if name not in truth or not has_bias_slot(layer.node):
             return None
-        error = truth[name] - channel_means(outputs, plan.tensors[name])
+        error = truth[name] - channel_means(outputs, plan.tensors[name], _output_axis(plan, layer))
         offsets[layer.node.name] = offsets.get(layer.node.name, np.zeros_like(error)) + error
         return shifted(layer, error, plan.tensors[layer.inputs[0]])
 
@@ -62,13 +59,18 @@ def corrected_options(
 
 def _float_means(graph: Graph, plan: QuantPlan, batches: Batches) -> dict[str, NDArray[np.float64]]:
     """Return the mean of each channel of the outputs whose layers have a bias to correct, by tensor, in reach of it."""
-    tensors = [layer.outputs[0] for layer in plan.layers if layer.mode == "integer" and TRAITS[layer.node.op].has_bias]
-    sources = {name: plan.sources.get(name, name) for name in tensors}
+    layers = [layer for layer in plan.layers if layer.mode == "integer" and has_bias_slot(layer.node)]
+    sources = {layer.outputs[0]: plan.sources.get(layer.outputs[0], layer.outputs[0]) for layer in layers}
+    axes = {sources[layer.outputs[0]]: _output_axis(plan, layer) for layer in layers}
     reach = {source: limits_of(plan.tensors[name]) for name, source in sources.items()}
     runner = _Cut(activations_runner(graph, sorted(reach)), reach)
-    found = collect(graph, batches, tensors=sorted(reach), bins=2048, per_channel=True, runner=runner)
+    found = collect(graph, batches, tensors=sorted(reach), bins=2048, per_channel=axes, runner=runner)
     channels = {name: found[source].channels for name, source in sources.items()}
     return {name: item.means for name, item in channels.items() if item is not None}
+
+
+def _output_axis(plan: QuantPlan, layer: Layer) -> int:
+    return channel_axis(layer.node, len(plan.graph.shape(layer.outputs[0])))
 
 
 @dataclass(frozen=True)

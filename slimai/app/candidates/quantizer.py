@@ -12,6 +12,7 @@ from slimai.app.candidates.empirical_bias import corrected_options
 from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
 from slimai.data.loader import iter_batches
+from slimai.graph.samples import run_samples
 from slimai.quantizer.key import plan_key
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.options import QuantOptions
@@ -194,7 +195,7 @@ class QuantizedCandidate:
         program = self.program
 
         def run(feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-            return program.dequantize(program.run(feeds))
+            return program.dequantize(run_samples(program.plan.graph, program.run, feeds))
 
         return run
 

@@ -28,7 +28,7 @@ EPILOG = """examples:
   slimai simulate kws_int8.tflite --inputs mfcc.npz --outputs scores.npz --arithmetic gemmlowp
 
 The .npz files hold one array per network input and output, by name. Float inputs are quantized with the
-model's own parameters; integer outputs stay integer.
+model's own parameters. An output has the type that the model declares: float where it ends with a dequantization.
 """
 ARITHMETIC = ("native", "xi_sym", "gemmlowp", "tflite_s64", "single", "ort_f32")
 
@@ -44,9 +44,33 @@ def main(argv: Sequence[str]) -> int:
     arithmetic = target.native.asym8 if stored else options.arithmetic  # as LiteRT, symmetric layers too
     program = compile_plan(plan, target, arithmetic=arithmetic, threads=options.threads)
     outputs = program.run(feeds)
+    outputs = declared_outputs(program, outputs, integers=options.integers)
     write_arrays(options.outputs, outputs)
     sys.stdout.write(_summary(program, outputs, options.outputs))
     return EXIT_DONE
+
+
+def declared_outputs(
+    program: Program, outputs: Mapping[str, NDArray[Any]], *, integers: bool
+) -> dict[str, NDArray[Any]]:
+    """Return the outputs in the types that the model declares; with `integers` also as ``<name>__int``.
+
+    Raises:
+        InputError: `integers`, and an output bears such a name already.
+    """
+    declared, real = program.plan.declared, program.dequantize(outputs)
+    floats = {name for name in outputs if name in program.plan.tensors and declared.get(name, "").startswith("float")}
+    found = {
+        name: real[name].astype(declared[name], copy=False) if name in floats else value
+        for name, value in outputs.items()
+    }
+    if not integers:
+        return found
+    more = {f"{name}__int": value for name, value in outputs.items() if name in program.plan.tensors}
+    taken = sorted(more.keys() & found.keys())
+    if taken:
+        raise InputError.at("--integers", "an output of the model has the name of another one's integers", taken[0])
+    return {**found, **more}
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -56,7 +80,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         InputError: the file cannot be written.
     """
     memory = io.BytesIO()
-    named: dict[str, Any] = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    named: dict[str, Any] = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     np.savez(memory, **named)
     try:
         write_bytes(path, memory.getvalue())
@@ -85,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--outputs", type=Path, required=True, metavar="Y.npz", help="file to write")
     parser.add_argument(
         "--arithmetic", choices=ARITHMETIC, default="native", help="requantization of all layers (default: native)"
+    )
+    parser.add_argument(
+        "--integers", action="store_true", help="write the integers of each quantized output too, as NAME__int"
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads over the samples (default: 1)")
     return parser

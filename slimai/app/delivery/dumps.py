@@ -12,8 +12,9 @@ from slimai.app.opening.dump_check import BLOB_AXES, OUTPUTS
 from slimai.artifacts.atomic import write_text
 from slimai.blobs.names import blob_name, safe_name
 from slimai.blobs.octrl import OCTRL_NAME, format_octrl
-from slimai.blobs.writer import format_fixed_blob, format_float_blob, write_blob
+from slimai.blobs.writer import format_fixed_blob, format_float_blob, nhwc_shape, write_blob
 from slimai.errors import SlimaiError
+from slimai.graph.samples import has_batch, sample_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +48,18 @@ class Dumps:
             write_text(self.output / f"glow_{name}.txt", glow_list(samples))
             write_text(self.output / f"tmp_{name}.txt", image_list(samples, self.job.config.path.image_dir))
 
+    def notes(self) -> list[str]:
+        """Return one line for each output that the model gives no batch: how its blobs hold it."""
+        if self.level < OUTPUTS:
+            return []
+        shapes = {name: self.job.graph.shape(name) for name in self.job.outputs}
+        return [
+            f"output {name}: the model gives {list(shape)} no batch axis; its blobs hold it as N H W C = "
+            f"{' '.join(map(str, nhwc_shape(shape if len(shape) == BLOB_AXES else sample_shape(shape))))}"
+            for name, shape in shapes.items()
+            if not has_batch(shape)
+        ]
+
     def _named_lists(self) -> list[tuple[str, Sequence[Sample]]]:
         """Return the lists by the stems of their files; equal stems get what the lists are for behind them."""
         pairs = [("calib", self.job.calibration), ("val", self.job.validation)]
@@ -67,7 +80,7 @@ class Dumps:
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in outputs.items():
             for row, sample in enumerate(samples):
-                write_blob(folder / blob_name(sample.stem, name), format_float_blob(values[row : row + 1]))
+                write_blob(folder / blob_name(sample.stem, name), format_float_blob(blob_axes(values[row : row + 1])))
 
     def fixed_outputs(
         self, folders: Sequence[Path], samples: Sequence[Sample], outputs: Arrays, plan: QuantPlan
@@ -124,10 +137,15 @@ def _remove_blobs_of(place: Path) -> None:
 
 def tensor_blob(values: NDArray[Any], plan: QuantPlan, name: str) -> bytes:
     """Return the blob of one image's tensor as the integer network holds it."""
-    params = plan.tensors.get(name)
+    params, values = plan.tensors.get(name), blob_axes(values)
     if params is not None:
         return format_fixed_blob(values, params.scale, params.zero_point)
     return format_float_blob(values) if values.dtype.kind == "f" else format_fixed_blob(values, 1.0)
+
+
+def blob_axes(values: NDArray[Any]) -> NDArray[Any]:
+    """Return one sample [1, ...] as a blob takes it: four axes of a tensor without a batch are its N, H, W, C."""
+    return values[0] if values.ndim == BLOB_AXES + 1 else values
 
 
 def dumped_layers(plan: QuantPlan) -> tuple[list[str], list[str]]:
@@ -138,12 +156,12 @@ def dumped_layers(plan: QuantPlan) -> tuple[list[str], list[str]]:
 
 
 def layer_bytes(plan: QuantPlan, images: int) -> int:
-    """Return about how many bytes the blobs of all layers take."""
+    """Return about how many bytes the blobs of all layers take, fixed-point and float."""
     total = 0.0
     for name in dumped_layers(plan)[0]:
         params = plan.tensors.get(name)
         each = _FLOAT_BYTES if params is None else _FIXED_BYTES.get(params.dtype.bits, _FLOAT_BYTES)
-        total += each * math.prod(plan.graph.shape(name))
+        total += (each + _FLOAT_BYTES) * math.prod(plan.graph.shape(name))
     return int(total * images)
 
 

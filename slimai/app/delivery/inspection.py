@@ -16,10 +16,12 @@ from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
+from slimai.app.float_pass.notes import turned_note
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key
 from slimai.data.loader import iter_batches
+from slimai.graph.samples import run_samples
 from slimai.quantizer.planner import build_plan
 from slimai.report import document
 from slimai.report.analysis import Analyser, batch_for
@@ -69,6 +71,8 @@ def first_dumps(job: Job, reporter: Reporter) -> None:
     """Write what is known before anything is quantized: the lists; and the calibration set's float outputs."""
     dumps = Dumps(job)
     dumps.lists()
+    for line in dumps.notes():
+        reporter.line(line)
     if dumps.level < FIXED:
         return
     run = float_runner(job)
@@ -76,6 +80,17 @@ def first_dumps(job: Job, reporter: Reporter) -> None:
         for samples, feeds in iter_batches(job.calibration, job.preprocess, batch_size(job.graph)):
             dumps.float_outputs(dumps.output / dumps.name, samples, run(feeds))
             stage.advance(len(samples))
+
+
+def reference_dumps(job: Job, validation: Validation) -> None:
+    """Write the float outputs of the validation set, where the level asks for them."""
+    dumps = Dumps(job)
+    if dumps.level < OUTPUTS:
+        return
+    for indices in batches(range(len(validation.samples)), validation.batch):
+        samples = [validation.samples[index] for index in indices]
+        outputs = validation.reference.pick(indices, validation.outputs)
+        dumps.float_outputs(dumps.reference_folder, samples, outputs)
 
 
 class Inspection:
@@ -87,11 +102,7 @@ class Inspection:
 
     def finish(self, validation: Validation, state: SearchState) -> None:
         """Write the outputs that the level asks for, analyse what is delivered and write the report."""
-        if self.dumps.level >= OUTPUTS:
-            for indices in batches(range(len(validation.samples)), validation.batch):
-                samples = [validation.samples[index] for index in indices]
-                outputs = validation.reference.pick(indices, validation.outputs)
-                self.dumps.float_outputs(self.dumps.reference_folder, samples, outputs)
+        reference_dumps(self.job, validation)
         if self.dumps.level >= FIXED:
             self._fixed_outputs(validation, state)
         delivered = self.delivery.choice(state).delivered
@@ -151,6 +162,8 @@ class Inspection:
                 feeds = validation.inputs.pick(indices)
                 sink = self._layer_sink(item, [validation.samples[index] for index in indices]) if every else None
                 truth, _ = analyser.add(feeds, single=indices[0] < shown, sink=sink)
+                if every:
+                    self._float_layers(item, analyser, [validation.samples[index] for index in indices], truth)
                 if trials is None and not late and self.job.stored is None:
                     trials = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
                 stage.advance(len(indices))
@@ -160,6 +173,17 @@ class Inspection:
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
         return Findings(analyser, self._ranking(item, analyser, trials), probes)
+
+    def _float_layers(
+        self, item: QuantizedCandidate, analyser: Analyser, samples: Sequence[Any], truth: Arrays
+    ) -> None:
+        """Write the float values of the layers that `_layer_sink` writes, under the same names and in the same units.
+
+        They are those of the network that was quantized: equalization and clustering scale channels inside it.
+        """
+        folder = self.dumps.reference_folder / LAYER_FOLDER
+        names = dumped_layers(item.plan)[0]
+        self.dumps.float_outputs(folder, samples, {name: truth[analyser.source(name)] for name in names})
 
     def _layer_sink(self, item: QuantizedCandidate, samples: Sequence[Any]) -> Any:
         folder = self.candidate_folder(item.candidate) / LAYER_FOLDER
@@ -205,7 +229,8 @@ class Inspection:
         pairs = []
         for index, reason in found:
             floats = validation.reference.pick([index])
-            fixed = item.program.dequantize(item.program.run(validation.inputs.pick([index])))
+            made = run_samples(item.plan.graph, item.program.run, validation.inputs.pick([index]))
+            fixed = item.program.dequantize(made)
             outputs = tuple([each[name] for name in validation.outputs] for each in (floats, fixed))
             pairs.append(pair(self.job.metric, validation.samples[index], reason, (outputs[0], outputs[1])))
         return pairs
@@ -232,7 +257,10 @@ class Inspection:
                 "pictures": document.picture_table(pairs),
                 "changes": list(self.job.graph.history),
                 "refusals": list(self.job.graph.refusals),
-                "notes": [f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions],
+                "notes": [
+                    *turned_note(self.job),
+                    *(f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions),
+                ],
             },
         )
 
@@ -240,7 +268,7 @@ class Inspection:
 def fixed_batches(program: Program, validation: Validation) -> Iterator[tuple[list[Any], Arrays]]:
     """Yield (samples, integers of the outputs in the metric's order) of all validation images."""
     for indices in batches(range(len(validation.samples)), validation.batch):
-        found = program.run(validation.inputs.pick(indices))
+        found = run_samples(program.plan.graph, program.run, validation.inputs.pick(indices))
         yield [validation.samples[index] for index in indices], {name: found[name] for name in validation.outputs}
 
 

@@ -10,6 +10,7 @@ from slimai.app.candidates.stored_reference import reference_runner
 from slimai.app.opening.job import Job
 from slimai.calibration.collect import collect
 from slimai.data.loader import iter_batches
+from slimai.graph.samples import run_samples
 from slimai.interrupts import check
 from slimai.quantizer.layers import quantized_tensors, weighted_inputs
 from slimai.runtime.session import FloatSession
@@ -81,4 +82,5 @@ def float_runner(job: Job) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str
     if job.stored is not None:
         return reference_runner(job)
 
-    return FloatSession(job.graph, outputs=job.outputs).run
+    session = FloatSession(job.graph, outputs=job.outputs)
+    return lambda feeds: run_samples(job.graph, session.run, feeds)

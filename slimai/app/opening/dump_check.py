@@ -32,6 +32,16 @@ def check_dumps(job_outputs: Sequence[str], graph: Graph, level: int, sets: Iter
         for name in job_outputs
         if len(graph.shape(name)) > BLOB_AXES
     ]
+    errors += [
+        Diagnostic(
+            "the output has no element, and a blob at least one",
+            key=name,
+            value=list(graph.shape(name)),
+            suggestion="set metric.output_debug=0, or remove this output from the network",
+        )
+        for name in job_outputs
+        if 0 in graph.shape(name)
+    ]
     for samples in sets:
         try:
             check_blob_names([sample.stem for sample in samples], job_outputs)

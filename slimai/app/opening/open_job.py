@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from slimai.app.opening.dump_check import FIXED, check_dumps
 from slimai.app.opening.job import Job
@@ -58,6 +58,7 @@ def prepare(config: SlimaiConfig) -> Job:
     validation = _samples(config, "validation", findings) or calibration
     preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
     metric = outputs = mix = None
+    turned = 0
     if graph is not None:
         mix = findings.attempt(lambda: read_mix(config, graph))
         outputs = findings.attempt(lambda: output_order(config, graph))
@@ -66,12 +67,17 @@ def prepare(config: SlimaiConfig) -> Job:
     if graph is not None and outputs is not None:
         findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
     if preprocess is not None and not findings.errors:
-        findings.sort(preprocess.check((*calibration, *validation)))
+        placed, found = preprocess.survey((*calibration, *validation))
+        findings.sort(found)
+        check = getattr(metric, "check_samples", None)
+        if check is not None and not findings.errors:
+            findings.sort(check([replace(sample, geometry=placed.get(sample.files)) for sample in validation]))
+        turned = sum(geometry is not None and geometry.orientation != 1 for geometry in placed.values())
     if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
         raise InputError(findings.errors)
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
     warnings = tuple(findings.warnings)
-    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored, turned)
 
 
 def _check_dumps(
@@ -106,11 +112,27 @@ def load_network(config: SlimaiConfig) -> Graph:
     """Return the float network of the configuration."""
     from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares numpy, onnx
 
-    shapes = {
-        name: (1, *node.shape[1:]) if node.shape else None for name, node in config.network.input_node_name.items()
-    }
-    given: dict[str, Any] = {name: shape for name, shape in shapes.items() if shape is not None}
-    return load_onnx(config.network.input_model, input_shapes=given, name=config.network.name)
+    given = {name: node.shape for name, node in config.network.input_node_name.items() if node.shape}
+    return load_onnx(
+        config.network.input_model,
+        input_shapes=given,
+        name=config.network.name,
+        batch_of_one=True,
+        pictures=_Pictures(config),
+    )
+
+
+class _Pictures:
+    """The inputs that hold pictures, by what the configuration says of each or of all."""
+
+    def __init__(self, config: SlimaiConfig) -> None:
+        self._network = config.network
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether the input's layout is that of a picture."""
+        node = self._network.input_node_name.get(str(name))
+        own = None if node is None else node.input_data_layout
+        return (own or self._network.input_data_layout) != "NonImage"
 
 
 def _samples(config: SlimaiConfig, which: str, findings: _Findings) -> tuple[Sample, ...]:
@@ -131,17 +153,21 @@ def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
 
 
 def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
-    """Return the outputs in the order of `metric.replace_output`, which must name each once; else the graph's."""
+    """Return the outputs that `metric.replace_output` names, each once, in its order; without it the graph's.
+
+    Outputs that it leaves out stay in the network; metric, dumps and analysis do not see them.
+    """
     wanted = config.metric.replace_output
     safe = safe_names(graph.outputs)
     if not wanted:
         return graph.outputs
     by_name = {**{safe[name]: name for name in graph.outputs}, **{name: name for name in graph.outputs}}
     unknown = [name for name in wanted if name not in by_name]
-    if unknown or len({by_name.get(name) for name in wanted}) != len(graph.outputs):
+    if unknown or len({by_name.get(name) for name in wanted}) != len(wanted):
+        wrong = f"the network has no output '{unknown[0]}'" if unknown else "names an output twice"
         raise InputError(
             Diagnostic(
-                "must name every output of the network once",
+                wrong,
                 key="metric.replace_output",
                 value=list(wanted),
                 suggestion="the outputs are " + " ".join(graph.outputs),
@@ -151,20 +177,24 @@ def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
 
 
 def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], samples: tuple[Sample, ...]) -> Metric:
+    from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
     from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
     from slimai.metrics.create import create_metric  # noqa: PLC0415 - spares numpy
 
+    section = config.metric
     context = MetricContext(
         outputs=outputs,
-        shapes=tuple(graph.shape(name) for name in outputs),
+        shapes=tuple(sample_shape(graph.shape(name)) for name in outputs),
         image_dir=config.path.image_dir,
         base_dir=config.base_dir,
         network_class=config.network.network_class,
         input_layout=config.network.input_data_layout,
         input_size=_input_size(config, graph),
         samples=samples,
+        annotation_fit=getattr(section, "annotation_fit", "auto"),
+        exif=config.network.exif,
+        annotation_exif=getattr(section, "annotation_exif", "turned"),
     )
-    section = config.metric
     return create_metric(
         section.metric_cls,
         getattr(section, "metric_input", None),

@@ -13,6 +13,7 @@ from slimai.graph.canonical import matrix, move, pointwise, spatial
 from slimai.graph.canonical.context import Context
 from slimai.graph.damage import at_node
 from slimai.graph.ir import Graph, Node
+from slimai.graph.names import distinct
 from slimai.graph.ops import ONNX_FORM, TRAITS
 
 __all__ = ["canonicalize", "canonicalize_again"]
@@ -28,6 +29,7 @@ def canonicalize(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in graph.nodes:
         nodes.extend(_rewrite(context, node))
+    nodes = list(distinct(nodes, graph.by_name))
     return graph.edited(nodes, constants=context.constants, tensors=context.tensors.values())
 
 
@@ -38,6 +40,7 @@ def canonicalize_again(graph: Graph) -> Graph:
     for node in graph.nodes:
         left = node.domain == "" and node.op.startswith(ONNX_FORM)
         nodes.extend(_rewrite(context, replace(node, op=node.op[len(ONNX_FORM) :])) if left else (node,))
+    nodes = list(distinct(nodes, graph.by_name))
     return graph.edited(nodes, constants=context.constants, tensors=context.tensors.values())
 
 

@@ -20,9 +20,22 @@ class Context:
         """Return the shape of a tensor at batch 1."""
         return self.graph.shape(name)
 
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor at batch 1, of one that a rule has added too."""
+        if name in self.constants:
+            return tuple(self.constants[name].shape)
+        return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
+
     def constant(self, node: Node, position: int) -> Array | None:
         """Return the constant at an input position, or None when it is absent or computed."""
         return self.graph.constant(node.inputs[position]) if has_input(node, position) else None
+
+    def fixed(self, name: str) -> bool:
+        """Return whether a tensor is a constant, or computed from constants alone (DequantizeLinear of weights ...)."""
+        if name in self.graph.constants or name in self.constants:
+            return True
+        node = self.graph.producers.get(name)
+        return node is not None and all(self.fixed(item) for item in node.inputs if item)
 
     def add_constant(self, name: str, value: Array) -> str:
         """Return the name of a new constant; a taken name gets a number."""

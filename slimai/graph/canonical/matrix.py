@@ -35,9 +35,27 @@ def window(context: Context, node: Node, kernel: tuple[int, ...]) -> dict[str, A
     return {"strides": strides, "dilations": dilations, "pads": pads}
 
 
-def conv(context: Context, node: Node) -> tuple[Node, ...]:
+def begins_inside(context: Context, node: Node, kernel: tuple[int, ...]) -> bool:
+    """Return whether ONNX Runtime lets the first window of auto_pad SAME begin behind the first element.
+
+    Its pads are negative where the stride leaves two or more elements over, and half of them are at the beginning. That
+    is no padding that a node could spell out, and some of its kernels ignore it.
+    """
+    auto = node.attrs.get("auto_pad", "NOTSET")
+    if not auto.startswith("SAME"):
+        return False
+    rank, sizes = len(kernel), context.shape(node.inputs[0])[2:]
+    strides, dilations = (integers(node.attrs.get(key, (1,) * rank)) for key in ("strides", "dilations"))
+    rows = zip(sizes, kernel, strides, dilations, strict=True)
+    left = max(n - (ceil(n / s) - 1) * s - (k - 1) * d - 1 for n, k, s, d in rows)
+    return left >= (2 if auto == "SAME_UPPER" else 3)
+
+
+def conv(context: Context, node: Node) -> tuple[Node, ...] | None:
     """Return the Conv with explicit attributes."""
     kernel = context.shape(node.inputs[1])[2:]
+    if begins_inside(context, node, kernel):
+        return None
     return (only(node, 3, **window(context, node, kernel), group=int(node.attrs.get("group", 1))),)
 
 
@@ -73,23 +91,53 @@ def _transposed_pads(
 
 
 def gemm(context: Context, node: Node) -> tuple[Node, ...] | None:
-    """Return the Gemm with alpha, beta and transA folded into constants, a Transpose or a Mul."""
-    alpha, beta = float(node.attrs.get("alpha", 1.0)), float(node.attrs.get("beta", 1.0))
+    """Return the Gemm with alpha, beta and transA folded into constants, a Transpose or a Mul.
+
+    What would cost the product its integer kernel stands apart: a computed bias, or one that is no row, becomes an Add
+    behind it, and a product of two activations a MatMul.
+    """
+    alpha = float(node.attrs.get("alpha", 1.0))
     before, inputs = _plain_a(context, node)
     b = context.constant(node, 1)
     if alpha != 1.0:
         if b is None:
             return None
         inputs[1] = context.add_constant(f"{inputs[1]}_scaled", b * b.dtype.type(alpha))
-    if has_input(node, 2) and beta != 0.0:
-        c = context.constant(node, 2)
-        if c is None and beta != 1.0:
-            return None
-        if c is not None:
-            inputs.append(_plain_c(context, node, c, beta))
-        else:
-            inputs.append(node.inputs[2])
-    return (*before, Node(node.name, "Gemm", tuple(inputs), node.outputs, {"transB": int(node.attrs.get("transB", 0))}))
+    scale, bias = _bias(context, node)
+    constant, y = context.fixed(node.inputs[1]), node.outputs[0]
+    if constant and bias and context.fixed(bias) and len(context.shape_of(bias)) == 1:
+        inputs.append(bias)
+        bias = ""
+    output = context.add_tensor(f"{y}_product", context.shape(y)) if bias else y
+    product = _product(context, node, inputs, output, constant=constant)
+    end = (Node(f"{node.name}_bias", "Add", (output, bias), node.outputs),) if bias else ()
+    return (*before, *product, *scale, *end)
+
+
+def _product(context: Context, node: Node, inputs: list[str], output: str, *, constant: bool) -> tuple[Node, ...]:
+    transposed = int(node.attrs.get("transB", 0))
+    if constant:
+        return (Node(node.name, "Gemm", tuple(inputs), (output,), {"transB": transposed}),)
+    if not transposed:
+        return (Node(node.name, "MatMul", tuple(inputs), (output,)),)
+    turned = context.add_tensor(f"{node.outputs[0]}_b", context.shape(inputs[1])[::-1])
+    turn = Node(f"{node.name}_transpose_b", "Transpose", (inputs[1],), (turned,), {"perm": (1, 0)})
+    return (turn, Node(node.name, "MatMul", (inputs[0], turned), (output,)))
+
+
+def _bias(context: Context, node: Node) -> tuple[tuple[Node, ...], str]:
+    """Return the name of beta * C ("" where there is none), and the Mul that computes it where C is no constant."""
+    beta = float(node.attrs.get("beta", 1.0))
+    if not has_input(node, 2) or beta == 0.0:
+        return (), ""
+    c = context.constant(node, 2)
+    if c is not None:
+        return (), _plain_c(context, node, c, beta)
+    if beta == 1.0:
+        return (), node.inputs[2]
+    scaled = context.add_tensor(f"{node.outputs[0]}_beta_c", context.shape(node.inputs[2]))
+    factor = context.add_constant(f"{node.outputs[0]}_beta", np.array(beta, np.float32))
+    return (Node(f"{node.name}_beta", "Mul", (node.inputs[2], factor), (scaled,)),), scaled
 
 
 def _plain_a(context: Context, node: Node) -> tuple[list[Node], list[str]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from slimai.errors import UnsupportedError
 from slimai.graph.canonical.context import (
     Context,
     computed_input,
@@ -19,7 +21,16 @@ from slimai.graph.ir import Node
 
 
 def reshape(context: Context, node: Node) -> tuple[Node, ...]:
-    """Return the Reshape to the static shape of the output."""
+    """Return the Reshape to the static shape of the output.
+
+    Raises:
+        UnsupportedError: it would change the number of elements, as one with allowzero = 1 does for an input whose size
+            0 was taken for an open batch.
+    """
+    source, target = context.shape(node.inputs[0]), context.shape(node.outputs[0])
+    if prod(source) != prod(target):
+        message = f"{node.op} from {list(source)} does not keep the number of elements"
+        raise UnsupportedError.at(node.name, message, list(target), cure="give the input's whole shape")
     return same_as_reshape(context, node)
 
 

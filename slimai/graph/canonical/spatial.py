@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,45 @@ from slimai.graph.canonical.context import (
     positive_axis,
     same_as_reshape,
 )
-from slimai.graph.canonical.matrix import window
+from slimai.graph.canonical.matrix import begins_inside, window
 from slimai.graph.ir import Array, Node
+from slimai.graph.ops import ONNX_FORM
 
 _COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"}
 
 
 def _pool(context: Context, node: Node, **more: Any) -> tuple[Node, ...]:
     kernel = integers(node.attrs["kernel_shape"])
-    ceil_mode = int(node.attrs.get("ceil_mode", 0))
-    return (only(node, 1, kernel_shape=kernel, **window(context, node, kernel), ceil_mode=ceil_mode, **more),)
+    found = window(context, node, kernel)
+    # SAME sets the size itself; with the pads written out, ceil_mode would add to it
+    ceil_mode = int(node.attrs.get("ceil_mode", 0)) and not node.attrs.get("auto_pad", "NOTSET").startswith("SAME")
+    if ceil_mode:
+        ceil_mode = _settle_ceil_mode(context, node, kernel, found, counted=more.get("count_include_pad", 0))
+    return (only(node, 1, kernel_shape=kernel, **found, ceil_mode=int(ceil_mode), **more),)
+
+
+def _settle_ceil_mode(
+    context: Context, node: Node, kernel: tuple[int, ...], found: dict[str, Any], *, counted: bool
+) -> bool:
+    """Return whether ceil_mode is still wanted; lengthen the pads of `found` where they can stand for it.
+
+    A last window that would begin behind the picture is none, but ONNX's inference counts it: where there is one, the
+    node is written without ceil_mode, so that all readers of the saved network see the same shape.
+    """
+    sizes, target = context.shape(node.inputs[0])[2:], context.shape(node.outputs[0])[2:]
+    rank, pads = len(kernel), list(found["pads"])
+    rows = zip(sizes, kernel, found["strides"], found["dilations"], pads[:rank], pads[rank:], strict=True)
+    rests = [n + begin + end - (k - 1) * d - 1 for n, k, _, d, begin, end in rows]
+    beyond = [(count - 1) * s - rest for count, s, rest in zip(target, found["strides"], rests, strict=True)]
+    counts = [-(-rest // s) + 1 for rest, s in zip(rests, found["strides"], strict=True)]
+    if counts == list(target):
+        return True
+    if max(beyond) > 0 and counted:
+        where = f"{node.op} with ceil_mode and count_include_pad"
+        message = f"{where} has a window behind the picture along one axis and over its edge along another"
+        raise UnsupportedError.at(node.name, message, cure="export it with explicit pads and without ceil_mode")
+    found["pads"] = (*pads[:rank], *(end + max(0, more) for end, more in zip(pads[rank:], beyond, strict=True)))
+    return False
 
 
 def max_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
@@ -33,8 +63,16 @@ def max_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
     return _pool(context, node) if not any(node.outputs[1:]) else None
 
 
-def average_pool(context: Context, node: Node) -> tuple[Node, ...]:
-    """Return the AveragePool with explicit pads."""
+def average_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the AveragePool with explicit pads.
+
+    Before operator set 19 ONNX Runtime refuses windows that begin inside; there they begin at the first element, as
+    those of TensorFlow do.
+    """
+    kernel = integers(node.attrs["kernel_shape"])
+    if context.graph.opsets.get("", 0) >= 19 and begins_inside(context, node, kernel):
+        # SAME sets the size itself; ONNX's inference lets ceil_mode add to it
+        return (replace(node.with_attrs(ceil_mode=0), op=f"{ONNX_FORM}{node.op}"),)
     return _pool(context, node, count_include_pad=int(node.attrs.get("count_include_pad", 0)))
 
 

@@ -8,7 +8,8 @@ from slimai.graph.passes.drop_identity import DROP_IDENTITY
 from slimai.graph.passes.drop_unread import DROP_UNREAD
 from slimai.graph.passes.fold_batchnorm import FOLD_BATCHNORM
 from slimai.graph.passes.fold_channel_gather import FOLD_CHANNEL_GATHER
-from slimai.graph.passes.fold_constant import FOLD_CONSTANT
+from slimai.graph.passes.fold_constant import FOLD_ANY_CONSTANT, FOLD_CONSTANT
+from slimai.graph.passes.fold_empty import FOLD_EMPTY
 from slimai.graph.passes.fold_scale import FOLD_SCALE
 from slimai.graph.passes.fuse_activation import FUSE_ACTIVATION
 from slimai.graph.passes.fuse_gemm import FUSE_GEMM
@@ -21,6 +22,7 @@ from slimai.graph.passes.unwrap_softmax import UNWRAP_SOFTMAX
 
 __all__ = [
     "BASIC_PASSES",
+    "FLOAT_BASIC_PASSES",
     "PASSES",
     "Change",
     "Pass",
@@ -30,9 +32,11 @@ __all__ = [
     "run_passes",
 ]
 
-# For every network; the second tuple changes arithmetic and is for float networks only.
-BASIC_PASSES: tuple[Pass, ...] = (FOLD_CONSTANT, DROP_UNREAD, DROP_IDENTITY)
+# For every network; in a float one quantized constants are only another spelling of their values.
+BASIC_PASSES: tuple[Pass, ...] = (FOLD_EMPTY, FOLD_CONSTANT, DROP_UNREAD, DROP_IDENTITY)
+FLOAT_BASIC_PASSES: tuple[Pass, ...] = (FOLD_EMPTY, FOLD_ANY_CONSTANT, DROP_UNREAD, DROP_IDENTITY)
 
+# They change arithmetic and are for float networks only.
 PASSES: tuple[Pass, ...] = (
     FUSE_PAD,
     FOLD_BATCHNORM,

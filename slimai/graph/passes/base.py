@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from slimai.graph.damage import at_node
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
+from slimai.graph.names import FreeNames, distinct
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def _sweep(graph: Graph, rule: Pass) -> tuple[Graph, list[Change], list[Change]]
 
 
 def _apply(graph: Graph, node: Node, found: Replacement) -> Graph:
+    found = _with_free_names(graph, found)
     gone = {*found.removed, node.name}
     nodes: list[Node] = []
     for item in graph.nodes:
@@ -97,9 +99,29 @@ def _apply(graph: Graph, node: Node, found: Replacement) -> Graph:
             nodes.extend(found.nodes)
         elif item.name not in gone:
             nodes.append(item)
+    nodes = list(distinct(nodes, graph.by_name))
     if found.renamed:
         nodes = [_renamed(item, found.renamed) for item in nodes]
     return graph.edited(nodes, constants=found.constants, tensors=found.tensors)
+
+
+def _with_free_names(graph: Graph, found: Replacement) -> Replacement:
+    """Return the replacement; a constant or tensor of it whose name something else bears gets a number.
+
+    What the replaced nodes compute keeps its name as a constant.
+    """
+    own = {name for name in found.constants if name in graph.producers}
+    added = [name for name in (*found.constants, *(item.name for item in found.tensors)) if name not in own]
+    names = FreeNames.of(graph)
+    fresh = {name: free for name in added if (free := names.take(name)) != name}
+    if not fresh:
+        return found
+    return replace(
+        found,
+        nodes=tuple(_renamed(item, fresh) for item in found.nodes),
+        constants={fresh.get(name, name): value for name, value in found.constants.items()},
+        tensors=tuple(replace(item, name=fresh.get(item.name, item.name)) for item in found.tensors),
+    )
 
 
 def _renamed(node: Node, names: Mapping[str, str]) -> Node:

@@ -12,16 +12,22 @@ from slimai.graph.passes.base import Pass, Refusal, Replacement
 
 # A larger constant would make the saved model big without making it faster.
 LARGEST_BYTES = 64 * 2**20
-# Quantize operators carry the parameters of a quantized model; random ones have no fixed value.
-_KEPT = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"}
-    | {"Bernoulli", "Multinomial"}
+# Random operators have no fixed value.
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
 )
+# They carry the parameters of a quantized model.
+_QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
 def match(graph: Graph, node: Node) -> Replacement | Refusal | None:
-    """Match a standard operator on constants, or the Shape of a tensor."""
-    if node.domain or node.op in _KEPT:
+    """Match a standard operator on constants, or the Shape of a tensor; quantized constants stay as they are."""
+    return None if node.op in _QUANTIZE else match_any(graph, node)
+
+
+def match_any(graph: Graph, node: Node) -> Replacement | Refusal | None:
+    """Match a standard operator on constants, or the Shape of a tensor: in a float network all are values."""
+    if node.domain or node.op in _RANDOM:
         return None
     if node.op == "Shape" and node.inputs[0] not in graph.constants:
         return Replacement((), (), "the shape is fixed", constants={node.outputs[0]: _shape(graph, node)})
@@ -47,3 +53,4 @@ def _evaluated(graph: Graph, node: Node) -> dict[str, Array]:
 
 
 FOLD_CONSTANT = Pass("fold_constant", match)
+FOLD_ANY_CONSTANT = Pass("fold_constant", match_any)

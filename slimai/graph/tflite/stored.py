@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class StoredNetwork:
     graph: canonical nodes on real values; weights and biases are dequantized, spatial nodes have channels_last = 1.
     params: activation or constant -> its quantization. integers: constant -> integers in its canonical shape.
     folded: names of the Relu and Clip nodes that are the clamp of the operator before them.
-    numbers: number of a tensor in the file -> its name here.
+    numbers: number of a tensor in the file -> its name here. declared: output -> NumPy dtype that the file gives it.
     """
 
     graph: Graph
@@ -47,3 +47,4 @@ class StoredNetwork:
     integers: Mapping[str, Array]
     folded: frozenset[str]
     numbers: Mapping[int, str]
+    declared: Mapping[str, str] = field(default_factory=dict)

@@ -111,7 +111,7 @@ def _forbid(graph: Graph, by_tensor: Mapping[str, ChannelGroup]) -> None:
     """Fill in writers and readers, and mark the groups that something stands against."""
     for name in graph.inputs:
         _mark(by_tensor[name], "holds a network input")
-    for name in graph.outputs:
+    for name in set(graph.outputs) & by_tensor.keys():  # an output may be a constant
         _mark(by_tensor[name], "holds a network output")
     for node in graph.nodes:
         if _clamp_at_zero(node):

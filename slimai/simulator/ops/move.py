@@ -120,7 +120,7 @@ def compile_reshape(context: LayerContext) -> Compiled:
     batch = context.graph.shape(context.layer.inputs[0])[:1]
 
     def move(x: Array) -> Array:
-        if x.shape[:1] == batch or not shape:
+        if x.shape[:1] == batch or not shape or not batch:
             return x.reshape(shape)
         return x.reshape((shape[0] * x.shape[0] // batch[0], *shape[1:]))
 

@@ -50,18 +50,22 @@ def floating(tmp_path):
     return save(tmp_path / "float.onnx", nodes, {"w": weight})
 
 
-def test_simulate_writes_integers_by_output_name(tmp_path, quantized, capsys):
+def test_simulate_writes_outputs_as_declared_and_their_integers(tmp_path, quantized, capsys):
     x = np.arange(-8, 8, dtype=np.float32).reshape(1, 1, 4, 4).repeat(2, axis=1) / 2
     np.savez(tmp_path / "x.npz", x=x)
     words = [str(quantized), "--inputs", str(tmp_path / "x.npz"), "--outputs", str(tmp_path / "y.npz")]
-    assert simulate.main([*words, "--arithmetic", "single"]) == 0
-    found = np.load(tmp_path / "y.npz")["y"]
+    assert simulate.main([*words, "--arithmetic", "single", "--integers"]) == 0
+    found = np.load(tmp_path / "y.npz")["y__int"]
     # 0.5 * 0.25 / 0.5 = 1/4 of the sum; rows of weights add up to 3, 1, -1; half up.
     expected = [np.floor(np.arange(-8, 8) * total / 4 + 0.5) + 100 for total in (3, 1, -1)]
     assert found.dtype == np.uint8
     assert np.array_equal(found[0].reshape(3, 16), expected)
+    real = np.load(tmp_path / "y.npz")["y"]
+    assert real.dtype == np.float32  # the model ends with DequantizeLinear: its output is float
+    assert np.array_equal(real, (found.astype(np.float32) - 100) / 2)
     out = capsys.readouterr().out
-    assert "y: uint8 [1, 3, 4, 4]" in out
+    assert "y: float32 [1, 3, 4, 4]" in out
+    assert "y__int: uint8 [1, 3, 4, 4]" in out
     assert "1 integer layers (single)" in out
 
 

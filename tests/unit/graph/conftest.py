@@ -43,9 +43,9 @@ def build(tmp_path):
 def compare():
     """Return a function that holds a graph against an ONNX file: `tolerance` of the largest magnitude."""
 
-    def check(path, graph, tolerance, images=3, low=-4.0):
+    def check(path, graph, tolerance, images=3, low=-4.0, optimize=True):
         rng = np.random.default_rng(11)
-        before, after = FloatSession(path.read_bytes()), FloatSession(graph)
+        before, after = FloatSession(path.read_bytes(), optimize=optimize), FloatSession(graph)
         feeds = [
             {key: rng.uniform(low, 4, graph.shape(key)).astype(np.float32) for key in graph.inputs}
             for _ in range(images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slimai.errors import UnsupportedError
 from slimai.graph.load import load_onnx
 
 rng = np.random.default_rng(3)
@@ -221,3 +222,13 @@ def test_computed_shapes_are_resolved_without_the_optimizer(build, compare):
     assert dict(graph.nodes[1].attrs) == {"lo": -2.5, "hi": 2.5}
     assert graph.batchable
     compare(path, graph, 0.0)
+
+
+def test_a_reshape_that_loses_elements_is_refused_by_name(build):
+    """A size 0 of the first axis is an open batch; with allowzero the target keeps its 0."""
+    nodes = [("Reshape", ["x", "s"], ["y"], {"allowzero": 1})]
+    path = build(nodes, {"x": [0, 3, 4]}, ["y"], {"s": ints(3, 4, 0)}, 17)
+    with pytest.raises(
+        UnsupportedError, match=r"reshape0: Reshape from \[1, 3, 4\] does not keep the number of elements"
+    ):
+        load_onnx(path)

@@ -86,7 +86,7 @@ WRONG = {
     "negative axis": ({"axis": -9, **THREE}, "weights", "the axis is not one"),
     "scales for another axis": ({"axis": 1, **THREE}, "weights", "3 scales for"),
     "scale 0": ({"x_scale": 0.0}, "quantize", "finite and above 0"),
-    "scale NaN": ({"x_scale": np.nan}, "quantize", "finite and above 0"),
+    "scale NaN": ({"x_scale": np.nan}, "quantize", "are no numbers (got nan)"),
     "weight scale 0": ({"w_scale": (0.0,)}, "weights", "finite and above 0"),
     "weight scale negative": ({"w_scale": (-0.1,)}, "weights", "finite and above 0"),
     "weight scale infinite": ({"w_scale": (np.inf,)}, "weights", "finite and above 0"),

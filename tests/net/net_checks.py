@@ -1,0 +1,206 @@
+"""What has to hold for every network: each check raises AssertionError with the figures, and has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from net_peer import quantized
+from net_stages import Arrays, Level, Stages, run_all
+
+from slimai.graph.ops import TRAITS
+
+FLOAT_TOLERANCE = 1e-4  # of the largest value of the output
+WIDE_DB = 50.0
+PEER_DB = 3.0
+# The ratio of two noise powers, each seen on n values, is itself uncertain by about 8.7 / sqrt(n) dB; this is
+# three and a half times as much, as few networks of thousands may fail by chance.
+UNSURE_DB = 30.0
+STEPS = 2.0
+
+
+def check_float(stages: Stages) -> None:
+    """The saved network computes what the original computes: within 1e-4 of the largest value, shapes and types."""
+    found = run_all(stages.saved, stages.case.feeds)
+    for one, other in zip(found, stages.expected, strict=True):
+        assert list(one) == list(other), f"outputs {list(one)} are not {list(other)}"
+        for name, value in other.items():
+            _same_form(name, one[name], value)
+            if value.dtype.kind == "f":
+                largest = float(np.abs(value).max(initial=1e-30))
+                error = float(np.abs(one[name] - value).max(initial=0.0)) / largest
+                assert error <= FLOAT_TOLERANCE, f"{name}: error {error:.3g} of the largest value"
+            elif name not in stages.case.indices:
+                np.testing.assert_array_equal(one[name], value, err_msg=name)
+
+
+def check_wide(stages: Stages) -> None:
+    """Level 4: 50 dB, or within 2 steps, or what ONNX Runtime's 16 bits reach in a network that amplifies."""
+    peers = _Peers(stages, 4)
+    _near_float(stages, 4, lambda *item: _wide(*item) and peers.judge(*item))
+
+
+def check_narrow(stages: Stages) -> None:
+    """Levels 0 to 3: at most 3 dB behind ONNX Runtime's quantizer with the same types, or within 2 steps of it."""
+    for number in range(4):
+        _near_float(stages, number, _Peers(stages, number).judge)
+
+
+def check_exported(stages: Stages) -> None:
+    """The exported model and the simulator agree: within 2 steps, or as near to each other as either is to float."""
+    for number in range(5):
+        level = stages.level(number)
+        for name in stages.graph.outputs:
+            values = [[item[name] for item in run] for run in (level.exported, level.outputs, stages.expected)]
+            exported, simulated, wanted = (np.stack(item) for item in values)
+            _same_form(name, exported, wanted)
+            if wanted.dtype.kind != "f" or _steps(level, name, exported, simulated) <= STEPS:
+                continue
+            near, ours, theirs = (
+                sqnr(exported, simulated), sqnr(wanted, simulated), sqnr(wanted, exported)
+            )  # fmt: skip
+            least = min(ours, theirs)
+            text = (
+                f"level {number}, {name}: export and simulator {near:.1f} dB apart; from float {theirs:.1f}, {ours:.1f}"
+            )
+            slack = 2 * PEER_DB + unsure(wanted)
+            assert near >= least - slack, text
+            assert abs(ours - theirs) <= slack or near >= WIDE_DB, text
+
+
+def check_indices(stages: Stages) -> None:
+    """An ArgMax output is the place of the largest integer of the tensor that it reads (exact), at every level."""
+    for number in range(5):
+        level = stages.level(number)
+        for name, (source, attrs) in stages.case.indices.items():
+            if source not in stages.graph.outputs:
+                continue
+            for run in level.integers:
+                np.testing.assert_array_equal(run[name], arg_max(run[source], attrs), err_msg=f"level {number}, {name}")
+
+
+def check_batch(stages: Stages) -> None:
+    """A batch of 3 gives the integers of 3 times 1 (exact)."""
+    if not stages.graph.batchable:
+        return
+    three = stages.case.feeds[:3]
+    together = {name: np.concatenate([item[name] for item in three]) for name in three[0]}
+    for number in (1, 3, 4):
+        level = stages.level(number)
+        found = level.program.run(together)
+        for name, value in found.items():
+            apart = np.concatenate([item[name] for item in level.integers[:3]])
+            np.testing.assert_array_equal(value, apart, err_msg=f"level {number}, {name}")
+
+
+def check_host(stages: Stages) -> None:
+    """On the host run the operators without an integer kernel, each with a reason, and no other."""
+    level = stages.level(3)
+    host = {layer.name: layer for layer in level.plan.layers if layer.mode == "host"}
+    assert set(level.program.host_layers) == set(host)
+    for name, layer in host.items():
+        reason = level.program.host_layers[name]
+        assert reason, f"{name} is on the host without a reason"
+        op = layer.node.op.removeprefix("Onnx")
+        foreseen = any(op == item and words in reason for item, words in stages.case.host)
+        integer = op in TRAITS and TRAITS[op].integer
+        assert foreseen or not integer, f"{name} is on the host: {reason}"
+
+
+CHECKS: dict[str, Callable[[Stages], None]] = {
+    "float": check_float,
+    "host": check_host,
+    "wide": check_wide,
+    "narrow": check_narrow,
+    "exported": check_exported,
+    "indices": check_indices,
+    "batch": check_batch,
+}
+
+
+class _Peers:
+    """ONNX Runtime's quantizer at one level, asked only where slimai's outputs are not within 2 steps of float."""
+
+    def __init__(self, stages: Stages, number: int) -> None:
+        self.stages, self.number = stages, number
+        self._found: list[Arrays] | None = None
+
+    def outputs(self, name: str) -> np.ndarray:
+        if self._found is None:
+            plan = self.stages.level(self.number).plan
+            self._found = run_all(quantized(self.stages.saved, self.stages.case.feeds, plan), self.stages.case.feeds)
+        return np.stack([item[name] for item in self._found])
+
+    def judge(self, name: str, found: np.ndarray, wanted: np.ndarray) -> str:
+        """Return the peer's figures where slimai's output is worse than allowed, or an empty string."""
+        theirs = self.outputs(name)
+        signal = sqnr(wanted, theirs)
+        steps = _steps(self.stages.level(self.number), name, found, theirs)
+        good = sqnr(wanted, found) >= signal - PEER_DB - unsure(wanted) or steps <= STEPS
+        return "" if good else f"ONNX Runtime's quantizer has {signal:.1f} dB, {steps:.1f} steps away"
+
+
+Judge = Callable[[str, np.ndarray, np.ndarray], str]
+
+
+def _near_float(stages: Stages, number: int, judge: Judge) -> None:
+    """Compare one level with float; judge says what is wrong with an output that is not within 2 steps."""
+    level = stages.level(number)
+    for name in stages.graph.outputs:
+        found, wanted = (np.stack([item[name] for item in run]) for run in (level.outputs, stages.expected))
+        if name in stages.case.indices:
+            assert found.shape == wanted.shape, f"level {number}, {name}: shape {found.shape}, not {wanted.shape}"
+            continue
+        _same_form(f"level {number}, {name}", found, wanted)
+        steps = _steps(level, name, found, wanted)
+        problem = "" if steps <= STEPS else judge(name, found, wanted)
+        text = f"level {number}, {name}: {sqnr(wanted, found):.1f} dB, up to {steps:.1f} steps from float; {problem}"
+        assert not problem, text
+
+
+def _wide(name: str, found: np.ndarray, wanted: np.ndarray) -> str:
+    del name
+    return "" if sqnr(wanted, found) >= WIDE_DB else f"{WIDE_DB:g} dB or 2 steps are wanted"
+
+
+def _same_form(name: str, found: np.ndarray, wanted: np.ndarray) -> None:
+    assert found.shape == wanted.shape, f"{name}: shape {found.shape}, not {wanted.shape}"
+    assert found.dtype == wanted.dtype, f"{name}: type {found.dtype}, not {wanted.dtype}"
+    assert np.isfinite(found).all(), f"{name}: values that are not finite"
+
+
+def _steps(level: Level, name: str, found: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the largest difference in steps of the output's grid (of float32's where it has none)."""
+    params = level.plan.tensors.get(name)
+    scale = params.scale if params is not None else FLOAT_TOLERANCE * float(np.abs(wanted).max(initial=1e-30))
+    return float(np.abs(found.astype(np.float64) - wanted).max(initial=0.0)) / scale
+
+
+def sqnr(wanted: np.ndarray, found: np.ndarray) -> float:
+    """Return the power of `wanted` over that of the difference, in dB; 300 where they are equal."""
+    noise = float(np.square(found.astype(np.float64) - wanted).sum())
+    power = float(np.square(wanted.astype(np.float64)).sum())
+    if noise == 0:
+        return 300.0
+    return 10 * np.log10(max(power, 1e-300) / noise)
+
+
+def unsure(values: np.ndarray) -> float:
+    """Return by how many dB a comparison of two signal-to-noise ratios over these values is uncertain."""
+    return float(UNSURE_DB / np.sqrt(max(values.size, 1)))
+
+
+def arg_max(values: np.ndarray, attrs: dict) -> np.ndarray:
+    """Return ONNX's ArgMax of integers, written out."""
+    axis = attrs.get("axis", 0)
+    turned = np.flip(values, axis) if attrs.get("select_last_index", 0) else values
+    place = turned.argmax(axis)
+    if attrs.get("select_last_index", 0):
+        place = values.shape[axis] - 1 - place
+    return np.expand_dims(place, axis) if attrs.get("keepdims", 1) else place
+
+
+def as_text(model: onnx.ModelProto) -> str:
+    """Return the model as text."""
+    return onnx.printer.to_text(model)

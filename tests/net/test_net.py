@@ -1,0 +1,115 @@
+"""Small random networks, of every operator and its attributes, through all of slimai: see `net_rows` and `net_checks`.
+
+The quick suite draws about 300 networks with a fixed seed, the slow one 10,000 with a new one, which it prints;
+SLIMAI_NET_COUNT and SLIMAI_NET_SEED override both numbers of the slow one. SLIMAI_NET_SHRINK=1 shrinks what fails in
+the quick one too (the slow one does), which takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import zlib
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from net_builder import Case
+from net_cases import networks
+from net_checks import CHECKS
+from net_known import KNOWN
+from net_rows import ROWS
+from net_stages import Stages, runs
+
+QUICK, QUICK_SEED = 300, 20
+COUNT = int(os.environ.get("SLIMAI_NET_COUNT", "10000"))
+SEED = int(os.environ.get("SLIMAI_NET_SEED", "0")) or secrets.randbelow(2**31)
+PREPARATION = ("graph", "saved", "statistics")
+
+
+def net(row: str, count: int, start: int, shrink: bool) -> None:
+    """Draw networks with this row and check them; the first one that fails is shrunk and shown."""
+    drawn: Counter[str] = Counter()
+
+    @seed(start ^ zlib.crc32(row.encode()))
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+    )
+    @given(networks(row))
+    def every(case: Case) -> None:
+        drawn["made"] += 1
+        stages = Stages(case)
+        assume(runs(stages))
+        drawn["run"] += 1
+        checked(stages)
+
+    every()
+    assert drawn["run"] >= 0.8 * drawn["made"], f"ONNX Runtime runs only {drawn['run']} of {drawn['made']} networks"
+
+
+def checked(stages: Stages) -> None:
+    """Check one network, up to the first known fault."""
+    name = ""
+    try:
+        for name in PREPARATION:
+            getattr(stages, name)
+        for name in CHECKS:
+            CHECKS[name](stages)
+    except Exception as error:
+        if not any(item.covers(stages.case, name, str(error)) for item in KNOWN):
+            error.add_note(f"check '{name}', rows {stages.case.rows}")
+            raise
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_networks(row: str) -> None:
+    net(row, max(1, round(QUICK / len(ROWS))), QUICK_SEED, shrink=bool(os.environ.get("SLIMAI_NET_SHRINK")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_many_networks(row: str) -> None:
+    print(f"SLIMAI_NET_SEED={SEED}")  # noqa: T201 - shown with a failure, to run the same networks again
+    net(row, max(1, COUNT // len(ROWS)), SEED, shrink=True)
+
+
+@pytest.mark.parametrize("broken", ["wide", "narrow", "exported", "batch", "indices"])
+def test_the_checks_see_a_wrong_integer(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs that are off by an eighth of their range fail each check that looks at integers."""
+    stages = Stages(example())
+    CHECKS[broken](stages)
+    level = type(stages.level(4).program)
+    plain = level.run
+
+    def wrong(self, inputs, **more):
+        found = plain(self, inputs, **more)
+        batch = next(iter(inputs.values())).shape[0]
+        return {
+            name: value
+            + (1 if value.dtype == np.int64 else np.array(2 ** (value.itemsize * 8 - 4), value.dtype) * batch)
+            for name, value in found.items()
+        }
+
+    monkeypatch.setattr(level, "run", wrong)
+    with pytest.raises(AssertionError):
+        CHECKS[broken](Stages(example()))
+
+
+def example() -> Case:
+    """Return a plain network: Conv, Relu, ArgMax."""
+    import onnx
+
+    rng = np.random.default_rng(5)
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> net (float[N,3,5,5] x) => (float[N,4,5,5] r, int64[N,1,5,5] i) '
+        "{ y = Conv(x, w) r = Relu(y) i = ArgMax<axis = 1>(r) }"
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(size=(4, 3, 1, 1)).astype(np.float32), "w"))
+    feeds = tuple({"x": rng.normal(size=(1, 3, 5, 5)).astype(np.float32)} for _ in range(8))
+    return Case(model, feeds, "open", ("Conv",), frozenset(), {"i": ("r", {"axis": 1})})
