@@ -217,7 +217,7 @@ TRAITS: dict[str, Traits] = {
     "Sub": _arithmetic(factor="formula", scale="free", clamp="takes", operands="own", aliases=("XIEltwiseSub",)),
     "Mul": _arithmetic(sign="kept", scale="free", clamp="takes", operands="own", qlinear="QLinearMul",
                        aliases=("XIEltwiseMul",)),
-    "Div": _arithmetic(),
+    "Div": _arithmetic(sign="kept", scale="free", clamp="takes", operands="own"),
     "Max": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
     "Min": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
     "Where": Traits(family="arithmetic", batch="broadcast", sign="formula", scale="free", clamp="takes",

@@ -241,6 +241,10 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
             ("Min", smaller, {}),
         )
     },
+    "Div": (
+        Sample(two_operands(scalar.quotient), (SHAPE, SHAPE), above=0.5),
+        Sample(two_operands(scalar.quotient), constants={0: (4, 1, 1)}, above=0.5),
+    ),
     "Where": (
         Sample(two_operands(selected), (SHAPE, SHAPE), masks={0: MASK}),
         Sample(two_operands(selected), constants={2: (4, 1, 1)}, masks={0: MASK}),

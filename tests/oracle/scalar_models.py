@@ -234,6 +234,23 @@ def power(exponent, x, x_q, y_q):
     return [clamp(y_q.zero + y, y_q.low, y_q.high) for y in found]
 
 
+def quotient(_rule, a, a_q, b, b_q, y_q):
+    found = []
+    for first, second in zip(a, b, strict=True):
+        u, v = first - a_q.zero, second - b_q.zero
+        if v == 0:
+            found.append(0 if u == 0 else (1 << 40) * (1 if u > 0 else -1))
+            continue
+        reciprocal, n = mantissa(lambda x: 1 / x, abs(v))
+        factor = 2.0 ** (15 - 30 - n) * (a_q.scale / b_q.scale / y_q.scale)
+        fraction, e = math.frexp(min(factor, 2.0**60))
+        m, t = rha(fraction * 2**30), 30 - e
+        m, t = (0, 0) if t > 62 else (m, max(t, 0))
+        size = (((abs(u) * reciprocal + (1 << 14)) >> 15) * m + half(t)) >> t
+        found.append(-size if (u < 0) != (v < 0) else size)
+    return [clamp(y_q.zero + y, y_q.low, y_q.high) for y in found]
+
+
 def logarithm(x, x_q, y_q):
     fraction, e = math.frexp(2.0**-30 / y_q.scale)
     t = 25 - e

@@ -89,6 +89,23 @@ def test_pointwise(op, grid, preset):
     assert (np.abs(found - wanted) <= steps).all()
 
 
+@settings(max_examples=100, deadline=None)
+@given(grids(), scales, st.sampled_from(PRESETS), st.integers(0, 2**32 - 1))
+def test_div(grid, scale, preset, seed):
+    """At most 2 steps off on all types; the ends of both operands among the values."""
+    x, y = grid
+    b = params(x.dtype.name, scale, x.zero_point)
+    rng = np.random.default_rng(seed)
+    first, second = (rng.integers(x.dtype.low, x.dtype.high + 1, (1, 400)).astype(x.dtype.numpy) for _ in range(2))
+    first[0, :2], second[0, 1:3] = (x.dtype.low, x.dtype.high), (x.dtype.low, x.dtype.high)
+    second = np.where(second == b.zero_point, x.dtype.high, second).astype(x.dtype.numpy)
+    plan = one_op(Op("Div", ("a", "b"), "y"), {"a": (1, 400), "b": (1, 400)}, (1, 400), {"a": x, "b": b}, y)
+    real = (first.astype(float) - x.zero_point) * x.scale / ((second.astype(float) - b.zero_point) * b.scale)
+    wanted = np.clip(real / y.scale + y.zero_point, y.dtype.low, y.dtype.high)
+    found = program(plan, preset).run({"a": first, "b": second})["y"]
+    assert np.abs(found - wanted).max() <= 2.0
+
+
 STEEP = {
     "Sqrt": ({}, np.sqrt),
     "Rsqrt": ({}, lambda v: v**-0.5),
