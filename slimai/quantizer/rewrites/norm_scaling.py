@@ -1,14 +1,14 @@
 """Scaling between LayerNormalization and the linear layers that read it: the same network, fewer outlier channels.
 
 Channel j of the normalized tensor is divided by s_j in gain and bias, and row j of the weights that read it is
-multiplied by s_j, which is exact in float. s_j = (peak_j / weight_j)^a with peak_j the largest |value| of the channel on
-calibration images and weight_j the largest |weight| that reads it; a = 1/2 evens both out (Xiao et al. 2023,
-SmoothQuant, section 4). Of a = 1/4, 1/2 and 3/4 the one is taken whose predicted noise at 8 bits is least, where that is
-at least 1 dB below leaving the layer alone. Where others read the normalized tensor too (a residual sum behind the
+multiplied by s_j, which is exact in float. s_j = (peak_j / weight_j)^a with peak_j the largest |value| of the channel
+on calibration images and weight_j the largest |weight| that reads it; a = 1/2 evens both out (Xiao et al. 2023,
+SmoothQuant, section 4). Of a = 1/4, 1/2 and 3/4 the one is taken whose predicted noise at 8 bits is least, where that
+is at least 1 dB below leaving the layer alone. Where others read the normalized tensor too (a residual sum behind the
 normalization), they keep it, and the linear layers get a LayerNormalization of their own.
 
-Predicted noise power of an output of a reader: steps t = max peak / 128 of the activation add t^2 w_j^2 / 12, summed over
-j; steps u of the weights (one a tensor, or an output channel where the target has that) add u^2 x_j^2 / 12, with
+Predicted noise power of an output of a reader: steps t = max peak / 128 of the activation add t^2 w_j^2 / 12, summed
+over j; steps u of the weights (one a tensor, or an output channel where the target has that) add u^2 x_j^2 / 12, with
 (peak_j / 4)^2 for the mean of x_j^2.
 """
 
