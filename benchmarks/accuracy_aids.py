@@ -72,6 +72,7 @@ def rounding(bench: Bench, level: int, aids: Mapping[str, Any], cache: dict[Any,
     from slimai.app.candidates.quantizer import nonnegative_inputs
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
+    from slimai.simulator.rounding_guard import guarded
     from slimai.simulator.rounding_pass import Images, RoundingPass
 
     own = (key, "round", level, *(bool(aids.get(part)) for part in _OPTIONS))
@@ -83,7 +84,9 @@ def rounding(bench: Bench, level: int, aids: Mapping[str, Any], cache: dict[Any,
         images = Images(len(bench.calibration), lambda: bench.calibration)
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
-            cache[own] = RoundingPass(graph, plan, bench.job.config.target, images, Path(folder)).run()
+            target = bench.job.config.target
+            found = RoundingPass(graph, plan, target, images, Path(folder)).run()
+            cache[own] = guarded(graph, plan, found, target, images, arithmetic="native")
             kept = sum(report.kept for report in cache[own].reports)
             print(f"    rounding: {kept} of {len(cache[own].reports)} layers, {time.process_time() - start:.1f} s")
     return cache[own]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from slimai.config.dirs import preset_names
+from slimai.config.full_width import named
 from slimai.errors import Diagnostic
 from slimai.schema.base import WRONG
 from slimai.schema.metric import SECTIONS, metric_kind
@@ -91,7 +92,7 @@ def examine(values: Mapping[str, Any], base: Path | None = None) -> Verdict:
         return Verdict(config, tuple(_of_problem(item) for item in config.warnings()), config)
     if [item["type"] for item in details] == [RULES]:
         details = []
-    found = list(root_causes([_of_detail(item, values) for item in details]))
+    found = [named(item) for item in root_causes([_of_detail(item, values) for item in details])]
     sound, broken = _sound_part(values, details, context)
     rules = problems(sound, broken) if sound else []
     return Verdict(None, (*found, *map(_of_problem, rules)), sound, broken)

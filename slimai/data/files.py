@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.array_file import open_npy
+from slimai.data.exif import UPRIGHT, turn_array
 from slimai.data.picture_file import PICTURE_ERRORS, NoPictureError, open_picture, reason
 from slimai.errors import Diagnostic, InputError
 
@@ -51,6 +52,15 @@ def decode(sample: Sample, file: Path, image: Image, mode: str) -> Image:
         return image.convert(mode)
     except PICTURE_ERRORS as error:
         raise wrong_file(sample, file, f"the image cannot be decoded: {reason(error)}") from error
+
+
+def turned(image: Image, orientation: int) -> Image:
+    """Return the decoded picture as an EXIF orientation turns it."""
+    from PIL import Image as pillow  # noqa: N813, PLC0415 - spares PIL
+
+    if orientation == UPRIGHT:
+        return image
+    return pillow.fromarray(np.ascontiguousarray(turn_array(np.asarray(image), orientation)))
 
 
 def read_array(sample: Sample, file: Path, fits: Callable[[tuple[int, ...]], None] = lambda _: None) -> Array:

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimai.data.sample import Sample
+from slimai.encodings import CURE, decoded
 from slimai.errors import Diagnostic
 
 SHOWN = 20
+MORE_COLUMNS = (
+    "more than two columns: several inputs of a sample, or labels, are separated by commas without blanks "
+    "(left.png,right.png 3), and names hold no white space"
+)
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,13 @@ def parse_image_list(
     """
     where = str(path)
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return (), [Diagnostic(f"the list is not UTF-8 text (byte {error.start})", file=where)]
+        data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         return (), [Diagnostic(f"the list cannot be read: {_reason(error)}", file=where)]
+    try:
+        text = decoded(data)
+    except ValueError as error:
+        return (), [Diagnostic(f"the list {error}", file=where, suggestion=CURE)]
     lines = [_Line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     stated, lines = _stated_count(lines)
     found = _count_problems(stated, len(lines), count, where)
@@ -96,7 +103,7 @@ def _columns(text: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Return (paths, labels, what is wrong or '')."""
     words = text.split()
     if len(words) > 2:
-        return (), (), "more than two columns; names must not hold white space"
+        return (), (), MORE_COLUMNS
     names = tuple(words[0].split(","))
     labels = tuple(words[1].split(",")) if len(words) == 2 else ()
     if "" in names or "" in labels:

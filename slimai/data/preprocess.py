@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.data.files import decode, open_image, read_array, wrong_file
+from slimai.data.exif import UPRIGHT, orientation_of, turned_size
+from slimai.data.files import decode, open_image, read_array, turned, wrong_file
 from slimai.data.picture_file import room_for, too_many
 from slimai.data.resize import Placement, Resize, place, resample
 from slimai.data.sample import ImageGeometry, Sample
@@ -33,7 +34,8 @@ class InputSpec:
     """How one graph input is made.
 
     shape: the input's shape, axis 0 the batch of 1. column: which file of a sample feeds it, from 0.
-    mean, stddev, resize.pad_value: one number, or one a channel in the network's channel order.
+    mean, stddev, resize.pad_value: one number, or one a channel in the network's channel order. exif: whether pictures
+    are turned as their EXIF orientation says.
     """
 
     name: str
@@ -44,6 +46,7 @@ class InputSpec:
     mean: tuple[float, ...] = (0.0,)
     stddev: tuple[float, ...] = (1.0,)
     resize: Resize | None = None
+    exif: Literal["apply", "ignore"] = "apply"
 
     @property
     def channels(self) -> int:
@@ -83,25 +86,35 @@ class Preprocess:
 
     def check(self, samples: Iterable[Sample], threads: int = 4) -> list[Diagnostic]:
         """Return what is wrong with the files: unreadable ones, other sizes; pixels are decoded only in doubt."""
+        return self.survey(samples, threads)[1]
+
+    def survey(
+        self, samples: Iterable[Sample], threads: int = 4
+    ) -> tuple[dict[tuple[Path, ...], ImageGeometry | None], list[Diagnostic]]:
+        """Return the geometry of each sample's first image by the sample's files, and what `check` returns."""
         unique = {sample.files: sample for sample in samples}
         with ThreadPoolExecutor(threads) as pool:
-            found = [problem for problems in pool.map(self._checked, unique.values()) for problem in problems]
+            looked = list(pool.map(self._checked, unique.values()))
+        found = [problem for _, problems in looked for problem in problems]
         rest = len(found) - SHOWN
         more = [Diagnostic(f"and {rest} more mistakes like these")] if rest > 0 else []
-        return [*found[:SHOWN], *more]
+        placed = {files: geometry for files, (geometry, _) in zip(unique, looked, strict=True)}
+        return placed, [*found[:SHOWN], *more]
 
-    def _checked(self, sample: Sample) -> list[Diagnostic]:
+    def _checked(self, sample: Sample) -> tuple[ImageGeometry | None, list[Diagnostic]]:
         problems: list[Diagnostic] = []
+        geometry: ImageGeometry | None = None
         try:
             self._require_columns(sample)
         except InputError as error:
-            return list(error.diagnostics)
+            return None, list(error.diagnostics)
         for spec in self.inputs:
             try:
-                _check_file(spec, sample)
+                found = _check_file(spec, sample)
+                geometry = geometry or found
             except InputError as error:
                 problems.extend(error.diagnostics)
-        return problems
+        return geometry, problems
 
     def _require_columns(self, sample: Sample) -> None:
         needed = max(spec.column for spec in self.inputs) + 1
@@ -152,6 +165,7 @@ def _spec(network: Any, node: Any, name: str, shape: tuple[int, ...], position: 
         mean=tuple(setting("mean")),
         stddev=tuple(setting("stddev")),
         resize=None if resize is None else _resize(resize),
+        exif=getattr(network, "exif", "apply"),
     )
 
 
@@ -204,19 +218,37 @@ def _crop_problems(spec: InputSpec, resize: Resize) -> list[Diagnostic]:
     return [Diagnostic(message, "network.resize.short_side", side, f"use {max(spec.size)} or more")]
 
 
-def _check_file(spec: InputSpec, sample: Sample) -> None:
+def _check_file(spec: InputSpec, sample: Sample) -> ImageGeometry | None:
     file = sample.files[spec.column]
     if file.suffix.lower() == ".npy":
         _fitted_array(spec, sample, file)
-        return
+        return _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
-        _placement(spec, sample, file, image.size)
+        original, orientation = _upright(spec, file, image)
+        geometry = _geometry(spec, original, _placement(spec, sample, file, original, orientation), orientation)
         if not _looks_whole(file, image.format or ""):
             with room_for(image.size):
                 decode(sample, file, image, "RGB")
     finally:
         image.close()
+    return geometry
+
+
+def _array_geometry(spec: InputSpec) -> ImageGeometry | None:
+    return None if spec.layout == "NonImage" else ImageGeometry(spec.size, spec.size)
+
+
+def _upright(spec: InputSpec, file: Path, image: Any) -> tuple[tuple[int, int], int]:
+    """Return (width, height) of the picture as it is read, and the EXIF orientation that turns it."""
+    orientation = orientation_of(image, file) if spec.exif == "apply" else UPRIGHT
+    return turned_size(image.size, orientation), orientation
+
+
+def _geometry(spec: InputSpec, original: tuple[int, int], placement: Placement, orientation: int) -> ImageGeometry:
+    scale = (placement.scaled[0] / original[0], placement.scaled[1] / original[1])
+    offset = (float(placement.offset[0]), float(placement.offset[1]))
+    return ImageGeometry(original, spec.size, scale, offset, orientation)
 
 
 def _looks_whole(file: Path, kind: str) -> bool:
@@ -233,24 +265,21 @@ def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None
     file = sample.files[spec.column]
     if file.suffix.lower() == ".npy":
         array = _fitted_array(spec, sample, file)
-        geometry = None if spec.layout == "NonImage" else ImageGeometry(spec.size, spec.size)
-        return _normalized(spec, array).reshape(sample_shape(spec.shape)), geometry
+        return _normalized(spec, array).reshape(sample_shape(spec.shape)), _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
-        placement = _placement(spec, sample, file, image.size)
-        original = image.size
+        original, orientation = _upright(spec, file, image)
+        placement = _placement(spec, sample, file, original, orientation)
         interpolation = spec.resize.interpolation if spec.resize else "nearest"
         with room_for(original):
-            picture = decode(sample, file, image, "L" if spec.channel_order == "GRAY" else "RGB")
+            picture = turned(decode(sample, file, image, "L" if spec.channel_order == "GRAY" else "RGB"), orientation)
             pixels = resample(picture, placement.scaled, interpolation).reshape(*placement.scaled[::-1], -1)
             del picture
     finally:
         image.close()
     canvas = _placed(spec, pixels[..., ::-1] if spec.channel_order == "BGR" else pixels, placement)
-    scale = (placement.scaled[0] / original[0], placement.scaled[1] / original[1])
-    offset = (float(placement.offset[0]), float(placement.offset[1]))
     channels_first = canvas.transpose(2, 0, 1) if spec.layout == "NCHW" else canvas
-    return _normalized(spec, channels_first[None]), ImageGeometry(original, spec.size, scale, offset)
+    return _normalized(spec, channels_first[None]), _geometry(spec, original, placement, orientation)
 
 
 def _open(spec: InputSpec, sample: Sample, file: Path) -> Any:
@@ -261,11 +290,14 @@ def _open(spec: InputSpec, sample: Sample, file: Path) -> Any:
     return open_image(sample, file)
 
 
-def _placement(spec: InputSpec, sample: Sample, file: Path, original: tuple[int, int]) -> Placement:
+def _placement(spec: InputSpec, sample: Sample, file: Path, original: tuple[int, int], orientation: int) -> Placement:
     if spec.resize is None:
         if original != spec.size:
             found, wanted = f"{original[0]}x{original[1]}", f"{spec.size[0]}x{spec.size[1]}"
             cure = "set network.resize, or give images of that size"
+            if orientation != UPRIGHT:
+                found += f" as its EXIF orientation {orientation} turns it"
+                cure += "; network.exif: ignore reads it as it is stored"
             raise wrong_file(sample, file, f"the image is {found}, the network's input {wanted}", cure)
         return Placement(original, (0, 0))
     placement = place(spec.resize, original, spec.size)

@@ -11,13 +11,15 @@ class ImageGeometry:
     """How a picture became the network's input; lets a detector map its boxes back.
 
     original: (width, height) of the file. network: (width, height) of the input.
-    x_input = x_original * scale[0] + offset[0]; the same for y.
+    x_input = x_original * scale[0] + offset[0]; the same for y. orientation: of EXIF, 2..8 where the stored picture
+    was turned by it; `original` is then the size after turning.
     """
 
     original: tuple[int, int]
     network: tuple[int, int]
     scale: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
+    orientation: int = 1
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.sample import ImageGeometry, Sample
+from slimai.metrics.labels.annotation_fit import Fit
+from slimai.metrics.labels.annotation_turn import Made
 
 Array = NDArray[Any]
 Record = Mapping[str, Array]
@@ -24,7 +26,10 @@ __all__ = ["Array", "ImageGeometry", "Metric", "MetricContext", "Record", "Resul
 
 @dataclass(frozen=True)
 class MetricContext:
-    """What a metric may know of the job: output names and shapes (batch 1), folders, network class."""
+    """What a metric may know of the job: output names and shapes (batch 1), folders, network class.
+
+    input_layout: of the network; empty where dumps are scored of which nobody knows it.
+    """
 
     outputs: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -34,6 +39,9 @@ class MetricContext:
     input_layout: str = "NCHW"
     input_size: tuple[int, int] | None = None
     samples: tuple[Sample, ...] = ()
+    annotation_fit: Fit = "auto"
+    annotation_exif: Made = "turned"
+    exif: Literal["apply", "ignore"] = "apply"
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,9 @@ class Result:
 class Metric(Protocol):
     """A metric. `uses_float` tells whether `measure` needs the float network's outputs.
 
-    Three members are optional: `files`, the files that its result depends on beside its settings (label images,
-    a plug-in's code), `quick_score` and `resampled_scores`, see `slimai.metrics.scores`.
+    Four members are optional: `files`, the files that its result depends on beside its settings (label images,
+    a plug-in's code), `quick_score` and `resampled_scores`, see `slimai.metrics.scores`, and
+    `check_samples(samples) -> list[Diagnostic]`, what labels and pictures of the job say against each other.
     """
 
     name: str

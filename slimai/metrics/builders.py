@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from slimai.metrics.detection.heads import check_heads
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.voc import VocAP, truths
 from slimai.metrics.image import Difference, Layout
+from slimai.metrics.labels.annotation_fit import AnnotationFit
 from slimai.metrics.labels.coco import read_instances
 from slimai.metrics.labels.imagelist import class_numbers, label_paths
-from slimai.metrics.labels.voc import read_voc_labels
+from slimai.metrics.labels.voc import find_xml, read_voc_labels
 from slimai.metrics.segmentation import IGNORED, MapOptions, SegStats
 from slimai.metrics.similarity import Cosine, NoMetric
 from slimai.schema.metric_specs import (
@@ -77,6 +79,17 @@ def detection_options(spec: DetectionInput, beside: Path, context: MetricContext
     )
 
 
+def _annotation_fit(
+    told: Mapping[int, tuple[int, int] | None],
+    files: Mapping[int, str],
+    spec: DetectionInput,
+    context: MetricContext,
+    options: DetectionOptions,
+) -> AnnotationFit:
+    how = spec.annotation_fit or context.annotation_fit
+    return AnnotationFit(told, files, how, options.input_size, context.annotation_exif)
+
+
 def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric:
     """Return `voc_det_AP` with the objects of every picture read."""
     _need(spec, VocInput, metric_cls)
@@ -85,9 +98,13 @@ def build_voc(metric_cls: str, spec: VocInput, context: MetricContext) -> Metric
     if spec.voc_labels:
         options = replace(options, classes=table.size - options.data_offset)
     check_heads(options, table, context.outputs, context.shapes, exact=bool(spec.voc_labels))
-    found = truths(read_voc_labels(spec.annotations, context.samples), table, count_difficult=spec.difficult == "count")
+    labels = read_voc_labels(spec.annotations, context.samples)
+    found = truths(labels, table, count_difficult=spec.difficult == "count")
     objects = {sample.index: truth for sample, truth in zip(context.samples, found, strict=True)}
-    return VocAP(context.outputs, options, table, objects, spec.ap)
+    told = {sample.index: label.size for sample, label in zip(context.samples, labels, strict=True)}
+    files = {sample.index: str(find_xml(spec.annotations, sample)) for sample in context.samples}
+    fit = _annotation_fit(told, files, spec, context, options)
+    return VocAP(context.outputs, options, table, objects, spec.ap, fit)
 
 
 def build_coco(metric_cls: str, spec: CocoInput, context: MetricContext) -> Metric:
@@ -102,7 +119,9 @@ def build_coco(metric_cls: str, spec: CocoInput, context: MetricContext) -> Metr
     options = detection_options(spec, spec.instances.parent, context)
     options = replace(options, classes=table.size - options.data_offset)
     check_heads(options, table, context.outputs, context.shapes, exact=True)
-    return CocoAP(context.outputs, options, table, instances, context.input_size)
+    files = dict.fromkeys(instances.sizes, str(spec.instances))
+    fit = _annotation_fit(instances.sizes, files, spec, context, options)
+    return CocoAP(context.outputs, options, table, instances, context.input_size, fit)
 
 
 def build_segmentation(metric_cls: str, spec: SegInput, context: MetricContext) -> Metric:
@@ -116,14 +135,16 @@ def build_segmentation(metric_cls: str, spec: SegInput, context: MetricContext) 
         resize=(spec.resize.method, spec.resize.size) if spec.resize else None,
         transpose=None if spec.transpose == "auto" else spec.transpose == "true",
         # (1, h, w), and in NCHW (1, c, h, w), keep rows before columns, which axis 1 of the blob turns round
-        rows_first=spec.axis == 1 and (context.input_layout == "NCHW" or len(shape) == 3),
+        rows_first=spec.axis == 1 and (context.input_layout in ("NCHW", "") or len(shape) == 3),
         ignored=(IGNORED, *spec.ignore),
+        turn=context.exif == "apply",
     )
     return SegStats(
         context.outputs,
         label_paths(context.samples, spec.labels, folders, "label image"),
         options,
         metric_cls,
+        context.annotation_exif,
     )
 
 
@@ -131,11 +152,13 @@ def build_difference(metric_cls: str, spec: ImageInput | None, context: MetricCo
     """Return `psnr`, `l1`, `l2` or `ssim`, against pictures or against the float network."""
     spec = spec or ImageInput()
     _need(spec, ImageInput, metric_cls)
-    layout: Layout = spec.layout or ("hwc" if context.input_layout == "NHWC" else "chw")
+    layout: Layout | None = spec.layout
+    if layout is None and context.input_layout:
+        layout = "hwc" if context.input_layout == "NHWC" else "chw"
     labels = None
     if not spec.use_float:
         labels = label_paths(context.samples, None, (context.image_dir,), "true picture")
-    return Difference(metric_cls, context.outputs, labels, layout, spec.range)
+    return Difference(metric_cls, context.outputs, labels, layout, spec.range, turn=context.exif == "apply")
 
 
 def build_top_k(metric_cls: str, spec: TopKInput | None, context: MetricContext) -> Metric:

@@ -41,7 +41,7 @@ class TopK:
         self._offset = offset
 
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
-        """Return `rank` [1] of the label among the classes of the first output, 0 = best."""
+        """Return `rank` [1] of the label among the classes of the first output (0 = best), `best` class, `label`."""
         del reference
         check_outputs(sample, outputs, self._outputs)
         scores = outputs[0].reshape(-1)
@@ -49,7 +49,8 @@ class TopK:
             rank = rank_of(scores, self._labels[sample.index] - self._offset)
         except InputError as error:
             raise InputError(f"image '{sample.files[0]}': output '{self._outputs[0]}': {error}") from None
-        return {"image": image_index(sample), "rank": np.array([rank], np.int64)}
+        numbers = {"rank": rank, "best": int(np.argmax(scores)) + self._offset, "label": self._labels[sample.index]}
+        return {"image": image_index(sample), **{key: np.array([value], np.int64) for key, value in numbers.items()}}
 
     def combine(self, records: Sequence[Record]) -> Result:
         """Return the accuracy of the first depth, and of each."""

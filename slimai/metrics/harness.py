@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +13,16 @@ from slimai.blobs.names import blob_name, check_blob_names, safe_name
 from slimai.blobs.reader import read_blob
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
-from slimai.metrics.base import Array, MetricContext, Result
+from slimai.metrics.base import Array, Metric, MetricContext, Result
 from slimai.metrics.create import create_metric
 from slimai.metrics.geometry import PictureGeometry
 from slimai.metrics.table import Spec
 
+log = logging.getLogger(__name__)
+
 Shapes = Mapping[str, tuple[int, ...]]
 
-__all__ = ["Dump", "known_shapes", "score_dump"]
+__all__ = ["Dump", "score_dump"]
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,6 @@ class Dump:
     blobs: Path
     reference: Path | None = None
     shapes: Shapes | None = None
-
-
-def known_shapes(folder: Path) -> Shapes:
-    """Return output -> shape that a run left in run.json; empty where there is none."""
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return {safe_name(str(entry["name"])): tuple(int(side) for side in entry["shape"]) for entry in run["outputs"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def score_dump(
@@ -65,12 +58,25 @@ def score_dump(
         raise InputError.at(
             "--ref", f"{metric.name} compares with the float network", cure="give the folder of its blobs"
         )
+    samples = [sample if geometry is None else replace(sample, geometry=geometry(sample)) for sample in context.samples]
+    _check(metric, samples)
     records = []
-    for sample in context.samples:
-        placed = sample if geometry is None else replace(sample, geometry=geometry(sample))
+    for sample in samples:
         reference = _read(dump.reference, sample, dump) if metric.uses_float and dump.reference else None
-        records.append(metric.measure(placed, _read(dump.blobs, sample, dump), reference))
+        records.append(metric.measure(sample, _read(dump.blobs, sample, dump), reference))
     return metric.combine(records)
+
+
+def _check(metric: Metric, samples: Sequence[Sample]) -> None:
+    """Log what labels and pictures say against each other; raises InputError with what is wrong."""
+    check = getattr(metric, "check_samples", None)
+    found: list[Diagnostic] = [] if check is None else check(samples)
+    for item in found:
+        if item.severity == "warning":
+            log.warning("%s", item)
+    errors = [item for item in found if item.severity == "error"]
+    if errors:
+        raise InputError(errors)
 
 
 def _read(folder: Path, sample: Sample, dump: Dump) -> list[Array]:

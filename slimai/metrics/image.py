@@ -73,6 +73,9 @@ def _windowed(values: Picture) -> Picture:
     return values
 
 
+CHANNELS = (1, 3)  # of a picture, gray or in colours
+
+
 @dataclass(frozen=True)
 class Measure:
     """A formula over two pictures in 0..1, the score of its value, and the values that it can have."""
@@ -91,9 +94,29 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def as_hwc(output: NDArray[Any], layout: Layout) -> Picture:
-    """Return an output [1, three dimensions in `layout`] as [h, w, channels]; without c where it has two."""
+def layout_of(shape: tuple[int, ...]) -> Layout:
+    """Return the layout of an output [1, a, b, c] by its sizes: the axis of size 1 or 3 is the channel.
+
+    Raises: InputError where neither or both ends are such an axis.
+    """
+    if len(shape) != 4:
+        return "chw"
+    first, last = (side in CHANNELS for side in (shape[1], shape[3]))
+    if first == last:
+        raise InputError(
+            f"an output of the shape {shape} does not tell which axis is the channel; "
+            "add a layout word to metric_input: chw, whc, cwh or hwc"
+        )
+    return "chw" if first else "hwc"
+
+
+def as_hwc(output: NDArray[Any], layout: Layout | None) -> Picture:
+    """Return an output [1, three dimensions in `layout`] as [h, w, channels]; without c where it has two.
+
+    layout: None = as `layout_of` finds it.
+    """
     values = np.asarray(output, np.float64)
+    layout = layout or layout_of(values.shape)
     if values.ndim < 3 or values.ndim > 4 or values.shape[0] != 1:
         raise InputError(f"an image output is [1, {', '.join(layout)}] or has no channels (got {output.shape})")
     values = values[0]
@@ -116,10 +139,13 @@ class Difference:
         which: str,
         outputs: tuple[str, ...],
         labels: Mapping[int, Path] | None,
-        layout: Layout = "chw",
+        layout: Layout | None = "chw",
         scale: float = 1.0,
+        *,
+        turn: bool = False,
     ) -> None:
-        """`scale` is the option `range`: outputs lie in 0..scale."""
+        """`scale` is the option `range`: outputs lie in 0..scale. turn: whether EXIF turns the true pictures too."""
+        self._turn = turn
         if len(outputs) != 1:
             raise InputError.at(
                 "metric.metric_cls",
@@ -135,7 +161,7 @@ class Difference:
         self._outputs = outputs
         self.files = tuple((labels or {}).values())
         self._labels = labels
-        self._layout: Layout = layout
+        self._layout: Layout | None = layout
         self._scale = scale
 
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
@@ -158,7 +184,7 @@ class Difference:
             check_outputs(sample, outputs, self._outputs)
             return self.picture(outputs[0])
         path = self._labels[sample.index]
-        truth = read_picture(path)
+        truth = read_picture(path, turn=self._turn)
         # pictures come in 0..1, arrays of floats in the network's own range
         is_float = path.suffix.lower() == ".npy" and truth.max(initial=0.0) > 1.0
         return np.maximum(truth / self._scale if is_float else truth, 0.0)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import logging
-import os
-import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, MetricContext
 from slimai.metrics.plugin_adapter import VendorMetric
+from slimai.metrics.plugin_guard import GuardedMetric
 from slimai.metrics.table import METRICS, Spec
-from slimai.metrics.vendor.base import REGISTERED, custom_metric_base
-from slimai.metrics.vendor.calls import FILES, METHODS, PluginError, guarded, place_of
-from slimai.metrics.vendor.modules import vendor_modules
-from slimai.suggest import VERY_NEAR, did_you_mean, suggest
+from slimai.metrics.vendor.base import custom_metric_base
+from slimai.metrics.vendor.calls import METHODS, PluginError, guarded, place_of
+from slimai.metrics.vendor.loading import FOLDER, VARIABLE, load_class
+from slimai.schema.plugin_places import plugin_path
+from slimai.suggest import VERY_NEAR, did_you_mean
 
 log = logging.getLogger(__name__)
 
-FOLDER = Path("slimai_custom_metric") / "metric_plugin"
-VARIABLE = "CUSTOM_METRIC_PATH"
 GROUP = "slimai.metrics"
 
 __all__ = [
@@ -64,8 +60,7 @@ def load_metric(name: str, spec: Spec, context: MetricContext) -> Metric:
 
 def folders(base: Path) -> list[Path]:
     """Return where plug-ins are looked for: beside the configuration, below the current folder, $CUSTOM_METRIC_PATH."""
-    named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    found: dict[Path, None] = dict.fromkeys([base / FOLDER, Path.cwd() / FOLDER, *named])
+    found: dict[Path, None] = dict.fromkeys([base / FOLDER, Path.cwd() / FOLDER, *plugin_path()])
     return list(found)
 
 
@@ -106,43 +101,10 @@ def installed(name: str) -> EntryPoint | None:
     return found[0] if found else None
 
 
-def load_class(file: Path, name: str) -> type:
-    """Return the class `name` of a plug-in file: registered under that name, else defined under it."""
-    with vendor_modules(file.parent):
-        REGISTERED.clear()
-        module = _execute(file, name)
-        found = REGISTERED.get(name) or getattr(module, name, None)
-        others = [*REGISTERED, *_own_classes(module)]
-        REGISTERED.clear()
-    if not isinstance(found, type):
-        raise InputError.at(str(file), f"no metric class '{name}'{suggest(name, others) if others else ''}")
-    return found
-
-
-def _execute(file: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"slimai_plugin_{name}", file)
-    if spec is None or spec.loader is None:
-        raise InputError.at(str(file), "not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    FILES[spec.name] = str(file)
-    sys.modules[spec.name] = module  # dataclasses look their module up while they are made
-    try:
-        guarded(lambda: spec.loader.exec_module(module), "loading the plug-in", module)  # type: ignore[union-attr]
-    finally:
-        sys.modules.pop(spec.name, None)
-    return module
-
-
-def _own_classes(module: ModuleType) -> list[str]:
-    return [
-        key for key, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__
-    ]
-
-
 def _as_metric(cls: Any, name: str, spec: Spec, context: MetricContext, folder: Path | None) -> Metric:
     if isinstance(cls, type) and all(hasattr(cls, method) for method in ("measure", "combine")):
         metric: Metric = guarded(lambda: cls(spec, context), f"{name}.__init__", cls)
-        return metric
+        return GuardedMetric(metric, name)
     if not isinstance(cls, type) or not issubclass(cls, custom_metric_base):
         raise InputError.at(
             place_of(cls),

@@ -19,7 +19,7 @@ from slimai.blobs.writer import format_float_blob, nhwc_shape
 from slimai.data.sample import Sample
 from slimai.metrics.base import Array, MetricContext, Record, Result
 from slimai.metrics.outputs import check_outputs, image_index, in_order
-from slimai.metrics.vendor.base import SHAPES, custom_metric_base
+from slimai.metrics.vendor.base import SHAPES, custom_metric_base, image_list_text
 from slimai.metrics.vendor.calls import analyse, guarded
 from slimai.metrics.vendor.modules import vendor_modules
 
@@ -98,11 +98,11 @@ class VendorMetric:
         blobs.mkdir()
         octrl = folder / OCTRL_NAME
         octrl.write_text(format_octrl(self._outputs), encoding="utf-8")
-        lines = [self._lay_out(blobs, record) for record in records]
+        samples = [self._lay_out(blobs, record) for record in records]
         images = folder / IMAGE_LIST
-        images.write_text("\n".join([str(len(lines)), *lines]) + "\n", encoding="utf-8")
+        images.write_text(image_list_text(samples), encoding="utf-8")
         known: Mapping[str, Any] = {
-            "count": len(lines),
+            "count": len(samples),
             "octrl_file": str(octrl),
             "tmpdir": str(folder),
             "outdir": str(folder),
@@ -113,14 +113,14 @@ class VendorMetric:
             metric.octrl_file = str(octrl)
             return analyse(metric, str(blobs), str(images), known)
 
-    def _lay_out(self, blobs: Path, record: Record) -> str:
-        """Write the blobs of one picture; return its line of the image list."""
+    def _lay_out(self, blobs: Path, record: Record) -> Sample:
+        """Write the blobs of one picture; return its sample."""
         sample = self._samples[int(record["image"][0])]
         for place, output in enumerate(self._outputs):
             path = blobs / blob_name(sample.stem, output)
             path.write_bytes(zlib.decompress(record[f"blob/{place}"].tobytes()))
             SHAPES[str(path)] = tuple(int(side) for side in record[f"shape/{place}"])
-        return " ".join([",".join(map(str, sample.files)), *([",".join(sample.labels)] if sample.labels else [])])
+        return sample
 
     def _result(self, values: tuple[float, ...]) -> Result:
         names = [self.name, *(f"{self.name}/{place}" for place in range(1, len(values)))]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from slimai.data.sample import Sample
+from slimai.errors import Diagnostic
 from slimai.metrics.base import Array, Metric, Record, Result
 
 __all__ = ["Rescaled"]
@@ -30,9 +31,19 @@ class Rescaled:
         self._limits = limits
 
     @property
+    def inner(self) -> Metric:
+        """Return the metric whose values are rescaled."""
+        return self._metric
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Return the files that the metric's result depends on."""
         return tuple(getattr(self._metric, "files", ()))
+
+    def check_samples(self, samples: Sequence[Sample]) -> list[Diagnostic]:
+        """Return what the metric says of these samples."""
+        check = getattr(self._metric, "check_samples", None)
+        return [] if check is None else list(check(samples))
 
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None) -> Record:
         """Return the metric's own record of one picture."""

@@ -13,9 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.data.exif import turn_array
 from slimai.data.sample import ImageGeometry, Sample
-from slimai.errors import InputError
+from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
+from slimai.metrics.labels.annotation_turn import Made, doubt, turn_needed
 from slimai.metrics.labels.masks import read_binary_mask, read_index_mask
 from slimai.metrics.outputs import check_outputs, image_index, in_order
 
@@ -35,7 +37,8 @@ class MapOptions:
 
     axis: 0, 1, 2 = C, H, W of the blob; squeezed if its size is 1, else argmax. threshold: 1 above it, else 0.
     resize: the kind and (width, height). transpose: whether the two axes left are exchanged; None = by the
-    network's layout. ignored: labels of the truth that are not counted, and whose channels cannot win.
+    network's layout. ignored: labels of the truth that are not counted, and whose channels cannot win. turn: whether
+    label images are turned as their own EXIF orientation says.
     """
 
     axis: int = 0
@@ -44,6 +47,7 @@ class MapOptions:
     transpose: bool | None = None
     rows_first: bool = False
     ignored: tuple[int, ...] = (IGNORED,)
+    turn: bool = False
 
 
 def blob_view(output: NDArray[Any]) -> NDArray[Any]:
@@ -119,14 +123,25 @@ class SegStats:
     value_range = (0.0, 1.0)
 
     def __init__(
-        self, outputs: tuple[str, ...], labels: Mapping[int, Path], options: MapOptions, which: str = "SegStats"
+        self,
+        outputs: tuple[str, ...],
+        labels: Mapping[int, Path],
+        options: MapOptions,
+        which: str = "SegStats",
+        made: Made = "turned",
     ) -> None:
-        """`labels` by the index of the sample."""
+        """`labels` by the index of the sample; made: for which picture, where EXIF turns it and sizes do not tell."""
         self.name = which
         self._outputs = outputs
         self.files = tuple(labels.values())
         self._labels = labels
         self._options = options
+        self._made: Made = made
+
+    def check_samples(self, samples: Sequence[Sample]) -> list[Diagnostic]:
+        """Return a warning where pictures are turned by EXIF and sizes do not tell whether their labels are."""
+        turned = [sample for sample in samples if sample.geometry and sample.geometry.orientation != 1]
+        return doubt(sum(self._turn(sample, self._stored(sample))[1] for sample in turned), self._made)
 
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
         """Return `cells` [n] and `counts` [n] of one picture, see `confusion`."""
@@ -145,10 +160,18 @@ class SegStats:
         return self._fitted(class_map(outputs[0], self._options), self._truth(sample).shape, sample)
 
     def _truth(self, sample: Sample) -> Mask:
+        """Return the label image as its picture is turned."""
+        truth = self._stored(sample)
+        return np.ascontiguousarray(turn_array(truth, self._turn(sample, truth)[0]))
+
+    def _turn(self, sample: Sample, truth: Mask) -> tuple[int, bool]:
+        return turn_needed((truth.shape[1], truth.shape[0]), sample.geometry, self._made)
+
+    def _stored(self, sample: Sample) -> Mask:
         path = self._labels[sample.index]
         if self._options.threshold is not None:
-            return read_binary_mask(path, self._options.threshold)
-        return read_index_mask(path)
+            return read_binary_mask(path, self._options.threshold, turn=self._options.turn)
+        return read_index_mask(path, turn=self._options.turn)
 
     def _fitted(self, found: Mask, truth: tuple[int, ...], sample: Sample) -> Mask:
         """Return the map in the truth's orientation and at the size that `resize` asks for."""

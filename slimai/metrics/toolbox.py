@@ -2,8 +2,9 @@
 
 Labels: `read_voc` (one Pascal VOC xml), `read_instances` (COCO json), `read_index_mask`, `read_binary_mask`,
 `read_picture`. Boxes: `to_corners`, `iou`, `devkit_iou`, `clip`, `to_picture`. Heads: `decode_yolo`,
-`decode_ssd`, `decode_yolox`, `decode_yolov8`, `read_priors`. Suppression: `nms`. Scores: `match` and
-`average_precision` (VOC devkit), `confusion` and `statistics` (segmentation), `psnr`, `ssim`, `l1`, `l2`,
+`decode_ssd`, `decode_yolox`, `decode_yolov8`, `decode_gfl`, `decode_yunet`, `decode_facebox`, `decode_decoded`,
+`decode_fastestdet`, `read_priors`. Suppression: `nms`. Scores: `match` and `average_precision` (VOC devkit),
+`coco_record` and `coco_ap` (pycocotools), `confusion` and `statistics` (segmentation), `psnr`, `ssim`, `l1`, `l2`,
 `rank_of`, `cosine_similarity`. Blobs: `read_blob`.
 """
 
@@ -16,7 +17,10 @@ from slimai.blobs.reader import read_blob
 from slimai.metrics.classification import rank_of
 from slimai.metrics.detection.ap import HIT, IGNORED, MISS, average_precision, match
 from slimai.metrics.detection.boxes import clip, devkit_iou, iou, to_corners, to_picture
+from slimai.metrics.detection.coco import coco_ap, coco_record
 from slimai.metrics.detection.decode_anchor_free import decode_yolov8, decode_yolox
+from slimai.metrics.detection.decode_cells import decode_fastestdet, decode_gfl, decode_yunet
+from slimai.metrics.detection.decode_listed import decode_decoded, decode_facebox
 from slimai.metrics.detection.decode_ssd import decode_ssd, read_priors
 from slimai.metrics.detection.decode_yolo import decode_yolo
 from slimai.metrics.detection.detections import ClassTable, Detections, best_first
@@ -40,12 +44,19 @@ __all__ = [
     "average_precision",
     "best_first",
     "clip",
+    "coco_ap",
+    "coco_record",
     "confusion",
     "cosine_similarity",
+    "decode_decoded",
+    "decode_facebox",
+    "decode_fastestdet",
+    "decode_gfl",
     "decode_ssd",
     "decode_yolo",
     "decode_yolov8",
     "decode_yolox",
+    "decode_yunet",
     "devkit_iou",
     "iou",
     "l1",

@@ -16,6 +16,8 @@ from slimai.report.document import Document, load, load_run
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from slimai.report.pictures import Shot
+
 PAGE, TEMPLATES = "report.html", Path(__file__).parent / "templates"
 
 
@@ -26,9 +28,17 @@ def write_page(folder: Path) -> Path:
     return path
 
 
+def write_stopped_page(folder: Path, name: str, why: str, causes: Sequence[str], shots: Sequence[Shot]) -> Path:
+    """Write the page of a run that ended before its search; return its path."""
+    path = folder / PAGE
+    write_text(path, _render("stopped.html.j2", name=name, why=why, causes=causes, shots=shots))
+    return path
+
+
 def page(run: Document, saved: Document) -> str:
     """Return the page of one run."""
-    best = "" if run.get("best") is None else charts.candidate_key(run["best"])
+    delivered = run.get("delivered", run.get("best"))
+    best = "" if delivered is None else charts.candidate_key(delivered)
     float_score = (run.get("float") or {}).get("score")
     candidates = run["candidates"]
     figures = {
@@ -40,6 +50,7 @@ def page(run: Document, saved: Document) -> str:
     return _render(
         "report.html.j2",
         run=run,
+        delivered=delivered,
         saved=saved,
         best=best,
         figures=figures,
@@ -106,11 +117,11 @@ def _as_script(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
 
 
-def _render(name: str, **values: Any) -> str:
+def _render(template: str, **values: Any) -> str:
     from jinja2 import TemplateRuntimeError  # noqa: PLC0415 - spares jinja2
 
     try:
-        return _environment().get_template(name).render(**values) + "\n"
+        return _environment().get_template(template).render(**values) + "\n"
     except TemplateRuntimeError as error:  # a value that is not there
         raise ValueError(str(error)) from error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.data.files import decode, open_image, read_array
+from slimai.data.files import decode, open_image, read_array, turned
 from slimai.data.sample import Sample
 from slimai.errors import InputError
 from slimai.metrics.base import Metric
@@ -37,12 +37,28 @@ class Pair:
     texts: tuple[str, str]
 
 
+@dataclass(frozen=True)
+class Shot:
+    """An image through one network. picture: a data URI, or empty; text beside it; label: as the image list has it."""
+
+    name: str
+    picture: str
+    text: str
+    label: str
+
+
 def pair(metric: Metric, sample: Sample, reason: str, outputs: tuple[Sequence[Array], Sequence[Array]]) -> Pair:
     """Return the pictures of one sample; outputs: those of the float and of the fixed-point network, axis 0 is 1."""
     inner = getattr(metric, "inner", metric)
     drawn = [_drawn(inner, sample, each) for each in outputs]
     shots = tuple("" if image is None else data_uri(image) for image, _ in drawn)
     return Pair(sample.files[0].name, reason, (shots[0], shots[1]), (drawn[0][1], drawn[1][1]))
+
+
+def shot(metric: Metric, sample: Sample, outputs: Sequence[Array]) -> Shot:
+    """Return the picture of one sample with what one network makes of it; outputs: axis 0 is 1."""
+    image, text = _drawn(getattr(metric, "inner", metric), sample, outputs)
+    return Shot(sample.files[0].name, "" if image is None else data_uri(image), text, ",".join(sample.labels))
 
 
 def _drawn(metric: Any, sample: Sample, outputs: Sequence[Array]) -> tuple[Image | None, str]:
@@ -68,7 +84,7 @@ def picture_of(sample: Sample) -> Image | None:
         return pillow.fromarray(array[..., :3] if array.ndim == 3 else array).convert("RGB")
     try:
         with open_image(sample, file) as image:
-            return decode(sample, file, image, "RGB")
+            return turned(decode(sample, file, image, "RGB"), sample.geometry.orientation if sample.geometry else 1)
     except InputError:  # it was readable when the run began; the page can do without it
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, GetPydanticSchema, Tag, WithJsonSchema
 from pydantic_core import core_schema
@@ -17,6 +17,7 @@ from slimai.schema.base import Int, Real, Section, also, legacy, wrong
 from slimai.schema.metric_specs import (
     CocoInput,
     CustomInput,
+    Fit,
     ImageInput,
     MetricSpec,
     NoInput,
@@ -73,7 +74,8 @@ class MetricBase(Section):
         WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
     ] = Field(
         default=(),
-        description="Output names in the order that the metric wants; empty = the graph's order.",
+        description="Output names in the order that the metric wants; those left out are not scored; "
+        "empty = all, in the graph's order.",
         json_schema_extra=legacy("metric.replace_output"),
     )
     adjust: Flag = Field(
@@ -87,6 +89,11 @@ class MetricBase(Section):
         WithJsonSchema({"type": ["array", "null"], "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
     ] = Field(
         default=None, description="[lo, hi]: metric values that become score 0 and 1 (lo > hi: smaller is better)."
+    )
+    allow_low_float_score: Flag = Field(
+        default=False,
+        description="Go on where the float score cannot be right: exactly 0 with 10 images or more; one class for all "
+        "of 50 or more; top-1 that is chance within 99 % on 100 or more. false = the run ends before the search.",
     )
 
 
@@ -108,21 +115,41 @@ def _input(*, required: bool) -> Any:
     return Field(default={}, validate_default=True, description=text, json_schema_extra=extra)
 
 
-class VocMetric(MetricBase):
+class AnnotatedMetric(MetricBase):
+    """What the metrics with annotated places have beside."""
+
+    annotation_exif: Literal["turned", "stored"] = Field(
+        default="turned",
+        description="Whether annotations belong to the picture as its EXIF orientation turns it, or as it is stored; "
+        "only where sizes do not tell (orientation 2..4, square pictures), with a warning.",
+    )
+
+
+class DetectionMetric(AnnotatedMetric):
+    """What the metrics with annotated boxes have beside."""
+
+    annotation_fit: Fit = Field(
+        default="auto",
+        description="How a picture was made of the annotated one, when their sizes differ. auto: the same aspect ratio "
+        "within 2 %: scaled; else a picture of the network's input size: stretched, with a warning; else an error.",
+    )
+
+
+class VocMetric(DetectionMetric):
     """Mean average precision against VOC xml."""
 
     metric_cls: Annotated[str, _named("voc")] = _cls("Mean average precision at IoU 0.5, VOC devkit.")
     metric_input: Annotated[VocInput, _reader(VocInput)] = _input(required=True)
 
 
-class CocoMetric(MetricBase):
+class CocoMetric(DetectionMetric):
     """COCO average precision."""
 
     metric_cls: Annotated[str, _named("coco")] = _cls("AP@[.5:.95] of pycocotools.")
     metric_input: Annotated[CocoInput, _reader(CocoInput)] = _input(required=True)
 
 
-class SegMetric(MetricBase):
+class SegMetric(AnnotatedMetric):
     """Segmentation statistics over one confusion matrix."""
 
     metric_cls: Annotated[str, _named("segmentation")] = _cls(

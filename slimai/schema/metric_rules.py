@@ -35,6 +35,13 @@ def detection_head(config: Sections) -> Iterator[Problem]:
             yield Problem(
                 f"metric.metric_input.{name}", f"belongs to custom_pp {heads}", f"set custom_pp: {heads}, or remove it"
             )
+    outer = getattr(config.metric, "annotation_fit", "auto")
+    if (
+        options.annotation_fit
+        and "annotation_fit" in config.metric.model_fields_set
+        and options.annotation_fit != outer
+    ):
+        yield Problem("metric.annotation_fit", f"metric_input says {options.annotation_fit}", "say it once", outer)
     if options.yolo == "v2" and len(options.anchors) > 1:
         yield Problem("metric.metric_input.yolo", f"v2 has one scale of anchors, not {len(options.anchors)}", "take v3")
     doubles = sorted({name for name in options.voc_labels if options.voc_labels.count(name) > 1})

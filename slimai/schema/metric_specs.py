@@ -12,6 +12,7 @@ from slimai.schema.values import AbsPath, Flag, Size
 
 Positive = Annotated[Real, Field(gt=0)]
 NotNegative = Annotated[Real, Field(ge=0)]
+Fit = Literal["auto", "stretch", "letterbox", "center_crop"]
 Fraction = Annotated[Real, Field(ge=0, le=1)]
 
 
@@ -128,6 +129,10 @@ class DetectionInput(MetricSpec):
     )
     logits: Flag = Field(default=False, description="gfl: class scores are logits: a sigmoid is applied.")
     ap: Literal["area", "11point"] = Field(default="area", description="Area under the curve, or 11 points of it.")
+    annotation_fit: Fit | None = Field(
+        default=None,
+        description="How the pictures were made of those that were annotated; null = as `metric.annotation_fit` says.",
+    )
     priors: AbsPath | None = Field(
         default=None, description="ssd: file of priors and variances; null = anchor.txt beside the annotations."
     )

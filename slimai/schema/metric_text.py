@@ -27,12 +27,15 @@ def parse_metric_input(text: str, positional: Sequence[str], *, bare: bool = Fal
     (``use_float``, a layout). Values stay text where the spec model converts them.
 
     Raises:
-        PydanticCustomError: an item is not of the form ``name=value``, or is given twice.
+        PydanticCustomError: an item is not of the form ``name=value``, or is given twice; a blank is among the options,
+            which only the image metrics have.
     """
     words = text.split()
     heads: list[str] = []
     while words and len(heads) < len(positional) and not _OPTION.match(words[0]):
         heads.append(words.pop(0))
+    if len(words) > 1 and not bare:
+        raise wrong(f"a blank inside the options: '{' '.join(words)}'", "separate them with commas alone")
     found: dict[str, Any] = dict(zip(positional, heads, strict=False))
     for name, value in _options(words, bare=bare):
         if name in found:

@@ -148,6 +148,10 @@ class NetworkSection(Section):
         description="What to do with images of another size: a mapping, or a mode; null = they are an error.",
         json_schema_extra=also(type="string", enum=["stretch", "letterbox", "center_crop"]),
     )
+    exif: Literal["apply", "ignore"] = Field(
+        default="apply",
+        description="apply: pictures are turned as EXIF says, as viewers do; ignore: they are read as they are stored.",
+    )
     input_node_name: Annotated[dict[str, InputNode], BeforeValidator(_nodes_form), _NAME_OR_MAPPING] = Field(
         default_factory=dict,
         description="Graph inputs: a name, a list in the order of the image list's columns, or a mapping "

@@ -14,7 +14,8 @@ class PerformanceSection(Section):
 
     optimization: Literal["level1", "level2"] = Field(
         default="level2",
-        description="Effort of the compile stage.",
+        description="Effort of the vendor's compile stage: kept and exported for it. It changes nothing in slimai, "
+        "whose own compile stage has one effort.",
         json_schema_extra=legacy("performance.optimization"),
     )
     dsp_frequency: Annotated[Real, Field(gt=0)] = Field(

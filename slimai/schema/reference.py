@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -84,16 +84,22 @@ def _metric_parts() -> Iterator[str]:
         model, spec = METRICS[names[0]].section, METRICS[names[0]].spec
         text = model.model_fields["metric_cls"].description
         yield f"\n### {', '.join(f'`{name}`' for name in names)}\n\n{model.__doc__} {text}\n"
+        own = [key for key in model.model_fields if key not in {*MetricBase.model_fields, "metric_cls", "metric_input"}]
+        if own:
+            yield f"\nKeys of `metric` beside:\n{_table(model, own)}\nKeys of `metric_input`:\n"
         if spec.model_fields:
             order = " ".join(f"<{name}>" for name in spec.positional)
             yield f"\nLegacy string: `{order} name=value,...`\n" if order else ""
             yield _table(spec)
 
 
-def _table(model: type[BaseModel]) -> str:
+def _table(model: type[BaseModel], names: Collection[str] | None = None) -> str:
+    """Return the table of a model's keys, of those in `names` where it is given."""
     rows = ["\n| key | value | default | legacy | meaning |\n| --- | --- | --- | --- | --- |\n"]
     properties = TypeAdapter(model).json_schema(by_alias=True)
     for name, info in model.model_fields.items():
+        if names is not None and name not in names:
+            continue
         key = info.alias or name
         schema = properties["properties"][key]
         spelled = schema.get("legacy", "")

@@ -98,7 +98,7 @@ def _named_metric(config: SlimaiConfig) -> MetricSection:
     name = default_metric(config.network.network_class, labelled=config.dataset.validation_set is not None)
     shared = {
         key: getattr(metric, key)
-        for key in ("output_debug", "replace_output", "adjust", "score_range")
+        for key in ("output_debug", "replace_output", "adjust", "score_range", "allow_low_float_score")
         if key in metric.model_fields_set
     }
     named: MetricSection = METRICS[name].section.model_validate({**shared, "metric_cls": name})

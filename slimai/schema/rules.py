@@ -54,6 +54,16 @@ def single_shot(config: Sections) -> Iterator[Problem]:
         )
 
 
+def compile_effort(config: Sections) -> Iterator[Problem]:
+    """The effort of the compile stage is the vendor's: here it changes nothing."""
+    if config.performance.optimization != "level2":
+        yield _warn(
+            "performance.optimization",
+            f"{config.performance.optimization} changes nothing here: slimai's compile stage has one effort",
+            "it is exported for the vendor's compiler",
+        )
+
+
 def mixed_precision(config: Sections) -> Iterator[Problem]:
     """Mixed precision needs level 1 or above; rules files need it; auto needs a goal."""
     quantization = config.quantization
@@ -125,7 +135,10 @@ def pre_quantized(config: Sections) -> Iterator[Problem]:
     if network.model_type == "float":
         if tflite:
             yield Problem(
-                "network.model_type", "a .tflite model is pre-quantized", "set network.model_type: quantized", "float"
+                "network.model_type",
+                "a .tflite model is read as it was quantized",
+                "set network.model_type: quantized, or convert a float network to ONNX",
+                "float",
             )
         if quantization.keep_asymmetric_weights:
             yield _warn("quantization.keep_asymmetric_weights", "does nothing with model_type: float")
@@ -310,6 +323,7 @@ RULES = (
     ),
     Rule(automatic_mix, ("quantization", "metric.metric_cls", "metric.adjust", "stages", "smart_search")),
     Rule(one_goal, ("quantization.mix_goal",)),
+    Rule(compile_effort, ("performance.optimization",)),
     Rule(
         pre_quantized,
         (

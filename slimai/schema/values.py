@@ -49,6 +49,8 @@ def _path_text(value: Any) -> Any:
         raise wrong("The path should be a text", "quote it when it looks like a number")
     if isinstance(value, str) and not value.strip():
         raise wrong("The path is empty", "name a file or folder, or leave the key out")
+    if isinstance(value, str) and (value.strip()[0] in "“”‘’" or value.strip()[-1] in "“”‘’"):
+        raise wrong("The path stands in full-width quotes", "take them away, or use half-width ones")
     if isinstance(value, str) and "\0" in value:
         raise wrong("The path holds a NUL character")
     _require_short(str(value))

@@ -23,18 +23,21 @@ def write_results(
     *,
     facts: Mapping[str, Any],
     cut_short: str = "",
+    several_levels: bool = False,
 ) -> None:
     """Write ProfileList.txt, FixedPoint_Results.txt, BestProfile.txt and run.json.
 
     `facts` joins run.json as it is (float score, network, versions ...). `cut_short` is the reason why the
     search ended early, or empty. BestProfile.txt names what is delivered; it is written only when a candidate was
-    fully measured.
+    fully measured. several_levels: profiles lie in a folder a level, which the two lists name too.
     """
-    write_text(output_dir / "ProfileList.txt", profile_list(network, outcomes))
+    write_text(output_dir / "ProfileList.txt", profile_list(network, outcomes, several_levels=several_levels))
     write_text(output_dir / "FixedPoint_Results.txt", results_text(network, outcomes, cut_short))
     winner, delivered = choice.winner, choice.delivered
     if delivered is not None:
-        write_text(output_dir / "BestProfile.txt", f"{delivered.candidate.profile(network)}.yaml\n")
+        write_text(
+            output_dir / "BestProfile.txt", f"{profile_file(network, delivered, several_levels=several_levels)}\n"
+        )
     document = {
         **facts,
         "best": None if winner is None else winner.to_json(network),
@@ -47,9 +50,15 @@ def write_results(
     write_text(output_dir / "run.json", json.dumps(document, indent=1, allow_nan=False, sort_keys=False) + "\n")
 
 
-def profile_list(network: str, outcomes: Sequence[Outcome]) -> str:
-    """Return one profile file name a line, each once."""
-    names = dict.fromkeys(f"{item.candidate.profile(network)}.yaml" for item in outcomes)
+def profile_file(network: str, item: Outcome, *, several_levels: bool) -> str:
+    """Return the profile file of an outcome, with the folder of its level where there are several."""
+    folder = f"acc{item.candidate.level}/" if several_levels else ""
+    return f"{folder}{item.candidate.profile(network)}.yaml"
+
+
+def profile_list(network: str, outcomes: Sequence[Outcome], *, several_levels: bool = False) -> str:
+    """Return one profile file a line, each once."""
+    names = dict.fromkeys(profile_file(network, item, several_levels=several_levels) for item in outcomes)
     return "".join(f"{name}\n" for name in names)
 
 

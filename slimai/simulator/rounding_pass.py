@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph
+from slimai.graph.ops import has_bias_slot
+from slimai.graph.samples import own_shapes
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.rounding.fit import Fitted, Problem
 from slimai.quantizer.rounding.moments import Moments, target_units
@@ -116,8 +118,9 @@ class RoundingPass:
             return None
         layer, weight, name = step.layer, step.layer.weight, step.layer.node.name
         rows = Rows.of(self.graph, layer.node)
-        if rows is None:
-            return LayerReport(name, "its weights are no constant matrix")
+        if rows is None or not has_bias_slot(layer.node):
+            no_place = f"{layer.node.op} has no place for the bias that goes with rounded weights"
+            return LayerReport(name, "its weights are no constant matrix" if rows is None else no_place)
         if weight.dtype.bits > 8 or self.plan.tensors[layer.inputs[0]].dtype.bits > 8:
             return LayerReport(name, "it computes in 16 bit")
         samples = self.images.count * rows.samples(self.images.count)
@@ -140,7 +143,7 @@ class RoundingPass:
         session = FloatSession(self.graph, [item.layer.node.outputs[0] for item in todo], reuse=True)
         first = 0
         for feeds in self.images.batches():
-            values = session.run(feeds)
+            values = session.run(own_shapes(self.graph, feeds))
             count = len(next(iter(feeds.values()))) if self.graph.batchable else 1
             for item in wanted:
                 output = values[item.layer.node.outputs[0]]
@@ -223,7 +226,7 @@ class _Walk:
         """Store the network's inputs."""
         first = 0
         for feeds in batches:
-            entered = self._program.entering(feeds)
+            entered = self._program.entering(own_shapes(self._program.plan.graph, feeds))
             self._frontier.put(first, entered)
             self._batch = max(self._batch, len(next(iter(entered.values()))) if self._stacked else 1)
             first += self._batch if self._stacked else 1

@@ -112,15 +112,33 @@ def test_wrong_words(words, message, capsys):
     assert not Path("conf").exists()
 
 
+@pytest.mark.parametrize("kept", ["lost", "found", "named"])
+def test_a_plugin_beside_the_cfg_is_not_beside_the_preset(kept, capsys, monkeypatch):
+    Path("far").mkdir()
+    text = Path("net.cfg").read_text(encoding="utf-8")
+    Path("far/net.cfg").write_text(text + "\n[metric]\nmetric_cls = my_metric\nmetric_input = x\n", encoding="utf-8")
+    plugins = Path("far/slimai_custom_metric/metric_plugin")
+    plugins.mkdir(parents=True)
+    (plugins / "my_metric.py").write_text("")
+    if kept == "found":
+        shutil.copytree("far/slimai_custom_metric", "slimai_custom_metric")
+    if kept == "named":
+        monkeypatch.setenv("CUSTOM_METRIC_PATH", str(plugins))
+    main(["convert", "far/net.cfg", "--check"])
+    out = capsys.readouterr().out
+    told = f"the plug-in {plugins}/my_metric.py is not found from the preset conf/model/net.yaml; copy "
+    assert (told in out) == (kept == "lost")
+
+
 @pytest.mark.parametrize("word", ["convert", "export"])
 def test_help_has_an_example(word, capsys):
     assert main([word, "--help"]) == 0
     assert f"slimai {word} " in capsys.readouterr().out.split("examples:")[1]
 
 
-def run_folder(best) -> None:
+def run_folder(best, **more) -> None:
     Path("out").mkdir(exist_ok=True)
-    Path("out/run.json").write_text(json.dumps({"best": best}), encoding="utf-8")
+    Path("out/run.json").write_text(json.dumps({"best": best, **more}), encoding="utf-8")
 
 
 def test_a_run_gives_its_best_to_the_cfg(capsys):
@@ -131,6 +149,16 @@ def test_a_run_gives_its_best_to_the_cfg(capsys):
     text = Path("npu/net.cfg").read_text(encoding="utf-8")
     assert "[quantization]\naccuracy_level = 2\nrange = 98:98\n" in text
     assert "output_dir = ../out\n" in text
+
+
+def test_what_a_bound_has_delivered_goes_to_the_cfg(capsys):
+    assert main(["convert", "net.cfg"]) == 0
+    best = {"profile": "net_98.yaml", "accuracy_level": 4, "range": 98.0, "calibration": None}
+    delivered = {"profile": "net_96.5.yaml", "accuracy_level": 1, "range": 96.5, "calibration": None}
+    run_folder(best, delivered=delivered, delivered_note="the cheapest that keeps max_drop 0.01")
+    assert main(["export", "+model=net", "-o", "net.cfg", "--force", "--from", "out"]) == 0
+    assert "from out: net_96.5.yaml (the cheapest that keeps max_drop 0.01)\n" in capsys.readouterr().out
+    assert "[quantization]\naccuracy_level = 1\nrange = 96.5:96.5\n" in Path("net.cfg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

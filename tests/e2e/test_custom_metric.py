@@ -104,7 +104,12 @@ def test_a_candidate_that_the_plugin_refuses_is_listed_as_failed(tmp_path, slima
     plugins = tmp_path / "slimai_custom_metric" / "metric_plugin"
     plugins.mkdir(parents=True)
     (plugins / "proud.py").write_text(REFUSING)
-    words = [*JOB[:1], "metric.metric_cls=proud", *JOB[2:], "path.output_dir=out", "quantization.range='20:100:80'"]
+    words = [
+        *(word for word in JOB if "metric_cls" not in word),
+        "metric.metric_cls=proud",
+        "path.output_dir=out",
+        "quantization.range='20:100:80'",
+    ]
     done = slimai(*words, "metric.metric_input='least=0'", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     flat, wide = (item["score"] for item in json.loads((tmp_path / "out" / "run.json").read_text())["candidates"])

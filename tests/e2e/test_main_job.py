@@ -50,12 +50,14 @@ def test_result_files_agree_with_each_other(yolo_run):
     _, output = yolo_run
     run = json.loads((output / "run.json").read_text())
     best = (output / "BestProfile.txt").read_text().strip()
-    assert run["best"]["profile"] == best
-    assert (output / f"acc{run['best']['accuracy_level']}" / best).is_file()
+    assert best == f"acc{run['best']['accuracy_level']}/{run['best']['profile']}"  # levels share names
+    assert (output / best).is_file()
     rows = (output / "FixedPoint_Results.txt").read_text().splitlines()
     assert rows[0].startswith("# profile\taccuracy_level\trange\tvalue\tscore\testimated_ms\timages")
     assert len(rows) == 1 + len(run["candidates"])
-    assert (output / "ProfileList.txt").read_text().split() == ["yolo_96.yaml", "yolo_98.yaml", "yolo_100.yaml"]
+    listed = [f"acc{item['accuracy_level']}/{item['profile']}" for item in run["candidates"]]
+    assert (output / "ProfileList.txt").read_text().split() == listed
+    assert {name.partition("/")[2] for name in listed} == {"yolo_96.yaml", "yolo_98.yaml", "yolo_100.yaml"}
     assert run["best"]["score"] == max(item["score"] for item in run["candidates"])
     assert all(item["latency_ms"] > 0 for item in run["candidates"])
 

@@ -92,8 +92,9 @@ def test_the_best_so_far_is_delivered_and_the_same_command_continues(whole, tmp_
     assert 2 <= len(full) < 12
     assert found["best"]["score"] == max(item["score"] for item in full)
     assert {path.name for path in place.output.iterdir()} >= FILES
-    assert (place.output / "BestProfile.txt").read_text().strip() == found["best"]["profile"]
-    assert (place.output / f"acc{found['best']['accuracy_level']}" / found["best"]["profile"]).is_file()
+    named = (place.output / "BestProfile.txt").read_text().strip()
+    assert named == f"acc{found['best']['accuracy_level']}/{found['best']['profile']}"
+    assert (place.output / named).is_file()
     assert json.loads((place.output / ".slimai" / "status.json").read_text())["status"] == "interrupted"
     place.finish()
     assert place.files() == whole

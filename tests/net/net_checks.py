@@ -14,8 +14,9 @@ from slimai.graph.ops import TRAITS
 FLOAT_TOLERANCE = 1e-4  # of the largest value of the output
 WIDE_DB = 50.0
 PEER_DB = 3.0
-# The ratio of two noise powers, each seen on n values, is itself uncertain by about 8.7 / sqrt(n) dB.
-UNSURE_DB = 20.0
+# The ratio of two noise powers, each seen on n values, is itself uncertain by about 8.7 / sqrt(n) dB; this is
+# three and a half times as much, as few networks of thousands may fail by chance.
+UNSURE_DB = 30.0
 STEPS = 2.0
 
 

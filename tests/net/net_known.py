@@ -36,21 +36,11 @@ def has(*features: str) -> Callable[[Case], bool]:
     return lambda case: any(item in case.features for item in features)
 
 
-def scalar_output(case: Case) -> bool:
-    """Whether an output is a single number."""
-    return any(
-        item.type.tensor_type.HasField("shape") and not item.type.tensor_type.shape.dim
-        for item in case.model.graph.output
-    )
-
-
 HIDDEN = has("constant behind DequantizeLinear", "constant behind Transpose")
 COLLIDING = has("colliding names")
 KNOWN: tuple[Known, ...] = (
-    Known("N2: outputs of rank 0", "shape (", ("wide",), scalar_output),
-    Known("N12: names that collide", "single static assignment (SSA) form", ("saved", "exported"), COLLIDING),
-    Known("N12: names that collide", "ShapeInferenceError", ("exported",), COLLIDING),
-    Known("N12: names that collide", "of initializer", ("statistics",), COLLIDING),
+    Known("N2: outputs of rank 0", "shape (8, 1), not (8,)", ("wide",)),
+    Known("N12: names that collide", "", ("saved", "statistics", "exported"), COLLIDING),
     Known("N12: no integer layer", "zip() argument 2 is longer than argument 1", ("statistics",)),
     Known("N13: constants behind DequantizeLinear or Transpose", " is on the host", ("host",), HIDDEN),
     Known("N13: scales of an old Upsample behind another node", "has computed scales", ("graph",)),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slimai.data.image_list import parse_image_list
-from slimai.errors import Diagnostic
+from slimai.errors import Diagnostic, InputError
 from slimai.schema.metric import CocoMetric, CustomMetric, SegMetric, TopKMetric, VocMetric
 from slimai.schema.root import SlimaiConfig
 from slimai.schema.rules import touches
@@ -36,12 +36,27 @@ def _named_files(config: SlimaiConfig) -> Iterator[Diagnostic]:
         if path is not None and not path.is_file():
             what = "is a folder, not a file" if path.is_dir() else "there is no such file"
             yield Diagnostic(what, key, str(path))
+    yield from _rules_files(config)
     folders = {"path.image_dir": config.path.image_dir}
     if isinstance(config.metric, VocMetric):
         folders["metric.metric_input.annotations"] = config.metric.metric_input.annotations
     for key, folder in folders.items():
         if not folder.is_dir():
             yield Diagnostic("there is no such folder", key, str(folder))
+
+
+def _rules_files(config: SlimaiConfig) -> Iterator[Diagnostic]:
+    """Yield what is wrong inside the rules files that there are; they are small."""
+    section = config.quantization
+    for path in (section.nodename_datatypes, section.nodekind_datatypes):
+        if path is None or not path.is_file():
+            continue
+        from slimai.quantizer.mix_rules import read_rules  # noqa: PLC0415 - spares numpy, yaml
+
+        try:
+            yield from read_rules(path).warnings
+        except InputError as error:
+            yield from error.diagnostics
 
 
 def _metric_files(config: SlimaiConfig) -> dict[str, Path | None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from slimai.artifacts.atomic import write_text
 from slimai.config.composed import Composed
 from slimai.config.diagnose import judge
-from slimai.config.legacy.export import MARK, Export, Tuned, export_cfg, tuned_from
+from slimai.config.legacy.export import MARK, Export, Tuned, delivered_row, export_cfg, tuned_from
 from slimai.config.placing import placed
 from slimai.config.target import load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, InputError
@@ -60,7 +60,7 @@ def _config(composed: Composed) -> SlimaiConfig:
 
 
 def best_of(run_dir: Path, name: str) -> Tuned:
-    """Return the best candidate of the run in `run_dir`, a run of the network `name`.
+    """Return the candidate that the run in `run_dir`, of the network `name`, delivered; say where that is not the best.
 
     Raises:
         InputError: there is no readable ``run.json``, it has no best candidate, or it is of another network.
@@ -69,7 +69,8 @@ def best_of(run_dir: Path, name: str) -> Tuned:
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
         tuned = tuned_from(run)
-        profile = str(run["best"]["profile"]) if tuned else ""
+        row = delivered_row(run)
+        profile = "" if row is None else str(row["profile"])
     except OSError as error:
         cause = error.strerror or str(error)
         raise InputError.at(str(file), f"cannot be read: {cause}", cure="give the output folder of a run") from None
@@ -79,6 +80,9 @@ def best_of(run_dir: Path, name: str) -> Tuned:
         raise InputError.at(str(file), "has no best candidate", cure="let the run score at least one")
     if not profile.startswith(f"{name}_"):
         raise InputError.at(str(file), f"is a run of another network than '{name}'", profile, cure="give its own run")
+    note = run.get("delivered_note")
+    if note:
+        sys.stdout.write(f"from {run_dir}: {profile} ({note})\n")
     return tuned
 
 
@@ -107,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("target", nargs="*", help="+model=NAME and overrides, or a YAML file")
     parser.add_argument("-o", "--output", help="the cfg file, or - for the terminal (default: <network name>.cfg)")
     parser.add_argument(
-        "--from", dest="run", type=Path, metavar="RUN_DIR", help="take level and range from the best of this run"
+        "--from", dest="run", type=Path, metavar="RUN_DIR", help="take level and range from what this run delivered"
     )
     parser.add_argument("--force", action="store_true", help="replace a file that was not written by slimai export")
     return parser

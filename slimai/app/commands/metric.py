@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from slimai.data.resize import Resize
 from slimai.errors import EXIT_DONE, Diagnostic, InputError
 from slimai.metrics.base import MetricContext
 from slimai.metrics.geometry import PictureGeometry
-from slimai.metrics.harness import Dump, known_shapes, score_dump
+from slimai.metrics.harness import Dump, score_dump
+from slimai.metrics.run_facts import RunFacts, read_run_facts
 from slimai.schema.metric import SPECS, MetricUnion
+from slimai.schema.metric_specs import DetectionInput
 from slimai.search.candidate import finite
 from slimai.suggest import suggest
 
@@ -36,6 +39,10 @@ A metric of your own, slimai_custom_metric/metric_plugin/my_metric.py, is tried 
 """
 
 
+ZERO_IMAGES = 10  # from which a score of exactly 0 is worth a word
+_RUN_KEYS = frozenset({"output_debug", "replace_output", "adjust", "allow_low_float_score"})  # not about the score
+
+
 def main(argv: Sequence[str]) -> int:
     """Score the blobs that the command line names; return 0."""
     options = _parser().parse_args(list(argv))
@@ -45,30 +52,52 @@ def main(argv: Sequence[str]) -> int:
 
 
 def score(options: argparse.Namespace) -> tuple[Result, int, str]:
-    """Return the result, the number of images and the metric's name. Raises InputError and PluginError."""
-    section = _section(options)
-    samples = _samples(options)
+    """Return the result, the number of images and the metric's name. Raises InputError and PluginError.
+
+    What the options leave open is as in the run that left its run.json beside the octrl file.
+    """
+    facts = read_run_facts(options.octrl.parent)
+    section = _section(options, facts)
+    samples = _samples(options, facts)
     outputs = _outputs(options)
-    shapes = known_shapes(options.octrl.parent)
+    shapes = {} if facts is None else facts.shapes
     known = all(name in shapes for name in outputs)
     spec = getattr(section, "metric_input", None)
-    context = _context(options, samples, outputs, tuple(shapes[name] for name in outputs) if known else ())
+    if facts is None and isinstance(spec, DetectionInput) and _input_size(options, spec, facts) is None:
+        raise InputError.at(
+            "--input-size",
+            f"the size of the network's input is not known: no run.json beside {options.octrl}",
+            cure="give <width>:<height>, and --resize where pictures were resized",
+        )
+    context = _context(options, samples, outputs, tuple(shapes[name] for name in outputs) if known else (), facts)
+    context = replace(
+        context,
+        annotation_fit=getattr(section, "annotation_fit", "auto"),
+        annotation_exif=getattr(section, "annotation_exif", "turned"),
+        exif=_exif(options, facts),
+    )
     result = score_dump(
         section.metric_cls,
         spec,
         Dump(outputs, options.blobs, options.ref, shapes),
         context,
-        geometry=_geometry(options, spec, samples),
+        geometry=_geometry(options, spec, samples, facts),
         score_range=section.score_range,
     )
+    if result.score == 0 and len(samples) >= ZERO_IMAGES:
+        sys.stderr.write(f"warning: a score of exactly 0 on {len(samples)} images: check metric_input and labels\n")
     return result, len(samples), str(section.metric_cls)
 
 
-def _section(options: argparse.Namespace) -> Any:
-    """Return the validated `metric` section that the options spell."""
+def _section(options: argparse.Namespace, facts: RunFacts | None) -> Any:
+    """Return the validated `metric` section that the options spell; the rest is the run's, if it had this metric."""
     values: dict[str, Any] = {"metric_cls": options.metric_cls}
+    if facts is not None and facts.metric.get("metric_cls") == options.metric_cls:
+        values = {key: value for key, value in facts.metric.items() if key not in _RUN_KEYS}
     if options.metric_input:
         values["metric_input"] = options.metric_input
+    if options.annotation_exif:
+        values["annotation_exif"] = options.annotation_exif
     if options.score_range:
         values["score_range"] = options.score_range
     adapter: TypeAdapter[Any] = TypeAdapter(MetricUnion)
@@ -93,8 +122,18 @@ def _near(name: str, tag: str) -> str:
     return suggest(name, known) if known else "; the metric has no options"
 
 
-def _samples(options: argparse.Namespace) -> tuple[Sample, ...]:
-    folder = options.image_dir or options.imagelist.parent
+def _image_dir(options: argparse.Namespace, facts: RunFacts | None) -> Path:
+    """Return what the list's paths start from: the run's folder for the lists that the run has written."""
+    given: Path | None = options.image_dir
+    if given is not None:
+        return given
+    beside: Path = options.imagelist.parent
+    same = facts is not None and beside.resolve() == options.octrl.parent.resolve()
+    return facts.image_dir if facts is not None and same else beside
+
+
+def _samples(options: argparse.Namespace, facts: RunFacts | None) -> tuple[Sample, ...]:
+    folder = _image_dir(options, facts)
     samples, found = parse_image_list(options.imagelist, folder, options.count, look=False)
     errors = [item for item in found if item.severity == "error"]
     if errors:
@@ -112,17 +151,32 @@ def _outputs(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _context(
-    options: argparse.Namespace, samples: tuple[Sample, ...], outputs: tuple[str, ...], shapes: tuple[Any, ...]
+    options: argparse.Namespace,
+    samples: tuple[Sample, ...],
+    outputs: tuple[str, ...],
+    shapes: tuple[Any, ...],
+    facts: RunFacts | None,
 ) -> MetricContext:
     return MetricContext(
         outputs=outputs,
         shapes=shapes,
-        image_dir=options.image_dir or options.imagelist.parent,
+        image_dir=_image_dir(options, facts),
         base_dir=Path.cwd(),
-        input_layout=options.layout,
-        input_size=_size(options.input_size),
+        network_class="Other" if facts is None else facts.network_class,
+        input_layout=options.layout or ("" if facts is None else facts.layout),
+        input_size=_input_size(options, None, facts),
         samples=samples,
     )
+
+
+def _input_size(options: argparse.Namespace, spec: Any, facts: RunFacts | None) -> tuple[int, int] | None:
+    """Return (width, height) of the network's input: as given, as the run's, as metric_input says, or None."""
+    own: tuple[int, int] | None = None if facts is None else facts.size
+    return _size(options.input_size) or own or getattr(spec, "input_size", None)
+
+
+def _exif(options: argparse.Namespace, facts: RunFacts | None) -> Any:
+    return options.exif or ("apply" if facts is None else facts.exif)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -134,18 +188,24 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _geometry(options: argparse.Namespace, spec: Any, samples: tuple[Sample, ...]) -> PictureGeometry | None:
+def _geometry(
+    options: argparse.Namespace, spec: Any, samples: tuple[Sample, ...], facts: RunFacts | None
+) -> PictureGeometry | None:
     """Return how the pictures lay in the input, or None where its size or the pictures are not known."""
-    size = _size(options.input_size) or getattr(spec, "input_size", None)
+    size, resize = _input_size(options, spec, facts), _resize(options, facts)
+    column = 0 if facts is None else facts.column
     if size is None and options.resize:
         raise InputError.at("--resize", "the size of the network's input is not known", cure="add --input-size")
-    if size is None or (options.resize is None and not all(sample.files[0].is_file() for sample in samples)):
+    if size is None or (resize is None and not all(sample.files[column].is_file() for sample in samples)):
         return None
+    return PictureGeometry(size, resize, _exif(options, facts), column)
 
+
+def _resize(options: argparse.Namespace, facts: RunFacts | None) -> Resize | None:
     if options.resize is None:
-        return PictureGeometry(size)
+        return None if facts is None else facts.resize
     mode, _, anchor = options.resize.partition(",")
-    return PictureGeometry(size, Resize(mode=mode, anchor=anchor or "center", short_side=options.short_side))
+    return Resize(mode=mode, anchor=anchor or "center", short_side=options.short_side)
 
 
 def _as_json(name: str, result: Result, images: int) -> str:
@@ -189,8 +249,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--image-dir", type=Path, help="folder of the pictures and labels (default: the list's)")
     add("--replace-output", help="output names in the metric's order, like '[boxes scores]'")
     add("--score-range", nargs=2, type=float, metavar=("LO", "HI"), help="values that become the scores 0 and 1")
-    add("--layout", choices=("NCHW", "NHWC", "NonImage"), default="NCHW", help="layout of the network's input")
+    add("--layout", choices=("NCHW", "NHWC", "NonImage"), help="layout of the network's input")
     add("--input-size", metavar="W:H", help="size of the network's input, when metric_input does not say it")
     add("--resize", choices=RESIZES, help="how pictures were brought to that size; boxes go back in the same way")
+    add("--exif", choices=("apply", "ignore"), help="whether pictures were turned as EXIF says")
+    add("--annotation-exif", choices=("turned", "stored"), help="as metric.annotation_exif")
     add("--short-side", type=int, help="short side before a center_crop")
     return parser

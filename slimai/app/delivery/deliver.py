@@ -24,6 +24,7 @@ from slimai.app.delivery.dumps import remove_blobs
 from slimai.app.opening.job import Job
 from slimai.artifacts.atomic import write_bytes, write_text
 from slimai.artifacts.journal import Journal
+from slimai.metrics.run_facts import KEY, facts_of
 from slimai.quantizer.dot import write_dot_stages
 from slimai.quantizer.profile import profile_text
 from slimai.quantizer.qdq import to_qdq
@@ -102,7 +103,13 @@ class Delivery:
             self._forget(self._best)
             self._best = best
         write_results(
-            self.output, self.name, state.outcomes, choice, facts=self._facts(state), cut_short=state.cut_short
+            self.output,
+            self.name,
+            state.outcomes,
+            choice,
+            facts=self._facts(state),
+            cut_short=state.cut_short,
+            several_levels=len(self.job.config.quantization.accuracy_level) > 1,
         )
         self._written_at = time.monotonic()
 
@@ -209,6 +216,12 @@ class Delivery:
             "host_layers": list(self.host_layers),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
             "weight_rounding": self._rounding_facts(state),
+            KEY: facts_of(
+                config.path.image_dir,
+                config.network.network_class,
+                config.metric.model_dump(mode="json"),
+                self.job.preprocess.inputs,
+            ),
             "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
         }
 

@@ -156,12 +156,12 @@ def dumped_layers(plan: QuantPlan) -> tuple[list[str], list[str]]:
 
 
 def layer_bytes(plan: QuantPlan, images: int) -> int:
-    """Return about how many bytes the blobs of all layers take."""
+    """Return about how many bytes the blobs of all layers take, fixed-point and float."""
     total = 0.0
     for name in dumped_layers(plan)[0]:
         params = plan.tensors.get(name)
         each = _FLOAT_BYTES if params is None else _FIXED_BYTES.get(params.dtype.bits, _FLOAT_BYTES)
-        total += each * math.prod(plan.graph.shape(name))
+        total += (each + _FLOAT_BYTES) * math.prod(plan.graph.shape(name))
     return int(total * images)
 
 

@@ -16,6 +16,7 @@ from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
+from slimai.app.float_pass.notes import turned_note
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key
@@ -81,6 +82,17 @@ def first_dumps(job: Job, reporter: Reporter) -> None:
             stage.advance(len(samples))
 
 
+def reference_dumps(job: Job, validation: Validation) -> None:
+    """Write the float outputs of the validation set, where the level asks for them."""
+    dumps = Dumps(job)
+    if dumps.level < OUTPUTS:
+        return
+    for indices in batches(range(len(validation.samples)), validation.batch):
+        samples = [validation.samples[index] for index in indices]
+        outputs = validation.reference.pick(indices, validation.outputs)
+        dumps.float_outputs(dumps.reference_folder, samples, outputs)
+
+
 class Inspection:
     """Writes the debug files and the report of one run, beside its results."""
 
@@ -90,11 +102,7 @@ class Inspection:
 
     def finish(self, validation: Validation, state: SearchState) -> None:
         """Write the outputs that the level asks for, analyse what is delivered and write the report."""
-        if self.dumps.level >= OUTPUTS:
-            for indices in batches(range(len(validation.samples)), validation.batch):
-                samples = [validation.samples[index] for index in indices]
-                outputs = validation.reference.pick(indices, validation.outputs)
-                self.dumps.float_outputs(self.dumps.reference_folder, samples, outputs)
+        reference_dumps(self.job, validation)
         if self.dumps.level >= FIXED:
             self._fixed_outputs(validation, state)
         delivered = self.delivery.choice(state).delivered
@@ -154,6 +162,8 @@ class Inspection:
                 feeds = validation.inputs.pick(indices)
                 sink = self._layer_sink(item, [validation.samples[index] for index in indices]) if every else None
                 truth, _ = analyser.add(feeds, single=indices[0] < shown, sink=sink)
+                if every:
+                    self._float_layers(item, analyser, [validation.samples[index] for index in indices], truth)
                 if trials is None and not late and self.job.stored is None:
                     trials = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
                 stage.advance(len(indices))
@@ -163,6 +173,17 @@ class Inspection:
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
         return Findings(analyser, self._ranking(item, analyser, trials), probes)
+
+    def _float_layers(
+        self, item: QuantizedCandidate, analyser: Analyser, samples: Sequence[Any], truth: Arrays
+    ) -> None:
+        """Write the float values of the layers that `_layer_sink` writes, under the same names and in the same units.
+
+        They are those of the network that was quantized: equalization and clustering scale channels inside it.
+        """
+        folder = self.dumps.reference_folder / LAYER_FOLDER
+        names = dumped_layers(item.plan)[0]
+        self.dumps.float_outputs(folder, samples, {name: truth[analyser.source(name)] for name in names})
 
     def _layer_sink(self, item: QuantizedCandidate, samples: Sequence[Any]) -> Any:
         folder = self.candidate_folder(item.candidate) / LAYER_FOLDER
@@ -236,7 +257,10 @@ class Inspection:
                 "pictures": document.picture_table(pairs),
                 "changes": list(self.job.graph.history),
                 "refusals": list(self.job.graph.refusals),
-                "notes": [f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions],
+                "notes": [
+                    *turned_note(self.job),
+                    *(f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions),
+                ],
             },
         )
 

@@ -22,6 +22,7 @@ from slimai.quantizer.key import plan_key
 from slimai.quantizer.plan import QuantPlan
 from slimai.quantizer.rounding.result import LayerReport, RoundedLayer, Rounding
 from slimai.search.events import Reporter
+from slimai.simulator.rounding_guard import guarded
 from slimai.simulator.rounding_pass import Images, RoundingPass
 
 SUFFIX = ".rounding.npz"
@@ -95,16 +96,12 @@ class WeightRounding:
                 if self.late():
                     raise RoundingStoppedError(f"time limit after {len(known)} of {total} layers")
 
+            target, arithmetic = self.job.config.target, self.job.config.target.arithmetic
+            images = Images(len(self.job.calibration), lambda: self._batches(graph))
             found = RoundingPass(
-                graph,
-                plan,
-                self.job.config.target,
-                Images(len(self.job.calibration), lambda: self._batches(graph)),
-                self.scratch,
-                arithmetic=self.job.config.target.arithmetic,
-                known=dict(known),
-                solved=solved,
+                graph, plan, target, images, self.scratch, arithmetic, known=dict(known), solved=solved
             ).run()
+            found = guarded(graph, plan, found, target, images, arithmetic=arithmetic)
         shutil.rmtree(self.scratch, ignore_errors=True)
         return found
 

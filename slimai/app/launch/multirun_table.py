@@ -39,7 +39,7 @@ class Row:
 
     def cells(self) -> dict[str, Any]:
         """Return the row of the CSV and JSON summary."""
-        best = self.run.get("best") or {}
+        best = self.run.get("delivered", self.run.get("best")) or {}
         status = self.status or NO_STATUS
         return {
             "job": self.number,

@@ -35,7 +35,7 @@ class ContentKeys:
 def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentKeys:
     """Return the keys of a job's results; `edits` are limits edited by hand."""
     config = job.config
-    metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust"})
+    metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust", "allow_low_float_score"})
     quantization = config.quantization.model_dump(mode="json", exclude=_SPACE)
     rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
     parts = {
@@ -91,5 +91,5 @@ def graph_hash(graph: Graph) -> str:
 
 def preprocessing_key(job: Job) -> str:
     """Return the settings that turn image files into inputs, as text."""
-    keep = {"input_data_layout", "channel_order", "mean", "stddev", "resize", "input_node_name"}
+    keep = {"input_data_layout", "channel_order", "mean", "stddev", "resize", "input_node_name", "exif"}
     return json.dumps(job.config.network.model_dump(mode="json", include=keep), sort_keys=True)

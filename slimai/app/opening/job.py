@@ -22,7 +22,7 @@ class Job:
     """A checked job: the float network, the images, the metric; and what is worth a warning.
 
     outputs: the network's outputs in the metric's order. stored: the network with its integers, when it was
-    quantized elsewhere; `graph` is then its meaning in float.
+    quantized elsewhere; `graph` is then its meaning in float. turned: how many pictures EXIF turns.
     """
 
     config: SlimaiConfig
@@ -35,3 +35,4 @@ class Job:
     warnings: tuple[Diagnostic, ...] = ()
     mix: Mix = field(default_factory=Mix)
     stored: StoredNetwork | None = None
+    turned: int = 0

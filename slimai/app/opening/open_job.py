@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -58,6 +58,7 @@ def prepare(config: SlimaiConfig) -> Job:
     validation = _samples(config, "validation", findings) or calibration
     preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
     metric = outputs = mix = None
+    turned = 0
     if graph is not None:
         mix = findings.attempt(lambda: read_mix(config, graph))
         outputs = findings.attempt(lambda: output_order(config, graph))
@@ -66,12 +67,17 @@ def prepare(config: SlimaiConfig) -> Job:
     if graph is not None and outputs is not None:
         findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
     if preprocess is not None and not findings.errors:
-        findings.sort(preprocess.check((*calibration, *validation)))
+        placed, found = preprocess.survey((*calibration, *validation))
+        findings.sort(found)
+        check = getattr(metric, "check_samples", None)
+        if check is not None and not findings.errors:
+            findings.sort(check([replace(sample, geometry=placed.get(sample.files)) for sample in validation]))
+        turned = sum(geometry is not None and geometry.orientation != 1 for geometry in placed.values())
     if findings.errors or graph is None or preprocess is None or metric is None or outputs is None or mix is None:
         raise InputError(findings.errors)
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
     warnings = tuple(findings.warnings)
-    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored, turned)
 
 
 def _check_dumps(
@@ -147,17 +153,21 @@ def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
 
 
 def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
-    """Return the outputs in the order of `metric.replace_output`, which must name each once; else the graph's."""
+    """Return the outputs that `metric.replace_output` names, each once, in its order; without it the graph's.
+
+    Outputs that it leaves out stay in the network; metric, dumps and analysis do not see them.
+    """
     wanted = config.metric.replace_output
     safe = safe_names(graph.outputs)
     if not wanted:
         return graph.outputs
     by_name = {**{safe[name]: name for name in graph.outputs}, **{name: name for name in graph.outputs}}
     unknown = [name for name in wanted if name not in by_name]
-    if unknown or len({by_name.get(name) for name in wanted}) != len(graph.outputs):
+    if unknown or len({by_name.get(name) for name in wanted}) != len(wanted):
+        wrong = f"the network has no output '{unknown[0]}'" if unknown else "names an output twice"
         raise InputError(
             Diagnostic(
-                "must name every output of the network once",
+                wrong,
                 key="metric.replace_output",
                 value=list(wanted),
                 suggestion="the outputs are " + " ".join(graph.outputs),
@@ -171,6 +181,7 @@ def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sample
     from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
     from slimai.metrics.create import create_metric  # noqa: PLC0415 - spares numpy
 
+    section = config.metric
     context = MetricContext(
         outputs=outputs,
         shapes=tuple(sample_shape(graph.shape(name)) for name in outputs),
@@ -180,8 +191,10 @@ def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sample
         input_layout=config.network.input_data_layout,
         input_size=_input_size(config, graph),
         samples=samples,
+        annotation_fit=getattr(section, "annotation_fit", "auto"),
+        exif=config.network.exif,
+        annotation_exif=getattr(section, "annotation_exif", "turned"),
     )
-    section = config.metric
     return create_metric(
         section.metric_cls,
         getattr(section, "metric_input", None),

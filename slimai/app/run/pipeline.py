@@ -13,8 +13,10 @@ from slimai.app.candidates.choose import candidates, quantizer_for
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
 from slimai.app.delivery.deliver import Delivery, write_network
-from slimai.app.delivery.inspection import Inspection, first_dumps
-from slimai.app.float_pass.notes import float_warnings, reference_note
+from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
+from slimai.app.delivery.stopped_page import write_verdict
+from slimai.app.float_pass.float_score import judge_float_score
+from slimai.app.float_pass.notes import outputs_note, reference_note, turned_note
 from slimai.app.float_pass.shared import calibrate, reference
 from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.content_keys import ContentKeys, changed_parts, content_keys
@@ -87,6 +89,7 @@ class _Run:
         self.job, self.reporter, self.wiring = job, reporter, wiring
         self.candidates = candidates(job.config)
         self.seconds: dict[str, float] = {}
+        self.warnings: tuple[str, ...] = ()
         plan_key = content_keys(job, {}).plan
         self.watch = Stopwatch(wiring.journal, plan_key, limit=job.config.search.time_limit, started=started)
 
@@ -95,7 +98,7 @@ class _Run:
         asked = self.job.config.stages
         plain = quantizer_for(self.job, self._calibrate, self._rounder())
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
-        for line in (*reference_note(self.job), *self.job.mix.lines):
+        for line in (*reference_note(self.job), *turned_note(self.job), *outputs_note(self.job), *self.job.mix.lines):
             self.reporter.line(line)
         quantizer = read_edited(self.job, plain, self.candidates)
         keys = content_keys(self.job, quantizer.edits)
@@ -103,13 +106,15 @@ class _Run:
         write_network(self.job)
         first_dumps(self.job, self.reporter)
         if "flt_inference" not in asked:
-            return self._profiles_only(quantizer)
+            return self._profiles_only(Delivery(self.job, quantizer, self.seconds, None), quantizer)
         validation = self._counted("float_inference", self._reference)
         float_result = self._timed("float_metric", lambda: self._float_metric(validation))
         delivery = Delivery(self.job, quantizer, self.seconds, float_result)
         if "use_quant_profile" not in asked:
-            delivery.results(SearchState())
-            return self._result(delivery, SearchState())
+            reference_dumps(self.job, validation)
+            validation.inputs.close()
+            validation.reference.close()
+            return self._profiles_only(delivery, quantizer)
         state = self._counted("search", lambda: self._search(validation, quantizer, keys, delivery))
         if state.cut_short == INTERRUPTED and state.best is None:
             raise KeyboardInterrupt
@@ -164,7 +169,10 @@ class _Run:
         return reference(self.job, self.wiring.spill, self.reporter, crew=self.wiring.crew)
 
     def _float_metric(self, validation: Validation) -> Result:
-        """Return the float network's result; it is told where it cannot be right, refused where it has no score."""
+        """Return the float network's result.
+
+        Raises InputError where it has no score, SlimaiError where that cannot be right, with a page about it.
+        """
         metric = self.job.metric
         records = []
         for indices in batches(range(len(validation.samples)), validation.batch):
@@ -173,8 +181,12 @@ class _Run:
         found = metric.combine(records)
         auto = self.job.config.quantization.mix == "auto"
         require_score(metric, found, 2 if auto else len(self.candidates))
-        for warning in float_warnings(self.job, found):
-            self.reporter.warn(str(warning))
+        verdict = judge_float_score(self.job, records, found)
+        if verdict.impossible:
+            raise verdict.stop(str(write_verdict(self.job, verdict, validation)))
+        self.warnings = tuple(map(str, verdict.warnings))
+        for warning in self.warnings:
+            self.reporter.warn(warning)
         return found
 
     def _search(
@@ -219,8 +231,8 @@ class _Run:
             on_outcome=delivery.progress,
         )
 
-    def _profiles_only(self, quantizer: Quantizer) -> RunResult:
-        delivery = Delivery(self.job, quantizer, self.seconds, None)
+    def _profiles_only(self, delivery: Delivery, quantizer: Quantizer) -> RunResult:
+        """Write the profile of every candidate: the run ends before any is scored."""
         for candidate in self.candidates:
             delivery.profile(quantizer(candidate))
         delivery.results(SearchState())
@@ -237,4 +249,5 @@ class _Run:
             cut_short=state.cut_short,
             host_layers=delivery.host_layers,
             seconds=dict(self.seconds),
+            warnings=self.warnings,
         )

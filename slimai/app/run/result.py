@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run found. `candidates` has one outcome a candidate; `best` is None when none was scored."""
+    """What a run found. `candidates` has one outcome a candidate; `best` is None when none was scored.
+
+    warnings: about the float score, worth saying again beside the result.
+    """
 
     output_dir: Path
     network: str
@@ -25,6 +28,7 @@ class RunResult:
     cut_short: str = ""
     host_layers: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def best(self) -> Outcome | None:

@@ -23,6 +23,7 @@ def run_summary(result: RunResult) -> str:
         lines.append(f"cut short: {result.cut_short}; the same command continues")
     if result.host_layers:
         lines.append("in float on the host: " + ", ".join(result.host_layers))
+    lines.extend(f"warning: {text}" for text in result.warnings)
     lines.append(f"results: {result.output_dir}")
     return "\n".join(lines)
 

@@ -7,9 +7,11 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slimai.config.legacy.load import CfgReport, judge_cfg, lacking
+from slimai.config.legacy.load import CfgReport, find_place, judge_cfg, lacking
 from slimai.config.legacy.yaml_text import comment_lines, yaml_text
 from slimai.errors import Diagnostic, InputError
+from slimai.schema.metric import metric_kind
+from slimai.schema.plugin_places import PLUGIN_FOLDER, PLUGIN_VARIABLE, plugin_path
 
 MARK = "# Converted by `slimai convert` from "
 """Begins the third line of every converted file; such a file may be converted again over itself."""
@@ -52,7 +54,7 @@ def convert_cfg(source: Path, target: Path) -> Conversion:
         report = judge_cfg(source, start_folder(target))
     except InputError as error:
         return Conversion(source, target, None, error.diagnostics)
-    diagnostics = (*report.diagnostics, *_about_missing(report))
+    diagnostics = (*report.diagnostics, *_about_missing(report), *_about_plugin(report, target))
     failed = any(item.severity == "error" for item in diagnostics)
     text = None if failed else document(report, target)
     return Conversion(source, target, text, diagnostics)
@@ -82,6 +84,23 @@ def _with_blanks_to_fill(report: CfgReport) -> dict[str, object]:
             section, _, name = key.partition(".")
             values.setdefault(section, {})[name] = "???"
     return values
+
+
+def _about_plugin(report: CfgReport, target: Path) -> list[Diagnostic]:
+    """Return a warning where the cfg's plug-in lies beside the cfg alone, where the preset does not look."""
+    settings = report.settings
+    name = settings.get("metric.metric_cls")
+    if not isinstance(name, str) or metric_kind({"metric_cls": name}) != "custom" or not name.isidentifier():
+        return []
+    own = Path(settings.file).parent / PLUGIN_FOLDER / f"{name}.py"
+    folders = [target.parent / PLUGIN_FOLDER, start_folder(target) / PLUGIN_FOLDER, *plugin_path()]
+    if not own.is_file() or any((folder / f"{name}.py").is_file() for folder in folders):
+        return []
+    message = f"the plug-in {own} is not found from the preset {target}"
+    cure = f"copy {PLUGIN_FOLDER.parent} to {start_folder(target)}, or set {PLUGIN_VARIABLE}={own.parent}"
+    place = find_place(settings, "metric.metric_cls")
+    line, column = (place.line, place.column) if place else (None, None)
+    return [Diagnostic(message, suggestion=cure, file=settings.file, line=line, column=column, severity="warning")]
 
 
 def _about_missing(report: CfgReport) -> list[Diagnostic]:

@@ -220,14 +220,22 @@ def _breaks(text: str) -> bool:
 
 
 def tuned_from(run: Mapping[str, Any]) -> Tuned | None:
-    """Return the best candidate of a ``run.json``, or None when the run has none.
+    """Return the candidate that the run of a ``run.json`` delivered, or None when it has none.
+
+    That is not its best score where `max_drop` or `latency_limit` asked for another.
 
     Raises:
         KeyError, TypeError, ValueError: the mapping is not of that form.
     """
-    best = run["best"]
+    best = delivered_row(run)
     if best is None:
         return None
     percent = best["range"]
     text = None if percent is None else percent if isinstance(percent, str) else shortest(float(percent))
     return Tuned(int(best["accuracy_level"]), text, best.get("calibration") if percent is None else None)
+
+
+def delivered_row(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the row of a ``run.json`` that the run's files hold; a run of an older version names its best alone."""
+    found: Mapping[str, Any] | None = run.get("delivered", run["best"])
+    return found

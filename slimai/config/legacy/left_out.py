@@ -16,7 +16,7 @@ from slimai.schema.root import SlimaiConfig
 
 _TARGETS = frozenset(key.target for key in KEYS if key.fate == "mapped")
 _VENDOR_HEADS = frozenset({None, "yolo", "ssd"})
-_OWN_OPTIONS = frozenset({"transpose", "ap", "yolo", "priors", "ignore"})
+_OWN_OPTIONS = frozenset({"annotation_fit", "transpose", "ap", "yolo", "priors", "ignore"})
 
 
 def left_out(config: SlimaiConfig, *, searched: bool) -> Iterator[Diagnostic]:
@@ -34,6 +34,7 @@ def left_out(config: SlimaiConfig, *, searched: bool) -> Iterator[Diagnostic]:
         yield _warning("stages", "without a legacy key, left out of the cfg")
     yield from _inputs(config)
     yield from _foreign(config)
+    yield from _rules_files(config)
 
 
 def _without_key(section: str, model: BaseModel) -> Iterator[str]:
@@ -73,6 +74,16 @@ def _foreign(config: SlimaiConfig) -> Iterator[Diagnostic]:
         yield _warning("metric.metric_input", "a mapping for a plug-in has no legacy form, left out of the cfg")
     if isinstance(spec, MetricSpec):
         yield from _options(spec)
+
+
+def _rules_files(config: SlimaiConfig) -> Iterator[Diagnostic]:
+    """Yield what has to go with the cfg."""
+    for name in ("nodename_datatypes", "nodekind_datatypes"):
+        path = getattr(config.quantization, name)
+        if path is not None:
+            message = "the vendor's compiler reads it beside the cfg, under the cfg's name"
+            cure = f"copy {path} there as <cfg's stem>.yaml"
+            yield Diagnostic(message, key=f"quantization.{name}", suggestion=cure, severity="warning")
 
 
 def _options(spec: MetricSpec) -> Iterator[Diagnostic]:

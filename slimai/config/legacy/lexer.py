@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from slimai.encodings import CURE, decoded
 from slimai.errors import Diagnostic, InputError
 
 MAX_BYTES = 1 << 20
@@ -100,7 +101,9 @@ def read_lines(path: Path) -> CfgLines:
         cause = error.strerror or str(error)
         raise InputError(Diagnostic(f"cannot read the cfg file: {cause}", file=str(path))) from None
     if len(data) > MAX_BYTES:
-        raise InputError.at(str(path), f"is larger than {MAX_BYTES} bytes, so not a cfg file")
+        line = data.count(b"\n") + 1
+        message = f"is larger than {MAX_BYTES} bytes, which end in line {line}: no cfg file is"
+        raise InputError(Diagnostic(message, suggestion="take out what is no setting", file=str(path), line=line))
     return lex(decode(data, str(path)), str(path))
 
 
@@ -108,18 +111,12 @@ def decode(data: bytes, file: str) -> str:
     """Return the text of `data`; `file` is for the message.
 
     Raises:
-        InputError: the bytes are neither UTF-8, UTF-16 with BOM, nor GBK.
+        InputError: the bytes are neither UTF-8, UTF-16 with BOM, nor GBK that spells Chinese text.
     """
-    encodings = ["utf-16"] if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else ["utf-8-sig", "gb18030"]
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-        break
-    raise InputError.at(file, "is not a text file", cure="save it as UTF-8 (GBK is read too)")
+    try:
+        return decoded(data)
+    except ValueError as error:
+        raise InputError.at(file, str(error), cure=CURE) from None
 
 
 def lex(text: str, file: str) -> CfgLines:

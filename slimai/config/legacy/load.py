@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slimai.config.diagnose import MISSING, judge_values
+from slimai.config.full_width import named
 from slimai.config.legacy import mapping
 from slimai.config.legacy.lexer import Place, read_lines
 from slimai.config.legacy.read import REQUIRED, read_settings
@@ -60,7 +61,8 @@ def judge_cfg(path: Path, base: Path | None = None) -> CfgReport:
     judged = [_placed(item, settings) for item in found if item.message != MISSING or item.key not in missing]
     if settings.is_part:
         judged = [item for item in judged if item.line]  # the rest of the job is not here to be judged
-    return CfgReport(settings, tuple(sorted([*settings.diagnostics, *judged], key=_order)), missing)
+    own = [named(item) for item in settings.diagnostics]
+    return CfgReport(settings, tuple(sorted([*own, *judged], key=_order)), missing)
 
 
 def _completed(values: dict[str, Any]) -> dict[str, Any]:

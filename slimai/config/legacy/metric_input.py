@@ -56,12 +56,17 @@ def read_metric_input(metric_cls: str, text: str, rebase: Rebase) -> MetricInput
         return None
     found = MetricInput()
     heads = list(spec.positional)
+    several = False
     for offset, word in _words(text):
         if heads and not _OPTION.match(word):
             name = heads.pop(0)
             found.values[name], found.offsets[name] = _typed(name, word, rebase), offset
             continue
         heads = []
+        if several and not spec.bare:
+            message, cure = "a blank inside the options of metric_input", "separate them with commas alone"
+            found.faults.append(Fault(offset, message, word, cure))
+        several = True
         for start, item in _comma_parts(word):
             _read_item(found, spec, offset + start, item, rebase)
     return found

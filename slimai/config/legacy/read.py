@@ -11,8 +11,9 @@ from slimai.config.legacy import mapping
 from slimai.config.legacy.lexer import CfgLines, Comment, Entry, Header
 from slimai.config.legacy.mapping import SECTIONS, Key
 from slimai.config.legacy.outputs import read_deferred
-from slimai.config.legacy.scalars import number, numbers, switch
+from slimai.config.legacy.scalars import flag, number, numbers
 from slimai.config.legacy.settings import Rebase, Settings, rebase_from, shift
+from slimai.schema.quantization import QuantizationSection
 
 REQUIRED = ("path.output_dir", "path.image_dir", "network.input_model")
 _RULE_FILES = ("nodename_datatypes", "nodekind_datatypes")
@@ -24,7 +25,7 @@ def _nodes(text: str) -> Any:
     return parts if len(parts) > 1 else text
 
 
-_PLAIN: dict[str, Callable[[str], Any]] = {"number": number, "numbers": numbers, "switch": switch, "nodes": _nodes}
+_PLAIN: dict[str, Callable[[str], Any]] = {"number": number, "numbers": numbers, "switch": flag, "nodes": _nodes}
 
 
 def read_settings(lines: CfgLines, base: Path | None) -> Settings:
@@ -137,6 +138,11 @@ class _Reader:
             self.settings.report("error", entry.place, message, value=entry.value, cure="remove one of the two")
 
     def _accept(self, key: Key, entry: Entry) -> None:
+        if not entry.value and key.section == "quantization":
+            read = f": '{entry.comment}' behind it is read as a comment" if entry.comment else ""
+            cure = "give a value, or remove the line"
+            self.settings.report("error", entry.place, f"{key.title} is empty{read}", cure=cure)
+            return
         if not entry.value and key.target not in REQUIRED:
             self.settings.report("warning", entry.place, f"{key.title} is empty and taken as not set")
             return
@@ -196,6 +202,16 @@ class _Reader:
         if not settings.is_part:
             name = re.sub(r"[^A-Za-z0-9_.-]", "_", self.path.stem)[:100]
             settings.values["network"] = {"name": name, **settings.values.get("network", {})}
+            if "quantization" not in settings.values and settings.get("network.model_type") != "quantized":
+                message = f"no [quantization]: the defaults are taken, {_defaults()}"
+                settings.report("warning", None, message, cure="add the section to choose")
+
+
+def _defaults() -> str:
+    """Return what a job without [quantization] runs with."""
+    fields = QuantizationSection.model_fields
+    level, percent = (fields[name].get_default() for name in ("accuracy_level", "range"))
+    return f"accuracy_level {','.join(map(str, level))}, range {percent}, no single-shot calibration"
 
 
 class _Notes:

@@ -32,3 +32,8 @@ def numbers(text: str) -> Any:
 def switch(text: str) -> Any:
     """Return the truth value of ``True`` / ``False`` in any case, or `text` itself."""
     return _WORDS.get(text.lower(), text)
+
+
+def flag(text: str) -> Any:
+    """Return the truth value of a key that has no other: as `switch`, and 1 or 0."""
+    return {"1": True, "0": False}.get(text, switch(text))

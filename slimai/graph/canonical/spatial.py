@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from slimai.graph.canonical.context import (
 )
 from slimai.graph.canonical.matrix import begins_inside, window
 from slimai.graph.ir import Array, Node
+from slimai.graph.ops import ONNX_FORM
 
 _COORDINATES = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"}
 
@@ -69,7 +71,8 @@ def average_pool(context: Context, node: Node) -> tuple[Node, ...] | None:
     """
     kernel = integers(node.attrs["kernel_shape"])
     if context.graph.opsets.get("", 0) >= 19 and begins_inside(context, node, kernel):
-        return None
+        # SAME sets the size itself; ONNX's inference lets ceil_mode add to it
+        return (replace(node.with_attrs(ceil_mode=0), op=f"{ONNX_FORM}{node.op}"),)
     return _pool(context, node, count_include_pad=int(node.attrs.get("count_include_pad", 0)))
 
 

@@ -34,7 +34,7 @@ def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
     where = str(path)
     file = read_file(path)
     model, edges = _without_float_edges(file)
-    problems = [*_unsupported(model, where), *_float_tensors(model, where)]
+    problems = _all_float(model, where) or [*_unsupported(model, where), *_float_tensors(model, where)]
     if problems:
         raise UnsupportedError(problems)
     builder = Builder(model, where, _unique_names(model, edges))
@@ -106,6 +106,16 @@ def _unsupported(model: FileModel, where: str) -> Iterator[Diagnostic]:
 def _told_by_its_output(model: FileModel, op: FileOperator) -> bool:
     """Return whether the float tensor that a DEQUANTIZE writes is told in its place."""
     return op.code == "DEQUANTIZE" and any(model.tensors[number].dtype not in _INTEGERS for number in op.outputs)
+
+
+def _all_float(model: FileModel, where: str) -> list[Diagnostic]:
+    """Return the one mistake of a network that was not quantized at all: everything that it computes is float."""
+    computed = {number for op in model.operators for number in op.outputs if number >= 0}
+    if not computed or any(not model.tensors[number].dtype.startswith("float") for number in computed):
+        return []
+    message = f"a float network: none of the {len(computed)} tensors that it computes is an integer"
+    cure = "quantize it fully to 8 bit, or convert it to ONNX and set network.model_type: float"
+    return [Diagnostic(message, key="network.model_type", suggestion=cure, file=where)]
 
 
 def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,14 +17,17 @@ from numpy.typing import NDArray
 from pycocotools import mask as codec
 from pycocotools.cocoeval import COCOeval
 
+from slimai.data.exif import UPRIGHT, turn_array
 from slimai.data.sample import Sample
-from slimai.errors import InputError
+from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
 from slimai.metrics.detection.coco_resampled import resampled_ap
 from slimai.metrics.detection.detections import ClassTable, Detections
 from slimai.metrics.detection.masks import instance_masks
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
+from slimai.metrics.labels.annotation_fit import AnnotationFit
+from slimai.metrics.labels.annotation_turn import turn_boxes
 from slimai.metrics.labels.coco import Instances
 from slimai.metrics.outputs import check_outputs, image_index, in_order
 
@@ -32,7 +36,7 @@ NUMBERS = (
     "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
 )  # fmt: skip
 
-__all__ = ["NUMBERS", "CocoAP"]
+__all__ = ["NUMBERS", "CocoAP", "coco_ap", "coco_record"]
 
 
 class CocoAP:
@@ -50,12 +54,15 @@ class CocoAP:
         table: ClassTable,
         instances: Instances,
         input_size: tuple[int, int] | None = None,
+        fit: AnnotationFit | None = None,
     ) -> None:
+        """fit: how annotations lie in the pictures; None = as the sizes in `instances` say."""
         self._outputs = outputs
         self._options = options
         self._table = table
         self._instances = instances
         self._input_size = options.input_size or input_size
+        self._fit = fit or AnnotationFit(instances.sizes, {}, network=self._input_size)
         self._kinds = ("segm", "bbox") if options.head is None and len(outputs) > 3 else ("bbox",)
 
     def detect(self, sample: Sample, outputs: Sequence[Array]) -> Detections:
@@ -68,6 +75,10 @@ class CocoAP:
         """Return the names of the categories in ascending id order."""
         return self._table.names
 
+    def check_samples(self, samples: Sequence[Sample]) -> list[Diagnostic]:
+        """Return what the sizes of pictures and annotations say against these samples, which have their geometry."""
+        return self._fit.check(samples)
+
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
         """Return what pycocotools finds in one picture, for boxes and where there are any for masks.
 
@@ -75,35 +86,32 @@ class CocoAP:
         [g] and ignore [areas, g] of the objects.
         """
         del reference
-        found = self.detect(sample, outputs)
+        placed = self._fit(sample)
+        found = self.detect(placed, outputs)
         record: dict[str, Array] = {"image": image_index(sample)}
         for kind in self._kinds:
             truth = self._truth(sample, kind)
-            answer = self._answer(sample, found, outputs, kind)
+            answer = self._answer(placed, found, outputs, kind)
             record |= {f"{kind}/{key}": value for key, value in _evaluate(kind, truth, answer).items()}
         return record
 
     def _truth(self, sample: Sample, kind: str) -> list[dict[str, Any]]:
         entries = []
+        orientation, stored = self._fit.turn(sample)
         for number, annotation in enumerate(self._instances.objects[sample.index], 1):
-            crowd = annotation["iscrowd"]
-            entry = {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
+            entry = _box_truth(annotation, number)
+            if orientation != UPRIGHT:
+                entry["bbox"] = _turned_box(annotation["bbox"], stored, orientation)
             if kind == "segm":
-                entry["segmentation"] = _truth_mask(annotation, self._instances.sizes[sample.index])
+                size = self._fit.size(sample) if orientation == UPRIGHT else stored
+                entry["segmentation"] = _turned_mask(_truth_mask(annotation, size), orientation)
             entries.append(entry)
         return entries
 
     def _answer(self, sample: Sample, found: Detections, outputs: Sequence[Array], kind: str) -> list[dict[str, Any]]:
-        sides = np.concatenate([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]], axis=1)
-        entries = [
-            {"id": at + 1, "category_id": int(label), "score": float(score), "bbox": box.tolist(), "iscrowd": 0,
-             "area": float(box[2] * box[3])}
-            for at, (box, score, label) in enumerate(zip(sides, found.scores, found.classes, strict=True))
-        ]  # fmt: skip
+        entries = _box_answer(found)
         if kind == "segm":
-            masks = instance_masks(
-                outputs[3], found, sample.geometry, self._input_size, self._instances.sizes[sample.index]
-            )
+            masks = instance_masks(outputs[3], found, sample.geometry, self._input_size, self._fit.size(sample))
             for entry, code in zip(entries, _encode(masks), strict=True):
                 entry["segmentation"], entry["area"] = code, float(codec.area(code))
         return entries
@@ -127,6 +135,38 @@ class CocoAP:
         """Return [R] the score of sets in which record i is counts[r, i] times, NaN where there is none."""
         order = sorted(range(len(records)), key=lambda at: int(records[at]["image"][0]))
         return resampled_ap(self._kinds[0], [records[at] for at in order], counts[:, order])
+
+
+def coco_record(found: Detections, objects: Sequence[Mapping[str, Any]]) -> Record:
+    """Return what pycocotools finds in the boxes of one picture, for `coco_ap`.
+
+    found: boxes in pixels of the picture, classes counted from 0. objects: the picture's annotations as
+    `read_instances` gives them: class, bbox [x, y, w, h], area, iscrowd.
+    """
+    truth = [_box_truth(annotation, number) for number, annotation in enumerate(objects, 1)]
+    return {f"bbox/{key}": value for key, value in _evaluate("bbox", truth, _box_answer(found)).items()}
+
+
+def coco_ap(records: Sequence[Record], classes: int) -> dict[str, float]:
+    """Return the 12 numbers of pycocotools over the `coco_record` of any pictures, by name (`NUMBERS`), AP first.
+
+    classes: how many there are. A number is NaN where the pictures have no such object.
+    """
+    return dict(zip(NUMBERS, _summarize("bbox", records, classes), strict=True))
+
+
+def _box_truth(annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
+    crowd = annotation["iscrowd"]
+    return {**annotation, "id": number, "ignore": crowd, "category_id": annotation["class"]}
+
+
+def _box_answer(found: Detections) -> list[dict[str, Any]]:
+    sides = np.concatenate([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]], axis=1)
+    return [
+        {"id": at + 1, "category_id": int(label), "score": float(score), "bbox": box.tolist(), "iscrowd": 0,
+         "area": float(box[2] * box[3])}
+        for at, (box, score, label) in enumerate(zip(sides, found.scores, found.classes, strict=True))
+    ]  # fmt: skip
 
 
 def _evaluate(kind: str, truth: list[dict[str, Any]], answer: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
@@ -207,6 +247,23 @@ def _by_class(kind: str, record: Record) -> dict[tuple[int, int], dict[str, NDAr
 def _encode(masks: NDArray[np.uint8]) -> list[Mapping[str, Any]]:
     """Return the run lengths of masks [n, h, w]."""
     return list(codec.encode(np.asfortranarray(masks.transpose(1, 2, 0)))) if len(masks) else []
+
+
+def _turned_box(box: Sequence[float], stored: tuple[int, int], orientation: int) -> list[float]:
+    """Return [x, y, w, h] of the stored picture in the upright one."""
+    x, y, w, h = box
+    left, top, right, bottom = turn_boxes(np.array([[x, y, x + w, y + h]]), stored, orientation)[0].tolist()
+    return [left, top, right - left, bottom - top]
+
+
+def _turned_mask(code: Mapping[str, Any], orientation: int) -> Mapping[str, Any]:
+    if orientation == UPRIGHT:
+        return code
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy, about pycocotools' own arrays
+        mask = codec.decode(code)
+    turned: Mapping[str, Any] = codec.encode(np.asfortranarray(turn_array(mask, orientation)))
+    return turned
 
 
 def _truth_mask(annotation: Mapping[str, Any], picture: tuple[int, int]) -> Mapping[str, Any]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.sample import Sample
-from slimai.errors import InputError
+from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
 from slimai.metrics.detection.ap import IGNORED, Interpolation, average_precision, match
 from slimai.metrics.detection.detections import ClassTable, Detections, best_first
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
+from slimai.metrics.labels.annotation_fit import AnnotationFit
+from slimai.metrics.labels.annotation_turn import turn_boxes
 from slimai.metrics.labels.voc import VocObjects
 from slimai.metrics.outputs import check_outputs, image_index, in_order
 
@@ -86,13 +88,15 @@ class VocAP:
         table: ClassTable,
         objects: dict[int, Truth],
         how: Interpolation = "area",
+        fit: AnnotationFit | None = None,
     ) -> None:
-        """`objects` by the index of the sample."""
+        """`objects` by the index of the sample, in the pixels of its annotation. fit: None = they are the picture's."""
         self._outputs = outputs
         self._options = options
         self._table = table
         self._objects = objects
         self._how: Interpolation = how
+        self._fit = fit or AnnotationFit({}, {})
 
     def detect(self, sample: Sample, outputs: Sequence[Array]) -> Detections:
         """Return the boxes of one picture, best first, in its own pixels; `classes` index `class_names`."""
@@ -104,19 +108,27 @@ class VocAP:
         """Return the names of the scored classes."""
         return self._table.names
 
+    def check_samples(self, samples: Sequence[Sample]) -> list[Diagnostic]:
+        """Return what the sizes of pictures and annotations say against these samples, which have their geometry."""
+        return self._fit.check(samples)
+
     def measure(self, sample: Sample, outputs: Sequence[Array], reference: Sequence[Array] | None = None) -> Record:
         """Return scores [n], classes [n], outcome [n] of the detections and objects [classes] of one picture."""
         del reference
-        found = self.detect(sample, outputs)
+        found = self.detect(self._fit(sample), outputs)
         truth = self._objects[sample.index]
         counted = truth.classes[~truth.difficult]
         return {
             "image": image_index(sample),
             "scores": found.scores,
             "classes": found.classes,
-            "outcome": self._outcomes(found, truth),
+            "outcome": self._outcomes(found, replace(truth, boxes=self._boxes(sample, truth))),
             "objects": np.bincount(counted, minlength=len(self._table.names)),
         }
+
+    def _boxes(self, sample: Sample, truth: Truth) -> NDArray[np.float64]:
+        orientation, stored = self._fit.turn(sample)
+        return turn_boxes(truth.boxes, stored, orientation)
 
     def _outcomes(self, found: Detections, truth: Truth) -> NDArray[np.int8]:
         outcome = np.empty(len(found), np.int8)

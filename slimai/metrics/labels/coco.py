@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.labels.imagelist import raise_all
+from slimai.metrics.labels.matching import claimed_twice, match_names
 
 __all__ = ["Instances", "read_instances"]
 
@@ -24,19 +25,20 @@ class Instances:
 
     names: of the categories in ascending id order; class k of an annotation is `names[k]`.
     objects: by the sample's index, dicts with `class`, `bbox` [x, y, w, h], `area`, `iscrowd`, `segmentation`.
-    sizes: (width, height) of each picture by the sample's index.
+    sizes: (width, height) of each picture by the sample's index; None where the file does not say.
     """
 
     names: tuple[str, ...]
     objects: Mapping[int, tuple[Annotation, ...]]
-    sizes: Mapping[int, tuple[int, int]]
+    sizes: Mapping[int, tuple[int, int] | None]
 
 
 def read_instances(path: Path, classes: int, samples: Sequence[Sample]) -> Instances:
     """Return the objects of `samples` in an instances json with `classes` categories.
 
-    A sample is found by its file name, else by its label as image id, else by the number in its stem.
-    Raises: InputError with everything that is wrong, and every sample that the file does not know.
+    A sample is found by its name (see `slimai.metrics.labels.matching`), else by its label as image id; in a file
+    without file names by the number in its stem too.
+    Raises: InputError with everything that is wrong, every sample that the file does not know, or knows twice.
     """
     data = _load(path)
     categories = _categories(data, path)
@@ -53,7 +55,7 @@ def read_instances(path: Path, classes: int, samples: Sequence[Sample]) -> Insta
     return Instances(
         names=tuple(categories[identity] for identity in sorted(categories)),
         objects={index: tuple(by_image[entry["id"]]) for index, entry in pictures.items()},
-        sizes={index: (int(entry["width"]), int(entry["height"])) for index, entry in pictures.items()},
+        sizes={index: _size(entry) for index, entry in pictures.items()},
     )
 
 
@@ -84,23 +86,53 @@ def _categories(data: Mapping[str, Any], path: Path) -> dict[int, str]:
 
 
 def _pictures(data: Mapping[str, Any], samples: Sequence[Sample], path: Path) -> dict[int, Mapping[str, Any]]:
-    by_name = {Path(str(entry.get("file_name", ""))).name: entry for entry in data["images"]}
-    by_id = {entry.get("id"): entry for entry in data["images"] if isinstance(entry.get("id"), int)}
-    found, mistakes = {}, []
+    """Return the entry of each sample: by name; what no name fits by a label that is an image id.
+
+    The number in a stem counts as id only in a file without a single file_name.
+    """
+    images = data["images"]
+    doubles = [key for key, count in Counter(_identity(entry) for entry in images).items() if count > 1]
+    if doubles:
+        raise InputError.at(str(path), "pictures have different whole numbers as id", doubles[:5], key="images")
+    names = [str(entry.get("file_name") or "") for entry in images]
+    matches = match_names(samples, names, str(path))
+    places, mistakes = matches.places, list(matches.mistakes)
+    by_id = {_identity(entry): entry for entry in images}
+    found: dict[int, Mapping[str, Any]] = {}
     for sample in samples:
-        entry = by_name.get(sample.files[0].name)
-        for text in (*sample.labels, sample.stem) if entry is None else ():
-            entry = entry or (by_id.get(int(text)) if text.isascii() and text.isdigit() else None)
+        if sample.index in matches.doubtful:
+            continue
+        entry = images[places[sample.index]] if sample.index in places else None
+        numbers = (*sample.labels, sample.stem) if not any(names) else sample.labels
+        for text in numbers if entry is None else ():
+            entry = entry or (by_id.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 20 else None)
         if entry is None:
             mistakes.append(Diagnostic(f"no entry for image '{sample.files[0].name}'", file=str(path)))
-        elif not all(type(entry.get(key)) is int for key in ("id", "width", "height")):
-            mistakes.append(
-                Diagnostic(f"image '{sample.files[0].name}' needs id, width and height", file=str(path), value=entry)
+        elif type(entry.get("id")) is not int or not all(_is_side(entry.get(key)) for key in ("width", "height")):
+            message = (
+                f"image '{sample.files[0].name}' needs a whole number as id, and as width and height if it has them"
             )
+            mistakes.append(Diagnostic(message, file=str(path), value=entry))
         else:
             found[sample.index] = entry
-    raise_all(mistakes)
+    claims = {index: f"id {entry['id']}" for index, entry in found.items() if index not in places}
+    raise_all([*mistakes, *claimed_twice(samples, claims, str(path))])
     return found
+
+
+def _identity(entry: Mapping[str, Any]) -> Any:
+    """Return the id of an entry; something of its own where that is no whole number."""
+    identity = entry.get("id")
+    return identity if type(identity) is int else object()
+
+
+def _is_side(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31)
+
+
+def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    width, height = entry.get("width") or 0, entry.get("height") or 0
+    return (width, height) if width and height else None
 
 
 def _objects(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slimai.data.sample import Sample
+from slimai.encodings import CURE, decoded
 from slimai.errors import Diagnostic, InputError
+from slimai.metrics.labels.matching import match_names
 
 SHOWN = 20
 
@@ -25,9 +27,11 @@ def raise_all(mistakes: list[Diagnostic]) -> None:
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:
     """Return the non-empty lines of a label file, with their numbers, split at white space."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = decoded(path.read_bytes())
+    except OSError as error:
         raise InputError.at(str(path), f"the label file cannot be read: {error}", key="metric.metric_input") from None
+    except ValueError as error:
+        raise InputError.at(str(path), f"the label file {error}", key="metric.metric_input", cure=CURE) from None
     return [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
@@ -51,10 +55,11 @@ def assign(path: Path, samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
 
 
 def _by_image(path: Path, lines: list[tuple[int, list[str]]], samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
-    table = {Path(words[0]).stem: (number, words[1]) for number, words in lines}
-    missing = [sample for sample in samples if sample.stem not in table]
-    raise_all([Diagnostic(f"no label for image '{sample.files[0].name}'", file=str(path)) for sample in missing])
-    return {sample.index: table[sample.stem] for sample in samples}
+    found = match_names(samples, [words[0] for _, words in lines], str(path))
+    missing = [sample for sample in samples if sample.index not in {*found.places, *found.doubtful}]
+    absent = [Diagnostic(f"no label for image '{sample.files[0].name}'", file=str(path)) for sample in missing]
+    raise_all([*found.mistakes, *absent])
+    return {index: (lines[place][0], lines[place][1][1]) for index, place in found.places.items()}
 
 
 def class_numbers(samples: Sequence[Sample], label_file: Path | None, classes: int | None) -> dict[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.array_file import open_npy
+from slimai.data.exif import UPRIGHT, orientation_of, turn_array
 from slimai.data.picture_file import LARGEST, PICTURE_ERRORS, open_picture, reason, room_for
 from slimai.errors import InputError
 
@@ -17,9 +18,12 @@ PGM_HEADER = re.compile(rb"^P[25](?:\s+|#[^\n]*\n)+\d+(?:\s+|#[^\n]*\n)+\d+(?:\s
 __all__ = ["read_binary_mask", "read_index_mask", "read_picture"]
 
 
-def read_index_mask(path: Path) -> NDArray[np.uint8]:
-    """Return class indices [h, w] uint8: palette pictures by index, gray ones by value, .npy as stored."""
-    values = _stored_values(path, _read(path)[0])
+def read_index_mask(path: Path, *, turn: bool = False) -> NDArray[np.uint8]:
+    """Return class indices [h, w] uint8: palette pictures by index, gray ones by value, .npy as stored.
+
+    turn: whether a picture is turned as its EXIF orientation says; the same below.
+    """
+    values = _stored_values(path, _read(path, turn=turn)[0])
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim != 2:
@@ -31,13 +35,13 @@ def read_index_mask(path: Path) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def read_binary_mask(path: Path, threshold: float) -> NDArray[np.uint8]:
+def read_binary_mask(path: Path, threshold: float, *, turn: bool = False) -> NDArray[np.uint8]:
     """Return 0 / 1 [h, w] uint8: 1 where the label is above `threshold`.
 
     Gray values are divided by 255 first; palette indices, and gray pictures of nothing but 0 and 1, are
     taken as they are.
     """
-    values, is_palette = _read(path)
+    values, is_palette = _read(path, turn=turn)
     if values.ndim == 3:
         if values.shape[2] != 1:
             raise InputError.at(str(path), "a binary label image is gray", values.shape)
@@ -48,9 +52,9 @@ def read_binary_mask(path: Path, threshold: float) -> NDArray[np.uint8]:
     return (share > threshold).astype(np.uint8)
 
 
-def read_picture(path: Path) -> NDArray[np.float64]:
+def read_picture(path: Path, *, turn: bool = False) -> NDArray[np.float64]:
     """Return [h, w, channels] float64: 8- and 16-bit pictures in 0..1, float .npy as stored."""
-    values, is_palette = _read(path)
+    values, is_palette = _read(path, turn=turn)
     if is_palette:
         raise InputError.at(str(path), "a palette picture cannot be compared; store its colours or gray values")
     if values.ndim == 2:
@@ -65,7 +69,7 @@ def read_picture(path: Path) -> NDArray[np.float64]:
     raise InputError.at(str(path), "expected 8- or 16-bit or float values", values.dtype.name)
 
 
-def _read(path: Path) -> tuple[NDArray[np.generic], bool]:
+def _read(path: Path, *, turn: bool) -> tuple[NDArray[np.generic], bool]:
     """Return the numbers of a file [h, w] or [h, w, channels], and whether they are palette indices."""
     if path.suffix.lower() == ".npy":
         return _read_npy(path), False
@@ -73,6 +77,7 @@ def _read(path: Path) -> tuple[NDArray[np.generic], bool]:
         with open_picture(path) as picture, room_for(picture.size):
             is_palette = picture.mode == "P"
             values: NDArray[np.generic] = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
+            values = turn_array(values, orientation_of(picture, path) if turn else UPRIGHT)
     except PICTURE_ERRORS as error:
         raise InputError.at(str(path), f"the label image cannot be read: {reason(error)}") from None
     # Pillow's mode I holds 16-bit PNG and PGM

@@ -12,15 +12,27 @@ from numpy.typing import NDArray
 
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
+from slimai.metrics.labels.imagelist import raise_all
+from slimai.metrics.labels.matching import claimed_twice, path_parts
 
 LARGEST_FILE = 16 << 20
+# what tools write for "no" and "yes"; some leave the word of a list box
+FLAGS = {
+    "": False,
+    **dict.fromkeys(("0", "false", "no", "unspecified", "none"), False),
+    **dict.fromkeys(("1", "true", "yes"), True),
+}
+FOLDERS = 4  # of a picture's path that its annotation may have too
 
 __all__ = ["VocObjects", "find_xml", "read_voc", "read_voc_labels"]
 
 
 @dataclass(frozen=True)
 class VocObjects:
-    """The objects of one picture: names [m], boxes [m, 4] float64 xmin, ymin, xmax, ymax, difficult [m]."""
+    """The objects of one picture: names [m], boxes [m, 4] float64 xmin, ymin, xmax, ymax, difficult [m].
+
+    size: (width, height) of the picture that the boxes belong to; None where the file does not say.
+    """
 
     names: tuple[str, ...]
     boxes: NDArray[np.float64]
@@ -42,9 +54,9 @@ def read_voc(path: Path) -> VocObjects:
         if corners[2] < corners[0] or corners[3] < corners[1]:
             raise InputError.at(str(path), "a box whose end lies before its start", corners, key=where)
         boxes.append(corners)
-        difficult.append((entry.findtext("difficult") or "0").strip() not in {"0", ""})
+        difficult.append(_flag(entry, "difficult", path, where))
     return VocObjects(
-        tuple(names), np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, np.bool_), _size(root)
+        tuple(names), np.array(boxes, np.float64).reshape(-1, 4), np.array(difficult, np.bool_), _size(root, path)
     )
 
 
@@ -90,31 +102,60 @@ def _number(box: Element, tag: str, path: Path, where: str) -> float:
     return value
 
 
-def _size(root: Element) -> tuple[int, int] | None:
-    try:
-        width = int(float(root.findtext("size/width") or 0))
-        height = int(float(root.findtext("size/height") or 0))
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
+def _flag(entry: Element, tag: str, path: Path, where: str) -> bool:
+    text = (entry.findtext(tag) or "0").strip().lower()
+    if text not in FLAGS:
+        raise InputError.at(str(path), f"<{tag}> must be 0 or 1", text, key=where)
+    return FLAGS[text]
+
+
+def _size(root: Element, path: Path) -> tuple[int, int] | None:
+    sides = []
+    for tag in ("width", "height"):
+        text = (root.findtext(f"size/{tag}") or "0").strip()
+        try:
+            side = float(text or 0)
+        except ValueError:
+            side = -1.0
+        if not 0 <= side < 1 << 31 or not side.is_integer():
+            raise InputError.at(str(path), f"<{tag}> must be a whole number of pixels", text, key="size")
+        sides.append(int(side))
+    return (sides[0], sides[1]) if all(sides) else None
 
 
 def find_xml(folder: Path, sample: Sample) -> Path:
-    """Return where the annotation of a sample must be: its label if that is an xml name, else its stem + .xml."""
+    """Return where the annotation of a sample is, or must be.
+
+    Its label if that is an xml name, below `folder`, with its own folders or without them; else the picture's stem +
+    .xml, with as many of the picture's folders as there are below `folder`.
+    """
     for label in sample.labels:
         if label.lower().endswith(".xml"):
-            return folder / Path(label).name
-    return folder / f"{sample.stem}.xml"
+            return _longest(folder, path_parts(label))
+    parts = path_parts(str(sample.files[0]))
+    return _longest(folder, (*parts[-FOLDERS - 1 : -1], f"{sample.stem}.xml"))
+
+
+def _longest(folder: Path, parts: Sequence[str]) -> Path:
+    """Return the file below `folder` that has most of the trailing parts; the last part alone where there is none."""
+    tried = (folder.joinpath(*parts[at:]) for at in range(len(parts)))
+    return next((path for path in tried if path.is_file()), folder / parts[-1])
 
 
 def read_voc_labels(folder: Path, samples: Sequence[Sample]) -> list[VocObjects]:
-    """Return the objects of every sample; raises InputError with all missing and all wrong files at once."""
+    """Return the objects of every sample.
+
+    Raises: InputError with all missing and wrong files at once, and the files that two pictures would share.
+    """
     mistakes: list[Diagnostic] = []
     found: list[VocObjects] = []
     if not folder.is_dir():
         raise InputError.at(str(folder), "the folder of annotations does not exist", key="metric.metric_input")
+    claims: dict[int, str] = {}
     for sample in samples:
         path = find_xml(folder, sample)
+        if path not in [folder.joinpath(*path_parts(label)) for label in sample.labels]:  # not named in full
+            claims[sample.index] = str(path)
         if not path.is_file():
             mistakes.append(Diagnostic(f"no annotation for image '{sample.files[0].name}'", file=str(path)))
             continue
@@ -122,6 +163,5 @@ def read_voc_labels(folder: Path, samples: Sequence[Sample]) -> list[VocObjects]
             found.append(read_voc(path))
         except InputError as error:
             mistakes.extend(error.diagnostics)
-    if mistakes:
-        raise InputError(mistakes)
+    raise_all([*mistakes, *claimed_twice(samples, claims, str(folder))])
     return found

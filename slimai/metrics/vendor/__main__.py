@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
+import os
 import sys
 from pathlib import Path
 
 from slimai.errors import EXIT_DONE, EXIT_INVALID, SlimaiError
-from slimai.metrics.vendor.modules import vendor_modules
+from slimai.metrics.vendor.self_test import run_script
 
 
 def main(argv: list[str]) -> int:
@@ -17,9 +17,10 @@ def main(argv: list[str]) -> int:
         return EXIT_INVALID
     sys.argv = argv[1:]
     try:
-        with vendor_modules(Path(argv[1]).resolve().parent):
-            runpy.run_path(argv[1], run_name="__main__")
+        run_script(Path(argv[1]))
     except SlimaiError as error:
+        if os.environ.get("SLIMAI_DEBUG") == "1":
+            raise
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return EXIT_DONE

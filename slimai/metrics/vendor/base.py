@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from slimai.blobs.names import blob_name
 from slimai.blobs.octrl import OCTRL_NAME, read_octrl
+from slimai.data.sample import Sample
 from slimai.errors import InputError
 
 Class = TypeVar("Class", bound=type)
@@ -18,7 +20,15 @@ REGISTERED: dict[str, type] = {}
 # blob file -> shape of the network's output that it holds, for `blob_file_reader`
 SHAPES: dict[str, tuple[int, ...]] = {}
 
-__all__ = ["REGISTERED", "SHAPES", "custom_metric_base", "image_names", "metric_register", "own_shape"]
+__all__ = [
+    "REGISTERED",
+    "SHAPES",
+    "custom_metric_base",
+    "image_list_text",
+    "image_names",
+    "metric_register",
+    "own_shape",
+]
 
 
 def metric_register(name: Any = None, cls: type | None = None) -> Any:
@@ -47,6 +57,15 @@ class custom_metric_base:  # noqa: N801 - the vendor's name, which plug-ins spel
     `load_and_analysis` (returns the metric, or several numbers of which the first decides) and
     `accumulate_results` (for its own use; slimai does not call it).
     """
+
+    slimai_initialized = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Note when `init_params` is called: a self-test gives the run's settings where nobody did."""
+        super().__init_subclass__(**more)
+        own = cls.__dict__.get("init_params")
+        if callable(own):
+            cls.init_params = _noted(own)  # type: ignore[method-assign]
 
     def __init__(self) -> None:
         self.octrl_file: str | None = None
@@ -80,9 +99,27 @@ class custom_metric_base:  # noqa: N801 - the vendor's name, which plug-ins spel
         return [[str(file) for file in blobs] for blobs in files]
 
 
+def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: Any, *arguments: Any, **named: Any) -> Any:
+        self.slimai_initialized = True
+        return method(self, *arguments, **named)
+
+    return call
+
+
 def _beside(folder: Path) -> Path:
     inside = folder / OCTRL_NAME
     return inside if inside.is_file() else folder.parent / OCTRL_NAME
+
+
+def image_list_text(samples: Iterable[Sample]) -> str:
+    """Return the image list that a plug-in gets: the count, then whole paths and labels."""
+    lines = []
+    for sample in samples:
+        labels = [",".join(sample.labels)] if sample.labels else []
+        lines.append(" ".join([",".join(map(str, sample.files)), *labels]))
+    return "\n".join([str(len(lines)), *lines]) + "\n"
 
 
 def image_names(imglist: Any) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from slimai.errors import SlimaiError
+from slimai.metrics.vendor.said import kept_apart
 
 # module name of a plug-in -> its file
 FILES: dict[str, str] = {}
@@ -51,9 +52,13 @@ def _class_line(file: str, name: str) -> int:
 
 
 def guarded(call: Callable[[], Any], what: str, source: Any) -> Any:
-    """Return what `call` returns; whatever it raises becomes a PluginError with the plug-in's file and line."""
+    """Return what `call` returns; what it raises becomes a PluginError with the plug-in's file and line.
+
+    What it prints goes to the log.
+    """
     try:
-        return call()
+        with kept_apart():
+            return call()
     except KeyboardInterrupt:
         raise
     except BaseException as error:

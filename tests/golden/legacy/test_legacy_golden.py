@@ -134,6 +134,10 @@ def test_settings_written_down_by_hand(name):
         assert found == expected, dotted
 
 
-def test_only_the_old_project_and_the_plug_in_are_warned_about():
+def test_only_the_old_project_the_plug_in_and_an_effort_without_effect_are_warned_about():
     warned = {cfg.stem: len(converted(cfg).diagnostics) for cfg in CFGS}
-    assert {name: count for name, count in warned.items() if count} == {"faceboxes": 1, "yolox": 9}
+    assert {name: count for name, count in warned.items() if count} == {
+        "faceboxes": 1,
+        "ssd_mobilenet_voc": 1,
+        "yolox": 9,
+    }

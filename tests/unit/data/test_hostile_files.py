@@ -23,7 +23,7 @@ from slimai.data.preprocess import InputSpec, Preprocess
 from slimai.data.resize import Resize
 from slimai.data.sample import Sample
 from slimai.errors import InputError
-from slimai.metrics.geometry import _picture_size
+from slimai.metrics.geometry import PictureGeometry
 from slimai.metrics.labels.masks import read_index_mask
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
@@ -49,7 +49,7 @@ def preprocess(mode="letterbox", short_side=None):
     return Preprocess([InputSpec("x", (1, 3, 32, 32), resize=Resize(mode, short_side))])
 
 
-@pytest.mark.parametrize("read", [read_index_mask, lambda path: _picture_size(sample(path)), open_picture])
+@pytest.mark.parametrize("read", [read_index_mask, lambda path: PictureGeometry((4, 4))(sample(path)), open_picture])
 def test_an_eps_starts_no_interpreter(tmp_path, monkeypatch, read):
     path = tmp_path / "label.png"
     path.write_bytes(EPS)

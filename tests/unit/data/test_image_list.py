@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from slimai.data.image_list import parse_image_list
+from slimai.data.image_list import MORE_COLUMNS, parse_image_list
+from slimai.encodings import CURE
 
 
 @pytest.fixture
@@ -65,10 +66,14 @@ def test_several_inputs_and_labels(pictures):
         (
             "a.png 1 2\n",
             None,
-            ["LIST:1: more than two columns; names must not hold white space (got 'a.png 1 2')"],
+            [f"LIST:1: {MORE_COLUMNS} (got 'a.png 1 2')"],
         ),
         ("a.png,,b.png\n", None, ["LIST:1: an empty name between commas (got 'a.png,,b.png')"]),
-        (b"a.png\n\xff\xfe", None, ["LIST: the list is not UTF-8 text (byte 6)"]),
+        (
+            b"a.png\n\xff\xfe",
+            None,
+            [f"LIST: the list is not UTF-8 text (byte 6), nor GBK; {CURE}"],
+        ),
         (
             "b.v2.png\n",
             None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slimai.graph.load import load_onnx
+from slimai.graph.save import to_onnx
 
 ROWS = st.tuples(
     st.sampled_from(["Conv", "MaxPool", "AveragePool"]),
@@ -28,7 +30,9 @@ def check(build, compare, row):
     else:
         attrs["ceil_mode"] = ceil_mode
     path = build([(op, ["x", *constants], ["y"], attrs)], {"x": [1, 2, *sizes]}, ["y"], constants, opset)
-    compare(path, load_onnx(path), 1e-5)
+    graph = load_onnx(path)
+    onnx.checker.check_model(to_onnx(graph), full_check=True)
+    compare(path, graph, 1e-5)
 
 
 def runs(row):
@@ -48,6 +52,7 @@ def test_any_window(build, compare, row):
     "row",
     [
         ("AveragePool", "SAME_UPPER", [(9, 1, 3), (4, 2, 2)], 0, 19),  # ONNX Runtime starts at element 1
+        ("AveragePool", "SAME_UPPER", [(3, 1, 3)], 1, 20),  # and ceil_mode changes nothing
         ("Conv", "SAME_UPPER", [(4, 1, 4)], 0, 17),
         ("Conv", "SAME_LOWER", [(9, 1, 4), (5, 2, 2)], 0, 19),
         ("MaxPool", "SAME_UPPER", [(3, 2, 2)], 1, 17),  # SAME has its own size, which ceil_mode does not change

@@ -219,3 +219,14 @@ def test_an_output_that_nothing_computes(tmp_path):
     tensors = [activation(name, (1, 4)) for name in "xab"]
     model = build_network(tensors, [Step("RELU", [0], [1])], [0], [1, 2])
     assert refusal(tmp_path, model) == ["b: is an output that nothing computes"]
+
+
+def test_a_float_network_is_one_mistake(tmp_path):
+    tensors = [Tensor("x", (1, 8), "float32"), Tensor("a", (1, 8), "float32"), Tensor("y", (1, 8), "float32")]
+    model = build_network(tensors, [Step("RELU", [0], [1]), Step("LOGISTIC", [1], [2])], [0], [2])
+    assert refusal(tmp_path, model, UnsupportedError) == [
+        (
+            "network.model_type: a float network: none of the 2 tensors that it computes is an integer; quantize it "
+            "fully to 8 bit, or convert it to ONNX and set network.model_type: float"
+        )
+    ]

@@ -16,6 +16,7 @@ from slimai.data.sample import ImageGeometry
 from slimai.errors import InputError
 from slimai.metrics.create import create_metric
 from slimai.metrics.detection.coco import NUMBERS
+from slimai.metrics.toolbox import Detections, best_first, coco_ap, coco_record, read_instances
 from slimai.schema.metric_specs import CocoInput
 
 CATEGORIES = (3, 7, 8, 20)
@@ -244,3 +245,20 @@ def test_images_are_found_by_label_or_number(tmp_path, build, make_samples, make
     create_metric("coco_det_AP", spec, make_context("bsc", make_samples(1, ["5"])))
     with pytest.raises(InputError, match=r"no entry for image 'img0\.png'"):
         create_metric("coco_det_AP", spec, make_context("bsc", make_samples(1)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_toolbox_gives_a_plug_in_the_same_numbers(tmp_path, make_samples, seed):
+    data, answers = random_files(np.random.default_rng(seed))
+    (tmp_path / "instances.json").write_text(json.dumps(data))
+    instances = read_instances(tmp_path / "instances.json", len(CATEGORIES), make_samples(len(answers)))
+    records = []
+    for image, found in enumerate(answers):
+        boxes = np.array([box for box, _, _ in found], np.float64).reshape(-1, 4)
+        scores = np.array([score for _, score, _ in found], np.float64)
+        classes = np.array([label - 1 for _, _, label in found], np.int64)
+        order = best_first(scores)
+        detections = Detections(boxes, scores, classes, np.arange(len(scores))).take(order)
+        records.append(coco_record(detections, instances.objects[image]))
+    values = coco_ap(records, len(CATEGORIES))
+    assert_equal(values, reference(tmp_path, as_results(answers), "bbox", [10 * at + 5 for at in range(8)]))

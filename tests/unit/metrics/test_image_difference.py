@@ -9,6 +9,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 
 from slimai.errors import InputError
 from slimai.metrics.create import create_metric
+from slimai.metrics.image import as_hwc
 from slimai.schema.metric_specs import ImageInput
 
 
@@ -111,3 +112,25 @@ def test_messages(tmp_path, make_context, make_samples):
     metric = build("psnr", make_context, named)
     with pytest.raises(InputError, match="the picture is 20x8 with 1 channels, the truth 20x20 with 3"):
         metric.measure(named[0], [small], None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [((1, 96, 112, 3), "hwc"), ((1, 3, 96, 112), "chw"), ((1, 1, 9, 8), "chw"), ((1, 9, 8, 1), "hwc")],
+)
+def test_a_layout_that_nobody_knows_is_told_by_the_channels(shape, layout):
+    values = np.random.default_rng(0).random(shape)
+    assert np.array_equal(as_hwc(values, None), as_hwc(values, layout))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 3), (1, 8, 8, 4)])
+def test_sizes_that_do_not_tell_the_layout_ask_for_a_word(shape):
+    with pytest.raises(InputError, match="add a layout word to metric_input: chw, whc, cwh or hwc"):
+        as_hwc(np.zeros(shape), None)
+
+
+def test_ssim_of_dumps_without_a_layout_word(make_context, make_samples):
+    picture = np.random.default_rng(0).random((1, 24, 31, 3)).astype(np.float32)
+    metric = create_metric("ssim", ImageInput(use_float=True), make_context(("out",), make_samples(1), input_layout=""))
+    record = metric.measure(make_samples(1)[0], [picture], [picture])
+    assert metric.combine([record]).value == pytest.approx(1.0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import textwrap
 
@@ -12,7 +13,7 @@ import pytest
 from slimai.errors import InputError, SlimaiError
 from slimai.metrics.create import create_metric
 from slimai.metrics.plugin import find_plugin
-from slimai.metrics.scores import quick_score, require_score
+from slimai.metrics.scores import quick_score, require_score, resampled_scores
 from slimai.metrics.vendor.calls import PluginError
 from slimai.metrics.vendor.modules import NAMES
 
@@ -302,3 +303,53 @@ def test_an_installed_metric(write_plugin, build, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     metric, samples = build(params={"factor": 0.2})
     assert score(metric, samples).score == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "call", "message"),
+    [
+        ('"first": outputs[0]', '"first": {}["oops"]', "measure",
+         r"my_metric.py:9: my_metric.measure of image '.*img0.png' failed: KeyError: 'oops'"),
+        ("return Result(value, value)", "return {}['oops']", "combine",
+         r"my_metric.py:12: my_metric.combine failed: KeyError: 'oops'"),
+        ("return Result(value, value)", "return value", "combine",
+         r"my_metric.py:10: my_metric.combine must return a Result \(got float\)"),
+        ("def combine", "def resampled_scores(self, records, counts):\n        return {}['oops']\n    def combine", "resample",
+         r"my_metric.py:11: my_metric.resampled_scores failed: KeyError: 'oops'"),
+        ("def combine", "def resampled_scores(self, records, counts):\n        return [1.0]\n    def combine", "resample",
+         r"my_metric.py:10: my_metric.resampled_scores must return 3 scores \(got the shape \(1,\)\)"),
+        ('value_range = "my_metric", False, True, (0.0, 1.0)', 'score_limits = "my_metric", False, True, 0', "build",
+         r"my_metric.py:4: class 'my_metric' lacks value_range"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_slimais_own_form_name_file_line_and_picture(write_plugin, build, old, new, call, message):
+    assert old in NATIVE
+    write_plugin(NATIVE.replace(old, new))
+
+    def everything():
+        metric, samples = build(params={"factor": 0.1})
+        records = [metric.measure(sample, outputs(sample.index), None) for sample in samples]
+        if call == "resample":
+            resampled_scores(metric, records, np.zeros((3, len(records)), np.int64))
+        metric.combine(records)
+
+    with pytest.raises(PluginError, match=message):
+        everything()
+
+
+@pytest.mark.parametrize("form", ["native", "vendor"])
+def test_what_a_plugin_prints_is_kept_out_of_the_answer(write_plugin, build, capsys, caplog, form):
+    noisy = 'print("loaded")\n' + (
+        NATIVE.replace("        value =", '        print("combining", end="")\n        value =')
+        if form == "native"
+        else BASE.format(body='print("combining"); return 0.5', more="", init="pass")
+    )
+    write_plugin(noisy)
+    with caplog.at_level(logging.INFO, logger="slimai.job.plugin"):
+        metric, samples = build(params={"factor": 0.1} if form == "native" else "")
+        assert score(metric, samples).score is not None
+    assert capsys.readouterr().out == ""
+    assert [text for text in caplog.messages if text.startswith("plug-in: ")] == [
+        "plug-in: loaded",
+        "plug-in: combining",
+    ]

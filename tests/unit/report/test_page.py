@@ -131,3 +131,14 @@ def test_a_multirun_links_to_the_pages_that_are_there(tmp_path):
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (1.23456, "1.235"), (-0.5, "-0.500")])
 def test_numbers(value, expected):
     assert _environment().from_string("{{ value | num }}").render(value=value) == expected
+
+
+def test_the_page_marks_what_was_delivered():
+    result = run()
+    other = {**result["best"], "profile": "net_91.yaml", "score": 0.5}
+    text = page({**result, "candidates": [*result["candidates"], other], "delivered": other}, saved())
+    tile = f"<span>fixed-point score, {other['profile']}</span>"
+    assert tile in text
+    line = next(line for line in text.splitlines() if line.startswith('<tr class="best">'))
+    assert other["profile"] in line
+    assert "delivered" in line

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from slimai.schema.metric import MetricUnion
-from slimai.schema.metric_text import format_metric_input
+from slimai.schema.metric_text import format_metric_input, parse_metric_input
 
 ADAPTER = TypeAdapter(MetricUnion)
 
@@ -98,3 +99,9 @@ def test_only_what_differs_from_the_default_is_written():
     spec = read("psnr", "range=1 cwh")
     assert format_metric_input(spec) == "cwh"
     assert format_metric_input(read("SegStats", "/l.txt axis=0,resizeBi=4:5")) == "/l.txt resizeBi=4:5"
+
+
+def test_a_blank_inside_the_options_is_refused():
+    with pytest.raises(PydanticCustomError, match=r"a blank inside the options: 'center=True, threshold=0.3'"):
+        parse_metric_input("ann center=True, threshold=0.3", ("annotations",))
+    assert parse_metric_input("cwh range=255", (), bare=True) == {"layout": "cwh", "range": "255"}

@@ -135,9 +135,17 @@ CASES = [
         "quantization.mix_goal: should be exactly one of max_drop, score and latency_ms",
     ),
     Case(
+        "compile_effort",
+        {"performance.optimization": "level1"},
+        "performance.optimization: level1 changes nothing here: slimai's compile stage has one effort; "
+        "it is exported for the vendor's compiler",
+        "warning",
+    ),
+    Case(
         "pre_quantized",
         {"network.input_model": "net.tflite"},
-        "network.model_type: a .tflite model is pre-quantized (got 'float'); set network.model_type: quantized",
+        "network.model_type: a .tflite model is read as it was quantized (got 'float'); set network.model_type: "
+        "quantized, or convert a float network to ONNX",
     ),
     Case(
         "pre_quantized",

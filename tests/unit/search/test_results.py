@@ -45,3 +45,10 @@ def test_no_best_profile_without_a_measured_candidate(tmp_path):
     write_results(tmp_path, "net", OUTCOMES[1:], Choice(None, None), facts={})
     assert not (tmp_path / "BestProfile.txt").exists()
     assert json.loads((tmp_path / "run.json").read_text())["best"] is None
+
+
+def test_equal_names_of_several_levels_are_told_apart(tmp_path):
+    outcomes = [Outcome(Candidate(level, Decimal(96)), "full", 0.1 * level, 0.1 * level, images=4) for level in (1, 2)]
+    write_results(tmp_path, "net", outcomes, Choice(outcomes[1], outcomes[1]), facts={}, several_levels=True)
+    assert (tmp_path / "BestProfile.txt").read_text() == "acc2/net_96.yaml\n"
+    assert (tmp_path / "ProfileList.txt").read_text() == "acc1/net_96.yaml\nacc2/net_96.yaml\n"

@@ -12,9 +12,11 @@ from slimai.graph.ir import Graph, Node, TensorInfo
 from slimai.quantizer.layers import quantized_tensors
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
+from slimai.quantizer.rounding.result import RoundedLayer
 from slimai.runtime.session import FloatSession
 from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
+from slimai.simulator.rounding_guard import NO_GAIN, guarded
 from slimai.simulator.rounding_pass import Images, RoundingPass
 
 IMAGES = 16
@@ -234,3 +236,27 @@ def test_layers_before_and_behind_a_host_layer_are_rounded(tmp_path):
         program = compile_plan(plan_of(setting, 0, rounding=rounding), TargetSection())
         errors.append(float(np.square(program.dequantize(program.run(x))["y"] - truth).mean()))
     assert errors[1] < errors[0]
+
+
+def test_the_guard_keeps_what_the_outputs_gain_by_and_takes_back_what_they_lose_by(setting, tmp_path):
+    graph, images, _ = setting
+    plan, found = plan_of(setting, 0), rounded(setting, 0, tmp_path)
+    shown = Images(len(images), lambda: images)
+    kept = guarded(graph, plan, found, TargetSection(), shown, arithmetic="native")
+    assert list(kept.layers) == list(found.layers)[: len(kept.layers)]
+    assert kept.layers
+    # weights that are wrong: the errors of the layers say they gain, the outputs do not
+    spoiled = {
+        name: RoundedLayer(replace(layer.weight, values=-layer.weight.values), layer.bias)
+        for name, layer in found.layers.items()
+    }
+    none = guarded(graph, plan, replace(found, layers=spoiled), TargetSection(), shown, arithmetic="native")
+    assert none.layers == {}
+    assert {report.why for report in none.reports if report.node in found.layers} == {NO_GAIN}
+    # a good beginning and a bad end: the beginning stays
+    names = list(found.layers)
+    half = len(names) // 2
+    mixed = {name: (found.layers if at < half else spoiled)[name] for at, name in enumerate(names)}
+    part = guarded(graph, plan, replace(found, layers=mixed), TargetSection(), shown, arithmetic="native")
+    assert len(part.layers) <= half
+    assert [report.kept for report in part.reports] == [report.node in part.layers for report in part.reports]

@@ -140,3 +140,14 @@ def test_a_path_outside_the_current_folder_stays_absolute(config):
     assert "output_dir = /srv/out\n" in text
     assert "input_dir = ../models\n" in text
     assert "input_model = net.onnx\n" in text
+
+
+def test_a_rules_file_has_to_go_with_the_cfg(config, tmp_path):
+    rules = {"mix": True, "nodename_datatypes": "rules.yaml"}
+    export = export_cfg(config(quantization=rules, metric=VOC), Path("net.cfg"))
+    assert [str(item) for item in export.diagnostics if "nodename" in item.key] == [
+        (
+            "quantization.nodename_datatypes: the vendor's compiler reads it beside the cfg, under the cfg's name; "
+            f"copy {tmp_path}/rules.yaml there as <cfg's stem>.yaml"
+        )
+    ]

@@ -143,13 +143,19 @@ def test_bytes_that_are_no_text_are_refused(data):
     assert str(caught.value) == "x.cfg: is not a text file; save it as UTF-8 (GBK is read too)"
 
 
+def test_bytes_of_no_known_encoding_are_refused():
+    with pytest.raises(InputError) as caught:
+        decode(b"\xff\xff", "x.cfg")
+    assert str(caught.value) == ("x.cfg: is not UTF-8 text (byte 0), nor GBK; save it as UTF-8 (GBK is read too)")
+
+
 def test_a_missing_and_a_huge_file_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="cannot read the cfg file: No such file or directory"):
         read_lines(tmp_path / "x.cfg")
     with pytest.raises(InputError, match="cannot read the cfg file: Is a directory"):
         read_lines(tmp_path)
     (tmp_path / "big.cfg").write_bytes(b"#" * (MAX_BYTES + 1))
-    with pytest.raises(InputError, match="is larger than 1048576 bytes, so not a cfg file"):
+    with pytest.raises(InputError, match="is larger than 1048576 bytes, which end in line 1: no cfg file is"):
         read_lines(tmp_path / "big.cfg")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slimai.config.legacy.load import judge_cfg, load_cfg
+from slimai.errors import InputError
 from slimai.schema.root import SlimaiConfig
 
 WHOLE = """[path]
@@ -23,6 +24,8 @@ calibration_set = calib.txt
 calibration_count = 10
 validation_set = val.txt
 validation_count = 20
+[quantization]
+range = 100
 """
 
 
@@ -210,6 +213,7 @@ def test_keys_are_read_in_any_case_and_old_spellings(cfg):
     values, found = load_cfg(cfg(text))
     assert found == []
     assert values["quantization"] == {
+        "range": "100",
         "mix": True,
         "accuracy_level": 2,
         "nodekind_datatypes": str(cfg(text).parent / "net.yaml"),
@@ -254,3 +258,59 @@ def test_nothing_in_a_cfg_is_evaluated(cfg):
     values, found = load_cfg(path)
     assert found == []
     assert values["path"]["output_dir"] == str(path.parent / "${oc.env:HOME}/$(id)")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("accuracy_level =", "1: [quantization] accuracy_level is empty; give a value, or remove the line"),
+        ("histogram_bins = #number#", ("1: [quantization] histogram_bins is empty: 'number#' behind it is read as a "
+         "comment; give a value, or remove the line")),
+        ("calibration =   ; soon", ("1: [quantization] calibration is empty: 'soon' behind it is read as a comment; "
+         "give a value, or remove the line")),
+        ("Mix =", "1: [quantization] Mix is empty; give a value, or remove the line"),
+    ],
+)  # fmt: skip
+def test_an_empty_value_is_no_choice(cfg, line, message):
+    (found,) = said(cfg(f"{WHOLE}{line}\n"), "error")
+    assert found == f"{WHOLE.count(chr(10)) + 1}:{message}"
+
+
+@pytest.mark.parametrize("text", ["", "[quantization]\n"])
+def test_a_cfg_that_chooses_nothing_says_what_it_runs_with(cfg, text):
+    (found,) = said(cfg(WHOLE.replace("[quantization]\nrange = 100\n", text)), "warning")
+    assert found.endswith(
+        "no [quantization]: the defaults are taken, accuracy_level 1, range 100, no single-shot calibration; "
+        "add the section to choose"
+    )
+
+
+@pytest.mark.parametrize("line", ["ann center=True, threshold=0.3", "ann center=True threshold=0.3"])
+def test_a_blank_inside_the_options(cfg, line):
+    text = WHOLE.replace("Classification", "Detection") + f"[metric]\nmetric_cls = voc_det_AP\nmetric_input = {line}\n"
+    (found,) = said(cfg(text), "error")
+    column = len("metric_input = ") + line.index("threshold") + 1
+    assert found == (
+        f"{text.count(chr(10))}:{column}: a blank inside the options of metric_input (got 'threshold=0.3'); "
+        "separate them with commas alone"
+    )
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("0", False), ("True", True), ("false", False)])
+def test_switches_read_alike(cfg, text, value):
+    values, found = load_cfg(cfg(f"{WHOLE}Mix = {text}\n[metric]\nAdjust = {text}\n"))
+    assert [item for item in found if item.severity == "error"] == []
+    assert values["quantization"]["mix"] is value
+    assert values["metric"]["adjust"] is value
+
+
+def test_a_file_that_is_too_large_names_the_line(tmp_path):
+    path = tmp_path / "net.cfg"
+    path.write_text("# a comment\n" * 400_000)
+    with pytest.raises(InputError) as caught:
+        load_cfg(path)
+    line = (1 << 20) // len("# a comment\n") + 1
+    assert str(caught.value) == (
+        f"{path}:{line}: is larger than 1048576 bytes, which end in line {line}: no cfg file is; "
+        "take out what is no setting"
+    )
