@@ -68,6 +68,7 @@ KNOWN: dict[str, Form] = {
     "InstanceNormalization": _form(22, "epsilon"),
     "LayerNormalization": _form(17, "axis", "epsilon", "stash_type"),
     "LeakyRelu": _form(16, "alpha"),
+    "Log": _form(13),
     "MatMul": _form(13),
     "Max": _form(13),
     "MaxPool": _form(22, "auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"),
@@ -77,6 +78,8 @@ KNOWN: dict[str, Form] = {
     "Neg": _form(13),
     "PRelu": _form(16),
     "Pad": _form(25, "mode"),
+    "Pow": _form(15),
+    "Reciprocal": _form(13),
     "ReduceL2": _form(18, "axes", "keepdims", "noop_with_empty_axes"),
     "ReduceMax": _form(20, "axes", "keepdims", "noop_with_empty_axes"),
     "ReduceMean": _form(18, "axes", "keepdims", "noop_with_empty_axes"),
@@ -115,6 +118,7 @@ KNOWN: dict[str, Form] = {
     "Tile": _form(13),
     "Transpose": _form(25, "perm"),
     "Unsqueeze": _form(25),
+    "Where": _form(16),
 }
 
 

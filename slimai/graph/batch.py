@@ -17,12 +17,10 @@ Check = Callable[[Graph, Node], str]
 # Operators outside the table of `slimai.graph.ops` that work element by element or along inner axes only.
 _ELEMENTWISE = frozenset(
     {
-        "Log",
         "Floor",
         "Ceil",
         "Round",
         "Sign",
-        "Reciprocal",
         "Sin",
         "Cos",
         "Not",
@@ -50,9 +48,6 @@ _ELEMENTWISE = frozenset(
 )
 _BROADCAST = frozenset(
     {
-        "Pow",
-        "Min",
-        "Max",
         "Sum",
         "Mean",
         "Less",
@@ -62,11 +57,10 @@ _BROADCAST = frozenset(
         "GreaterOrEqual",
         "And",
         "Or",
-        "Where",
         "Mod",
     }
 )
-_BROADCAST |= {"OnnxPRelu", "OnnxClip"}
+_BROADCAST |= {"OnnxPRelu", "OnnxClip", "OnnxWhere", "OnnxPow"}
 
 
 def with_batch(graph: Graph) -> Graph:

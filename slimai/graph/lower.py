@@ -114,6 +114,18 @@ def _gelu(out: Lowered, graph: Graph, node: Node) -> None:
     out.add(node, "Mul", (by("Mul", x, "half", 0.5), by("Add", squashed, "gate", 1.0)), y)
 
 
+def _pow(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    y = node.outputs[0]
+    out.add(node, "Pow", (node.inputs[0], out.constant(f"{y}_exponent", node.attrs["exponent"], "float32")), y)
+
+
+def _rsqrt(out: Lowered, graph: Graph, node: Node) -> None:
+    del graph
+    y = node.outputs[0]
+    out.add(node, "Reciprocal", (out.add(node, "Sqrt", node.inputs, f"{y}_sqrt"),), y)
+
+
 def _silu(out: Lowered, graph: Graph, node: Node) -> None:
     del graph
     (x,), y = node.inputs, node.outputs[0]
@@ -246,6 +258,8 @@ _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "SiLU": _silu,
     "Mish": _mish,
     "Gelu": _gelu,
+    "Pow": _pow,
+    "Rsqrt": _rsqrt,
     **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"), _reduce),
     "Gather": _gather,
     "Tile": _tile,

@@ -10,11 +10,14 @@ ConvTranspose      x, w [, b]                  as Conv, and output_padding
 Gemm               a, b [, c]                  transB (alpha = beta = 1 and transA = 0 are folded)
 MatMul             a, b
 Add Sub Mul Div    a, b                        NumPy broadcasting; either operand may be a constant
-Relu Sigmoid Tanh HardSwish SiLU Mish Softplus Softsign Exp Erf Abs Neg Sqrt  x
+Max Min            a, b                        NumPy broadcasting; either operand may be a constant
+Where              mask (constant bool), a, b  NumPy broadcasting; either operand may be a constant
+Relu Sigmoid Tanh HardSwish SiLU Mish Softplus Softsign Exp Erf Abs Neg Log Sqrt Rsqrt Reciprocal  x
 Gelu               x                           approximate (none | tanh)
 Clip               x                           lo, hi (-inf / inf where open); with lo = 0, hi may be a tuple: one
                                                limit a channel of axis 1 (`channel_limits`)
 LeakyRelu          x                           alpha
+Pow                x                           exponent (one number, not 0)
 Elu Celu ThresholdedRelu  x                    alpha
 Selu               x                           alpha, gamma
 PRelu              x, slope (constant)
@@ -50,7 +53,8 @@ Requantize         x                           only in integer networks: the sam
 
 A network read from TFLite keeps its order of axes; there spatial operators carry ``channels_last`` = 1, and operators
 that TFLite runs as copies of integers, whatever the scales on both sides say, ``integers_kept`` = 1. Its Softmax
-carries ``interpolated`` = 1: at 16 bits TFLite interpolates between knots, which is too coarse for others.
+carries ``interpolated`` = 1, its Sqrt, Rsqrt and Log ``as_tflite`` = 1: at 16 bits TFLite interpolates between knots,
+which is too coarse for others (and its SQRT truncates).
 
 Axes are never negative. An operator of another name keeps its ONNX form and runs on the host. An operator of
 a name above whose ONNX form has no canonical counterpart (a Clip with computed limits, a cubic Resize ...) is
@@ -176,7 +180,7 @@ def _layer(**columns: Any) -> Traits:
 
 
 def _arithmetic(**columns: Any) -> Traits:
-    return Traits(family="arithmetic", onnx={}, batch="broadcast", **columns)
+    return Traits(**{"family": "arithmetic", "onnx": {}, "batch": "broadcast", **columns})
 
 
 def _clamp(**columns: Any) -> Traits:
@@ -214,6 +218,10 @@ TRAITS: dict[str, Traits] = {
     "Mul": _arithmetic(sign="kept", scale="free", clamp="takes", operands="own", qlinear="QLinearMul",
                        aliases=("XIEltwiseMul",)),
     "Div": _arithmetic(),
+    "Max": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
+    "Min": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
+    "Where": Traits(family="arithmetic", batch="broadcast", sign="formula", scale="free", clamp="takes",
+                    operands="output"),
     "Relu": _clamp(onnx={}, sign="never_negative", factor="always", clamp="is", aliases=("XIReLU",)),
     "Clip": _clamp(sign="formula", clamp="is"),
     "ThresholdedRelu": _clamp(onnx={"alpha": 1.0}, sign="kept"),
@@ -240,7 +248,11 @@ TRAITS: dict[str, Traits] = {
     "Softplus": _function(onnx={}, sign="never_negative", saturates=True, scale="free"),
     "Softsign": _function(onnx={}, sign="kept", scale="free"),
     "Exp": _function(onnx={}, sign="never_negative", saturates=True, scale="free"),
-    "Sqrt": _function(onnx={}, sign="never_negative"),
+    "Sqrt": _function(onnx={}, sign="never_negative", scale="free"),
+    "Rsqrt": _function(sign="never_negative", scale="free"),
+    "Reciprocal": _function(onnx={}, sign="kept", scale="free"),
+    "Pow": _function(sign="formula", scale="free"),
+    "Log": _function(onnx={}, scale="free"),
     "Softmax": Traits(family="softmax", sign="never_negative", scale="fixed", fixed_range=(0.0, 1.0),
                       qlinear="QLinearSoftmax", aliases=("XISoftmax",)),
     "LayerNormalization": _normalization(),

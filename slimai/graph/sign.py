@@ -41,5 +41,15 @@ def _pad(node: Node, kept: bool) -> bool:
     return kept and bool(node.attrs["value"] >= 0)
 
 
+def _pow(node: Node, kept: bool) -> bool:
+    exponent = float(node.attrs["exponent"])
+    return kept or not exponent.is_integer() or exponent % 2 == 0
+
+
+def _where(_node: Node, kept: bool) -> bool:
+    """The mask counts as never negative, too."""
+    return kept
+
+
 # Of the operators whose row says `formula`: node, whether no input is negative -> whether the output is not.
-FORMULAS: Mapping[str, Callable[[Node, bool], bool]] = {"Clip": _clip, "Pad": _pad}
+FORMULAS: Mapping[str, Callable[[Node, bool], bool]] = {"Clip": _clip, "Pad": _pad, "Where": _where, "Pow": _pow}

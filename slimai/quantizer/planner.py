@@ -242,7 +242,7 @@ class LayerBuilder:
             return operands
         for position, tensor in enumerate(step.node.inputs):
             value = self.graph.constants.get(tensor)
-            if value is None:
+            if value is None or value.dtype.kind != "f":  # a mask
                 continue
             value = self.given.masks[self._bits(step)].cut(step.node, value)
             params = self._operand_params(step, value)

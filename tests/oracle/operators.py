@@ -23,6 +23,7 @@ from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 
 SHAPE = (1, 4, 6, 6)
 SQUARE = {"strides": (1, 1), "dilations": (1, 1), "pads": (1, 1, 1, 1), "group": 1}
+MASK = np.arange(36).reshape(1, 1, 6, 6) % 5 < 2
 WINDOW = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0), "dilations": (1, 1), "ceil_mode": 0}
 
 
@@ -53,6 +54,8 @@ Model = Callable[[Case], list[list[int]]]
 class Sample:
     """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
 
+    masks: constants that are no numbers, by input position.
+    above: in a network of several layers, the input ends there (and at 3); 0: it is a Relu.
     spelled_out: its ONNX form is other operators, which are not read back as this one.
     """
 
@@ -61,6 +64,8 @@ class Sample:
     outputs: tuple[tuple[int, ...], ...] = (SHAPE,)
     attrs: dict[str, Any] = field(default_factory=dict)
     constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    masks: dict[int, np.ndarray] = field(default_factory=dict)
+    above: float = 0.0
     spelled_out: bool = False
 
 
@@ -110,6 +115,19 @@ def two_operands(function, **sign) -> Model:
     return model
 
 
+def larger(rule, a, a_q, b, b_q, y_q):
+    return scalar.chosen(lambda u, v, _at: max(u, v), rule, a, a_q, b, b_q, y_q)
+
+
+def smaller(rule, a, a_q, b, b_q, y_q):
+    return scalar.chosen(lambda u, v, _at: min(u, v), rule, a, a_q, b, b_q, y_q)
+
+
+def selected(rule, a, a_q, b, b_q, y_q):
+    mask = flat(np.broadcast_to(MASK, SHAPE))
+    return scalar.chosen(lambda u, v, at: u if mask[at] else v, rule, a, a_q, b, b_q, y_q)
+
+
 def clamp(case):
     low, high = case.attrs.get("lo", 0.0), case.attrs.get("hi", math.inf)
     y = case.outs[0]
@@ -145,6 +163,23 @@ def rescaled(change) -> Model:
 
 def gelu_by_tanh(v: float) -> float:
     return 0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
+
+
+def steep(function, exponent: float | None = None) -> Model:
+    """A power, or (no exponent) the logarithm: a table of 8-bit inputs, the normalised recipe of 16-bit ones."""
+
+    def model(case):
+        x, x_q, y_q = flat(case.x[0]), case.ins[0], case.outs[0]
+        if x_q.bits == 8:
+            return [scalar.pointwise(function, x, x_q, y_q)]
+        return [scalar.logarithm(x, x_q, y_q) if exponent is None else scalar.power(exponent, x, x_q, y_q)]
+
+    return model
+
+
+def positive(function, limit: float):
+    """Return the function with its limit where v is not positive."""
+    return lambda v: function(v) if v > 0 else limit
 
 
 def softmax(case):
@@ -328,8 +363,15 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     **{
         op: (Sample(two_operands(function, **sign), (SHAPE, SHAPE)),
              Sample(two_operands(function, **sign), constants={1: (4, 1, 1)}))
-        for op, function, sign in (("Add", scalar.add, {}), ("Sub", scalar.add, {"sign": -1}), ("Mul", scalar.mul, {}))
+        for op, function, sign in (
+            ("Add", scalar.add, {}), ("Sub", scalar.add, {"sign": -1}), ("Mul", scalar.mul, {}), ("Max", larger, {}),
+            ("Min", smaller, {}),
+        )
     },
+    "Where": (
+        Sample(two_operands(selected), (SHAPE, SHAPE), masks={0: MASK}),
+        Sample(two_operands(selected), constants={2: (4, 1, 1)}, masks={0: MASK}),
+    ),
     "Relu": (Sample(clamp),),
     "Clip": (Sample(clamp, attrs={"lo": -0.25, "hi": 0.75}),),
     "Requantize": (Sample(requantize),),
@@ -338,6 +380,17 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
     "Gelu": (
         Sample(pointwise(scalar.FUNCTIONS["Gelu"][0]), attrs={"approximate": "none"}, spelled_out=True),
         Sample(pointwise(gelu_by_tanh), attrs={"approximate": "tanh"}, spelled_out=True),
+    ),
+    "Sqrt": (Sample(steep(positive(math.sqrt, 0.0), 0.5), above=0.5),),
+    "Rsqrt": (Sample(steep(positive(lambda v: v**-0.5, 1e9), -0.5), above=0.5),),
+    "Reciprocal": (Sample(steep(lambda v: 1 / v if v else 1e9, -1.0), above=0.5),),
+    "Log": (Sample(steep(positive(math.log, -1e9)), above=0.5),),
+    "Pow": tuple(
+        Sample(steep(function, exponent), attrs={"exponent": exponent}, above=0.5)
+        for exponent, function in (
+            (2.0, lambda v: v**2), (3.0, lambda v: v**3), (-2.0, lambda v: v**-2 if v else 1e9),
+            (1.5, positive(lambda v: v**1.5, 0.0)), (0.25, positive(lambda v: v**0.25, 0.0)),
+        )
     ),
     "Abs": (Sample(rescaled(lambda v, _x, _attrs: abs(v))),),
     "Neg": (Sample(rescaled(lambda v, _x, _attrs: -v)),),
@@ -422,8 +475,12 @@ class _Builder:
 
     def graph(self, *, hosted: bool) -> Graph:
         names, shapes = [], list(self.sample.inputs)
-        for position in range(len(shapes) + len(self.sample.constants)):
-            if position in self.sample.constants:
+        for position in range(len(shapes) + len(self.sample.constants) + len(self.sample.masks)):
+            if position in self.sample.masks:
+                self.constants[f"c{position}"] = self.sample.masks[position]
+                shape = self.sample.masks[position].shape
+                names.append(self.tensor(f"c{position}", shape, "bool"))
+            elif position in self.sample.constants:
                 names.append(self.constant(f"c{position}", self.sample.constants[position]))
             else:
                 shape = shapes.pop(0)
@@ -457,7 +514,8 @@ class _Builder:
         if not relu:
             return made
         clamped = self.tensor(f"{name}_relu", (1, channels, height, width))
-        self.nodes.append(Node(clamped, "Relu", (made,), (clamped,)))
+        lo, op = self.sample.above, "Clip" if self.sample.above else "Relu"
+        self.nodes.append(Node(clamped, op, (made,), (clamped,), {"lo": lo, "hi": 3.0} if lo else {}))
         return clamped
 
 

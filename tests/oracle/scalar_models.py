@@ -149,6 +149,17 @@ def mul(rule, a, a_q, b, b_q, y_q):
     return [tail((u - a_q.zero) * (v - b_q.zero)) for u, v in zip(a, b, strict=True)]
 
 
+def chosen(choose, rule, a, a_q, b, b_q, y_q):
+    """Both operands on the output's scale (as they are where they have it), and choose(a, b, place)."""
+
+    def brought(values, q):
+        same = (q.scale, q.zero, q.bits, q.signed) == (y_q.scale, y_q.zero, y_q.bits, y_q.signed)
+        return values if same else requantize(rule, values, q, y_q)
+
+    pairs = zip(brought(a, a_q), brought(b, b_q), strict=True)
+    return [clamp(choose(u, v, place), y_q.low, y_q.high) for place, (u, v) in enumerate(pairs)]
+
+
 def average(rule, windows, x_q, y_q):
     """windows: lists of the pixels of each window; padding is not in them."""
     return [
@@ -195,6 +206,45 @@ def rescaled(change, rule, x, x_q, y_q):
     """Of Abs, Neg and the like: change(x - z_x) on the output's scale."""
     tail = y_q.tail(rule, x_q.scale / y_q.scale)
     return [tail(change(v - x_q.zero)) for v in x]
+
+
+def mantissa(function, v):
+    """(function of u in 1/2^30 by lines between 257 knots, n) of v = 2^n u."""
+    n = v.bit_length() - 1
+    place = (v << (15 - n) if n <= 15 else v >> 1) - (1 << 15)
+    here, after = (rhe(function(1 + at / 256) * 2.0**30) for at in (place >> 7, (place >> 7) + 1))
+    return here + (((after - here) * (place & 127) + 64) >> 7), n
+
+
+def power(exponent, x, x_q, y_q):
+    """v^p s_x^p / s_y of integers v; 0 and what is below has the limit from above."""
+    rise, found = max(exponent, 0.0), []
+    for value in x:
+        v = value - x_q.zero
+        sign = -1 if exponent % 2 == 1 and v < 0 else 1
+        v = abs(v) if exponent == int(exponent) else max(v, 0)
+        if v == 0:
+            found.append(0 if exponent > 0 else 1 << 40)
+            continue
+        looked_up, n = mantissa(lambda u: u**exponent * 2.0**-rise, v)
+        fraction, e = math.frexp(min(2.0 ** (n * exponent + rise - 30) * (x_q.scale**exponent / y_q.scale), 2.0**60))
+        m, t = rha(fraction * 2**30), 30 - e
+        m, t = (0, 0) if t > 62 else (m, max(t, 0))
+        found.append(sign * ((looked_up * m + half(t)) >> t))
+    return [clamp(y_q.zero + y, y_q.low, y_q.high) for y in found]
+
+
+def logarithm(x, x_q, y_q):
+    fraction, e = math.frexp(2.0**-30 / y_q.scale)
+    t = 25 - e
+    m, offset = rha(fraction * 2**25), rha(math.ldexp(math.log(x_q.scale) / y_q.scale, t))
+    found = []
+    for value in x:
+        v = value - x_q.zero
+        looked_up, n = mantissa(math.log, max(v, 1))
+        y = ((n * rhe(math.log(2) * 2**30) + looked_up) * m + offset + half(t)) >> t
+        found.append(clamp(y_q.zero + y, y_q.low, y_q.high) if v > 0 else y_q.low)
+    return found
 
 
 def pointwise(function, x, x_q, y_q):

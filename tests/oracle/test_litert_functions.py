@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from plans import Op, one_op, params, program
+from plans import Op, one_op, params, program, random_integers
 from tflite_builder import Tensor, build, run
 
 SETTINGS = 24
@@ -44,6 +44,9 @@ FUNCTIONS = {
     "Gelu-tanh": Function("GELU", gelu, "Gelu", {"Approximate": True}, {"approximate": "tanh"}),
     "Exp": Function("EXP", np.exp, reach=(0.1, 7.0)),
     "Abs": Function("ABS", np.abs),
+    "Sqrt": Function("SQRT", np.sqrt, attrs={"as_tflite": 1}, positive=True),
+    "Rsqrt": Function("RSQRT", lambda v: v**-0.5, attrs={"as_tflite": 1}, positive=True),
+    "Log": Function("LOG", np.log, attrs={"as_tflite": 1}, positive=True),
 }
 
 
@@ -88,3 +91,31 @@ def test_no_integer_differs(name, dtype):
         compared += expected.size
         saturated += np.count_nonzero((expected == y.dtype.low) | (expected == y.dtype.high))
     assert saturated <= 0.1 * compared
+
+
+SHAPES = [((1, 5, 6, 7), second) for second in ((1, 5, 6, 7), (1, 1, 1, 7), (1, 5, 1, 1), (7,), (1, 1, 6, 1), (1,))]
+
+
+@pytest.mark.parametrize("dtype", ["s8", "s16"])
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_no_integer_of_the_larger_or_smaller_differs(op, dtype):
+    """24 pairs of shapes and grids, extremes in both operands; TFLite's kernels want one grid for all."""
+    rng = np.random.default_rng(zlib.crc32(repr((op, dtype)).encode()))
+    for first, second in SHAPES * 4:
+        grid = params(dtype, float(np.exp(rng.uniform(-9, -2))), 0 if dtype == "s16" else int(rng.integers(-90, 91)))
+        a, b = random_integers(rng, grid, first), random_integers(rng, grid, second)
+        a.flat[:2] = grid.dtype.low, grid.dtype.high
+        if b.size > 20:
+            b.flat[:2] = grid.dtype.high, grid.dtype.low
+        tensors = [
+            Tensor(name, shape, _NUMPY[dtype], grid.scale, grid.zero_point)
+            for name, shape in (("a", first), ("b", second), ("y", first))
+        ]
+        model = build({"Max": "MAXIMUM", "Min": "MINIMUM"}[op], tensors[:2], tensors[2:], "MaximumMinimum")
+        expected = run(model, [a, b])[0]
+        plan = one_op(Op(op, ("a", "b"), "y"), {"a": first, "b": second}, first, {"a": grid, "b": grid}, grid)
+        (step,) = program(plan, "tflite_s64" if dtype == "s16" else "gemmlowp").steps
+        found = step.compiled.kernel([a, b], None)[0]
+        assert np.count_nonzero(found != expected) == 0
+        ends = (expected == grid.dtype.low) | (expected == grid.dtype.high)
+        assert np.count_nonzero(ends) <= 0.1 * expected.size

@@ -89,6 +89,35 @@ def test_pointwise(op, grid, preset):
     assert (np.abs(found - wanted) <= steps).all()
 
 
+STEEP = {
+    "Sqrt": ({}, np.sqrt),
+    "Rsqrt": ({}, lambda v: v**-0.5),
+    "Reciprocal": ({}, lambda v: 1 / v),
+    "Log": ({}, np.log),
+    **{
+        f"Pow {exponent}": ({"exponent": exponent}, lambda v, p=exponent: v**p)
+        for exponent in (-2.0, -1.5, 0.25, 1.5, 2.0, 3.0)
+    },
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(STEEP)), grids(), st.sampled_from(PRESETS))
+def test_steep_functions(name, grid, preset):
+    """At most 2 steps off of 16 bits, 1 of 8; logarithms on grids of 2**-20 and above."""
+    x, y = grid
+    if name == "Log" and y.scale < 2.0**-20:
+        return
+    attrs, function = STEEP[name]
+    whole = np.arange(x.dtype.low, x.dtype.high + 1)
+    integers = whole[whole > x.zero_point].astype(x.dtype.numpy).reshape(1, -1)
+    plan = one_op(Op(name.split(" ")[0], ("x",), "y", attrs), {"x": integers.shape}, integers.shape, {"x": x}, y)
+    real = function((integers.astype(np.float64) - x.zero_point) * x.scale)
+    wanted = np.clip(real / y.scale + y.zero_point, y.dtype.low, y.dtype.high)
+    found = program(plan, preset).run({"x": integers})["y"]
+    assert np.abs(found - wanted).max() <= (2.0 if x.dtype.bits == 16 else 1.0)
+
+
 @settings(max_examples=150, deadline=None)
 @given(grids(), st.sampled_from([1, 2, 10, 300]), st.sampled_from([1.0, 0.995, 0.5, 3.0]), st.sampled_from(PRESETS))
 def test_softmax(grid, depth, unit, preset):

@@ -141,6 +141,18 @@ def pair(rng, dtype, operator="ADD", second=(1, 5, 6, 7), constant=False, fused=
     )
 
 
+def extreme(rng, dtype, operator, second=(1, 5, 6, 7), constant=False, same=True):
+    """TFLite copies the integers whatever the grids say."""
+    a = grid(rng, dtype)
+    b, y = (a, a) if same else (grid(rng, dtype), grid(rng, dtype))
+    info, right = np.iinfo(dtype), activation("b", second, b, dtype)
+    if constant:
+        right.data = rng.integers(info.min, info.max + 1, second).astype(dtype)
+    first = (1, 5, 6, 7)
+    ins = [activation("a", first, a, dtype), right]
+    return build(operator, ins, [activation("y", first, y, dtype)], "MaximumMinimum")
+
+
 def pool(rng, dtype, operator="AVERAGE_POOL_2D", kernel=(3, 2), stride=2, padding=SAME, fused=NONE):
     x = grid(rng, dtype, -4, -3)
     out = [window_sizes(n, k, stride, 1, padding) for n, k in zip((9, 8), kernel, strict=True)]
@@ -175,6 +187,15 @@ def unary(rng, dtype, operator, kind="", y=None, shape=(1, 256), **fields):
 def fixed(rng, dtype, operator, kind="", **fields):
     zeros = {"TANH": {"int8": 0, "uint8": 128}}.get(operator, {"int8": -128, "uint8": 0})
     return unary(rng, dtype, operator, kind, (1 / 128 if operator == "TANH" else 1 / 256, zeros[dtype]), **fields)
+
+
+def domain_of_positives(rng, dtype, operator):
+    """TFLite's kernels refuse what is negative: the zero point is the lowest integer."""
+    scale = grid(rng, dtype)[0]
+    y = {"LOG": (8 / 255, 40), "SQRT": (float(np.float32((256 * scale) ** 0.5 / 250)), -128)}
+    y = y.get(operator, (float(np.float32((8 * scale) ** -0.5 / 250)), -128))
+    ins = [activation("x", (1, 256), (scale, -128), dtype)]
+    return build(operator, ins, [activation("y", (1, 256), y, dtype)])
 
 
 def prelu(rng, dtype, slope=(1, 1, 6)):
@@ -278,6 +299,14 @@ CASES = [
     Case("mul", pair, {"operator": "MUL"}),
     Case("mul-gate", pair, {"operator": "MUL", "second": (1, 1, 1, 7)}),
     Case("mul-constant-relu", pair, {"operator": "MUL", "second": (1,), "constant": True, "fused": RELU}),
+    *(
+        Case(f"{operator.lower()}-{name}", extreme, {"operator": operator, **options})
+        for operator in ("MAXIMUM", "MINIMUM")
+        for name, options in (
+            ("same", {}), ("constant", {"second": (7,), "constant": True}),
+            ("grids", {"same": False}), ("gate", {"second": (1, 1, 1, 7)}), ("rows", {"second": (1, 5, 1, 1)}),
+        )
+    ),
     Case("average-pool", pool),
     Case("average-pool-valid-relu", pool, {"padding": VALID, "fused": RELU}),
     Case("average-pool-global", pool, {"kernel": (9, 8), "stride": 1, "padding": VALID}),
@@ -306,6 +335,7 @@ CASES = [
     Case("gelu-tanh", unary, {"operator": "GELU", "kind": "Gelu", "Approximate": True}),
     Case("exp", unary, {"operator": "EXP"}),
     Case("abs", unary, {"operator": "ABS"}),
+    *(Case(name, domain_of_positives, {"operator": name.upper()}) for name in ("log", "sqrt", "rsqrt")),
     Case("prelu", prelu),
     Case("prelu-shared", prelu, {"slope": (1, 1, 1)}),
     Case("logistic", fixed, {"operator": "LOGISTIC"}),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from slimai.graph.canonical.context import Context, computed_input, only, positive_axis, same_as_reshape
-from slimai.graph.ir import Node
+from slimai.graph.ir import Array, Node
 from slimai.graph.ops import TRAITS
 
 Rule = Callable[[Context, Node], tuple[Node, ...] | None]
@@ -62,6 +62,55 @@ def swish(context: Context, node: Node) -> tuple[Node, ...] | None:
     return (only(node, 1, "SiLU"),) if float(node.attrs.get("alpha", 1.0)) == 1.0 else None
 
 
+def extreme(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return a chain of Max or Min of two operands; a scalar constant makes a Clip, one operand alone a no-op."""
+    names = node.inputs
+    if len(names) == 1:
+        return same_as_reshape(context, node)
+    limit = context.constant(node, 1) if len(names) == 2 else None
+    shape = context.shape(node.outputs[0])
+    if limit is not None and _is_scalar(limit) and context.shape(names[0]) == shape and limit.dtype == np.float32:
+        value = float(limit.reshape(-1)[0])
+        if node.op == "Max" and value == 0.0:
+            return (only(node, 1, "Relu"),)
+        return (only(node, 1, "Clip", lo=value if node.op == "Max" else -inf, hi=inf if node.op == "Max" else value),)
+    made, last = [], names[0]
+    for number, name in enumerate(names[1:], 1):
+        joined = np.broadcast_shapes(context.shape(last), context.shape(name))
+        final = number == len(names) - 1
+        dtype = context.graph.tensors[node.outputs[0]].dtype
+        target = node.outputs[0] if final else context.add_tensor(f"{node.outputs[0]}_{number}", joined, dtype)
+        made.append(Node(node.name if final else target, node.op, (last, name), (target,)))
+        last = target
+    return tuple(made)
+
+
+def _is_scalar(value: Array) -> bool:
+    """Return whether it is one number; limits a channel, of which there may be one, have more axes."""
+    return value.size == 1 and value.ndim <= 1 and not np.isnan(value).any()
+
+
+def where(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the selection by a constant mask."""
+    return None if context.constant(node, 0) is None else (only(node, 3),)
+
+
+_POWERS = {0.5: "Sqrt", -0.5: "Rsqrt", -1.0: "Reciprocal"}
+
+
+def power(context: Context, node: Node) -> tuple[Node, ...] | None:
+    """Return the function of a constant exponent, or Pow with it; an exponent of 1 is a no-op."""
+    given = context.constant(node, 1)
+    if given is None or given.size != 1 or given.ndim > len(context.shape(node.inputs[0])):
+        return None
+    exponent = float(given.reshape(-1)[0])
+    if exponent == 1.0:
+        return same_as_reshape(context, node)
+    if exponent in _POWERS:
+        return (only(node, 1, _POWERS[exponent]),)
+    return (only(node, 1, exponent=exponent),) if exponent and np.isfinite(exponent) else None
+
+
 def gelu(context: Context, node: Node) -> tuple[Node, ...]:
     """Return the Gelu with its form: by erf (none) or by tanh."""
     del context
@@ -90,6 +139,10 @@ RULES: dict[str, Rule] = {
     "Clip": clip,
     "PRelu": prelu,
     "Swish": swish,
+    "Max": extreme,
+    "Min": extreme,
+    "Where": where,
+    "Pow": power,
     "Gelu": gelu,
     "Softmax": softmax,
     "ArgMax": arg_max,

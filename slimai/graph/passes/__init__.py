@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slimai.graph.passes.base import Change, Pass, Refusal, Replacement, run_pass, run_passes
-from slimai.graph.passes.div_to_mul import DIV_TO_MUL
+from slimai.graph.passes.divide_to_multiply import DIVIDE_TO_MULTIPLY
 from slimai.graph.passes.drop_identity import DROP_IDENTITY
 from slimai.graph.passes.drop_unread import DROP_UNREAD
 from slimai.graph.passes.fold_batchnorm import FOLD_BATCHNORM
@@ -18,6 +18,7 @@ from slimai.graph.passes.fuse_hard_sigmoid import FUSE_HARD_SIGMOID
 from slimai.graph.passes.fuse_layer_norm import FUSE_LAYER_NORM
 from slimai.graph.passes.fuse_pad import FUSE_PAD
 from slimai.graph.passes.fuse_prelu import FUSE_PRELU
+from slimai.graph.passes.fuse_rsqrt import FUSE_RSQRT
 from slimai.graph.passes.fuse_sigmoid import FUSE_SIGMOID
 from slimai.graph.passes.fuse_softplus import FUSE_SOFTPLUS
 from slimai.graph.passes.merge_reshape import MERGE_RESHAPE
@@ -52,9 +53,10 @@ PASSES: tuple[Pass, ...] = (
     FUSE_HARD_SIGMOID,
     FUSE_ACTIVATION,
     FOLD_SCALE,
-    DIV_TO_MUL,
     FOLD_CHANNEL_GATHER,
     FUSE_PRELU,
+    DIVIDE_TO_MULTIPLY,
+    FUSE_RSQRT,
     UNWRAP_SOFTMAX,
     MERGE_RESHAPE,
 )

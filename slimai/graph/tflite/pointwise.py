@@ -12,8 +12,8 @@ from slimai.graph.tflite.file import FileOperator
 Rule = Callable[[Builder, FileOperator], None]
 
 
-def two_operands(kind: str) -> Rule:
-    """Return the rule of ADD, SUB or MUL; one operand may be a stored constant."""
+def two_operands(kind: str, **attrs: int) -> Rule:
+    """Return the rule of ADD, SUB, MUL, MAXIMUM or MINIMUM; one operand may be a stored constant."""
 
     def rule(b: Builder, op: FileOperator) -> None:
         constant = [b.tensor(op, position).data is not None for position in (0, 1)]
@@ -24,7 +24,7 @@ def two_operands(kind: str) -> Rule:
             shape = np.broadcast_shapes(b.shape(op, 0), b.shape(op, 1))
         except ValueError:
             raise b.wrong(op, "its operands do not broadcast", [list(b.shape(op, 0)), list(b.shape(op, 1))]) from None
-        b.emit_clamped(op, kind, names, shape=shape)
+        b.emit_clamped(op, kind, names, dict(attrs), shape=shape)
 
     return rule
 
@@ -136,6 +136,8 @@ RULES: dict[str, Rule] = {
     "ADD": two_operands("Add"),
     "SUB": two_operands("Sub"),
     "MUL": two_operands("Mul"),
+    "MAXIMUM": two_operands("Max", integers_kept=1),
+    "MINIMUM": two_operands("Min", integers_kept=1),
     "RELU": unary("Relu"),
     "RELU6": unary("Clip", lo=0.0, hi=6.0),
     "RELU_N1_TO_1": unary("Clip", lo=-1.0, hi=1.0),
@@ -145,6 +147,7 @@ RULES: dict[str, Rule] = {
     "GELU": gelu,
     "EXP": unary("Exp"),
     "ABS": unary("Abs"),
+    **{code: unary(op, as_tflite=1) for code, op in (("SQRT", "Sqrt"), ("RSQRT", "Rsqrt"), ("LOG", "Log"))},
     "LEAKY_RELU": leaky_relu,
     "PRELU": prelu,
     "SOFTMAX": softmax,

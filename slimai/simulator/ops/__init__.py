@@ -15,6 +15,7 @@ _MODULES = {
     "conv": ("Conv", "ConvTranspose"),
     "matmul": ("Gemm", "MatMul"),
     "elementwise": ("Add", "Sub", "Mul"),
+    "choice": ("Max", "Min", "Where"),
     "clamp": ("Relu", "Clip", "PRelu", "Requantize"),
     "signs": ("Abs", "Neg", "ThresholdedRelu"),
     "softmax": ("Softmax",),

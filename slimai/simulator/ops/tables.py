@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from slimai.simulator.context import Compiled, LayerContext
 from slimai.simulator.lookup import every_integer, table_layer
 from slimai.simulator.ops.knots import knot_layer
+from slimai.simulator.ops.normalised import Logarithm, Power, signed_power
+from slimai.simulator.ops.tflite_roots import tflite_root
 from slimai.simulator.ops.tflite_tables import FLOAT32_KNOTS, tflite_table
 
 Real = NDArray[Any]
@@ -48,6 +50,20 @@ def _celu(x: Real, attrs: Mapping[str, Any]) -> Real:
     return value
 
 
+_ENDLESS = 1e38  # saturates, and is a float32
+
+
+def _power(x: Real, exponent: float) -> Real:
+    """Return x**exponent; 0 has the limit from above, and so have negative x where the exponent is no integer."""
+    base = x if float(exponent).is_integer() else np.maximum(x, 0.0)
+    with np.errstate(over="ignore"):
+        value = np.power(np.where(base == 0, 1.0, base), exponent)
+    limited: Real = np.clip(np.where(base == 0, 0.0 if exponent > 0 else _ENDLESS, value), -_ENDLESS, _ENDLESS)
+    return limited
+
+
+EXPONENTS: dict[str, float] = {"Sqrt": 0.5, "Rsqrt": -0.5, "Reciprocal": -1.0}
+
 FUNCTIONS: dict[str, Function] = {
     "Sigmoid": _sigmoid,
     "Tanh": lambda x, _attrs: np.tanh(x),
@@ -63,34 +79,56 @@ FUNCTIONS: dict[str, Function] = {
     "Exp": lambda x, _attrs: np.exp(np.clip(x, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)),
     "Softplus": lambda x, _attrs: _softplus(x),
     "Softsign": lambda x, _attrs: x / (1.0 + np.abs(x)),
+    "Pow": lambda x, attrs: _power(x, attrs["exponent"]),
+    **{op: lambda x, _attrs, p=power: _power(x, p) for op, power in EXPONENTS.items()},  # type: ignore[misc]
+    "Log": lambda x, _attrs: np.where(x > 0, np.log(np.where(x > 0, x, 1.0)), -_ENDLESS),
     "LeakyRelu": lambda x, attrs: np.where(x >= 0, x, attrs["alpha"] * x),
 }
 
 
 def compile_table(context: LayerContext) -> Compiled:
     """Return the kernel of a function of one element."""
-    if context.rule.recipe == "tflite":
-        values = tflite_table(context)
-        if values is not None:
-            return table_layer(context, values)
-    if context.rule.recipe == "ort":
-        return table_layer(context, float32_table(context))
-    if context.input().dtype.bits == 8:
-        return table_layer(context, ideal_table(context))
+    tflite = context.rule.recipe == "tflite"
+    if tflite and context.attrs.get("as_tflite", 0):
+        return tflite_root(context)
+    values = tflite_table(context) if tflite else None
+    if values is None and context.rule.recipe == "ort":
+        values = float32_table(context)
+    if values is None and context.input().dtype.bits == 8:
+        values = ideal_table(context)
+    return _wide_layer(context) if values is None else table_layer(context, values)
+
+
+def _wide_layer(context: LayerContext) -> Compiled:
+    """Return the layer of a 16-bit input that needs no table of all its integers."""
     op, attrs = context.layer.node.op, context.attrs
+    if op in {"Log", "Pow", *EXPONENTS}:
+        return _normalised_layer(context)
     if context.rule.recipe == "tflite" and op in FLOAT32_KNOTS and context.out.dtype.bits > 8:
         return knot_layer(context, FLOAT32_KNOTS[op](attrs), np.float32)
     return knot_layer(context, lambda x: FUNCTIONS[op](x, attrs))
+
+
+def _normalised_layer(context: LayerContext) -> Compiled:
+    """Return the layer of a steep function of a 16-bit input."""
+    x, out, op = context.input(), context.out, context.layer.node.op
+    values = every_integer(x) - x.zero_point
+    if op == "Log":
+        logarithm = Logarithm.of(x.scale, out.scale)
+        return table_layer(context, logarithm(values) + out.zero_point, logarithm.tables())
+    exponent = EXPONENTS[op] if op in EXPONENTS else float(context.attrs["exponent"])
+    with np.errstate(over="ignore", under="ignore"):
+        power = Power.of(exponent, float(np.float64(x.scale) ** exponent / out.scale))
+    return table_layer(context, signed_power(values, exponent, power) + out.zero_point, power.tables())
 
 
 def ideal_table(context: LayerContext) -> NDArray[np.int64]:
     """Return zero_point + round_half_even(f(dequantize(i)) / s) in float64 for every input integer i."""
     x, out = context.input(), context.out
     real = (every_integer(x) - x.zero_point) * x.scale
-    value = FUNCTIONS[context.layer.node.op](real, context.attrs)
-    table: NDArray[np.int64] = np.clip(
-        np.rint(value / out.scale) + out.zero_point, out.dtype.low, out.dtype.high
-    ).astype(np.int64)
+    with np.errstate(over="ignore"):  # what is beyond float64 saturates
+        value = FUNCTIONS[context.layer.node.op](real, context.attrs) / out.scale
+    table: NDArray[np.int64] = np.clip(np.rint(value) + out.zero_point, out.dtype.low, out.dtype.high).astype(np.int64)
     return table
 
 
@@ -106,6 +144,7 @@ def float32_table(context: LayerContext) -> NDArray[np.int64]:
         value = np.where(real >= 0, real, np.float32(context.attrs["alpha"]) * real)
     else:
         value = FUNCTIONS[op](real.astype(np.float64), context.attrs).astype(np.float32)
-    integers = np.rint(value / np.float32(out.scale)) + np.float32(out.zero_point)
+    with np.errstate(over="ignore"):  # what is beyond float32 saturates
+        integers = np.rint(value / np.float32(out.scale)) + np.float32(out.zero_point)
     table: NDArray[np.int64] = np.clip(integers, out.dtype.low, out.dtype.high).astype(np.int64)
     return table

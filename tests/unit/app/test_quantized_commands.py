@@ -46,7 +46,7 @@ def quantized(tmp_path):
 @pytest.fixture
 def floating(tmp_path):
     weight = np.ones((3, 2, 1, 1), np.float32)
-    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="a"), helper.make_node("Exp", ["c"], ["y"], name="b")]
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="a"), helper.make_node("Atan", ["c"], ["y"], name="b")]
     return save(tmp_path / "float.onnx", nodes, {"w": weight})
 
 
@@ -74,8 +74,8 @@ def test_inspect_shows_kernels_and_host_nodes(floating, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["node", "kind", "output", "params", "MACs", "runs"]
     assert lines[1].split() == ["Conv_a__1", "Conv", "1x3x4x4", "6", "96", "integer"]
-    assert lines[2].endswith("host: Exp has no integer kernel")
-    assert lines[4] == "1 on the host: Exp_b__1"
+    assert lines[2].endswith("host: Atan has no integer kernel")
+    assert lines[4] == "1 on the host: Atan_b__1"
     assert "XIConvolution = Conv" in lines[5]
 
 

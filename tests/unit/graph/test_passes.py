@@ -65,6 +65,12 @@ POSITIVE = {
         X, {**CONV, **BN}, ["Conv", "Conv", "Add"]),
     "Mul into Conv": (
         "fold_scale", [("Conv", "xwb", "c", {}), ("Mul", "ck", "y", {})], X, {**CONV, "k": spread(6, 1, 1)}, ["Conv"]),
+    "Div by a constant": (
+        "divide_to_multiply", [("Div", "xk", "y", {})], X, {"k": spread(4, 1, 1)}, ["Mul"]),
+    "one divided by a tensor": ("divide_to_multiply", [("Div", "kx", "y", {})], X, {"k": F32(1.0)}, ["Reciprocal"]),
+    "Reciprocal of Sqrt": (
+        "fuse_rsqrt", [("Abs", "x", "a", {}), ("Sqrt", "a", "s", {}), ("Reciprocal", "s", "y", {})], X, {},
+        ["Abs", "Rsqrt"]),
     "Div into ConvTranspose": (
         "fold_scale", [("ConvTranspose", "xw", "c", {}), ("Div", "ck", "y", {})], X,
         {"w": floats(4, 6, 2, 2), "k": spread(1, 6, 1, 1)}, ["ConvTranspose"]),
@@ -205,6 +211,9 @@ NEGATIVE = {
     "constant divided by Conv": (
         "fold_scale", [*CONV_THEN, ("Div", "kc", "y", {})], X, {**CONV, "k": spread(1)}, ["y"],
         "a constant divided by a tensor is not linear"),
+    "division by a constant with zeros": (
+        "divide_to_multiply", [("Div", "xk", "y", {})], X, {"k": np.zeros(1, F32)}, ["y"],
+        "the reciprocal of the divisor is not finite"),
     "division by zero": (
         "fold_scale", [*CONV_THEN, ("Div", "ck", "y", {})], X, {**CONV, "k": np.zeros(1, F32)}, ["y"],
         "a factor is not finite"),

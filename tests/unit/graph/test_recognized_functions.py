@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from spellings import NORMS, SPELLINGS, Speller
 
 from slimai.graph.load import load_onnx
-from slimai.graph.passes import run_pass
-from slimai.graph.passes.div_to_mul import DIV_TO_MUL
 
 TOLERANCE = 1e-4
 SHAPES = ([1, 6], [1, 5, 6], [1, 6, 4, 5])
@@ -194,20 +192,3 @@ def test_a_layer_norm_with_a_watched_mean_stays(build, compare):
     assert "LayerNormalization" not in ops(graph)
     assert "fuse_layer_norm: div6: 'm' is an output of the network" in graph.refusals
     compare(path, graph, TOLERANCE)
-
-
-def test_division_by_a_constant_is_a_product(build, compare):
-    nodes = [("Relu", "x", "r", {}), ("Div", "rk", "y", {})]
-    path = build(nodes, {"x": [1, 6, 4, 5]}, ["y"], {"k": np.linspace(0.3, 9, 6, dtype=np.float32).reshape(6, 1, 1)})
-    graph = load_onnx(path)
-    assert ops(graph) == ["Relu", "Mul"]
-    compare(path, graph, 1e-6)
-
-
-@pytest.mark.parametrize("value", [0.0, 1e-42, 2.0**127, np.inf])
-def test_a_constant_without_a_reciprocal_is_divided_by(build, value):
-    nodes = [("Relu", "x", "r", {}), ("Div", "rk", "y", {})]
-    before = load_onnx(build(nodes, {"x": [1, 6]}, ["y"], {"k": np.float32(value)}), optimize=False)
-    graph, (change,) = run_pass(before, DIV_TO_MUL)
-    assert (change.applied, change.reason) == (False, "the constant has no reciprocal in float32")
-    assert ops(graph) == ["Relu", "Div"]
