@@ -1,4 +1,4 @@
-"""A BERT-shaped encoder with seeded weights: post-normalization, GELU by erf, a few outlier channels."""
+"""A BERT-shaped encoder with seeded weights: post-normalization, GELU by erf, two outlier channels."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Encoder:
 
 
 def bert(seed: int = 0, layers: int = 2) -> onnx.ModelProto:
-    """Return an encoder [1, 16, 64] -> [1, 16, 64] of 4 heads; two channels of a normalization are 20 times others."""
+    """Return an encoder [1, 16, 64] -> [1, 16, 8] of 4 heads; two channels of each gain are 20 times others."""
     encoder = _Encoder(seed)
     x = encoder.norm("input")
     for _ in range(layers):
