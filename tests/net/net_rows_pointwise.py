@@ -81,6 +81,31 @@ def batch_normalization(net: Net) -> None:
     net.node("BatchNormalization", [x, *names], {"epsilon": 1e-3} if net.coin() else {})
 
 
+def rsqrt(net: Net) -> None:
+    """One over a root, as two nodes or as a power."""
+    x = net.bounded(net.take(), 0.05, 9)
+    if net.coin():
+        net.node("Pow", [x, net.constant(np.float32(-0.5), exact=True)])
+        return
+    net.node("Reciprocal", [net.node("Sqrt", [x])])
+
+
+def power(net: Net) -> None:
+    """A constant exponent; the base stays positive where the exponent is no whole number."""
+    exponent = net.among(2.0, 3.0, 0.5, 1.5, -1.0, -2.0)
+    whole = exponent in (2.0, 3.0)
+    x = net.bounded(net.take(), -2 if whole else 0.3, 3)
+    net.node("Pow", [x, net.constant(np.float32(exponent), exact=True)])
+
+
+def where(net: Net) -> None:
+    """A constant mask between an activation and a constant, or two activations."""
+    x = net.take()
+    mask = net.constant(np.arange(net.shape(x)[-1]) % 3 == 0, exact=True)
+    other = net.node("Neg", [x]) if net.coin() else net.constant(np.float32(0.25), exact=True)
+    net.node("Where", [mask, x, other] if net.coin() else [mask, other, x])
+
+
 POINTWISE: dict[str, Row] = {
     **{op: Row(two_operands(op)) for op in ("Add", "Mul")},
     "Sub": Row(two_operands("Sub", apart=True)),
@@ -88,6 +113,19 @@ POINTWISE: dict[str, Row] = {
     **{op: Row(unary(op)) for op in ("Relu", "Sigmoid", "Tanh", "Abs", "Neg")},
     "Exp": Row(unary("Exp", low=-4, high=2)),
     "Sqrt": Row(unary("Sqrt", low=0.01, high=9)),
+    "Rsqrt": Row(rsqrt),
+    "Reciprocal": Row(unary("Reciprocal", low=0.25, high=4)),
+    "Log": Row(unary("Log", low=0.05, high=9)),
+    "Pow": Row(power),
+    "Gelu": Row(unary("Gelu", approximate=("none", "tanh")), since=20),
+    "Erf": Row(unary("Erf"), since=9),
+    "Selu": Row(unary("Selu", alpha=(1.67, 1.0), gamma=(1.05, 0.7))),
+    "Celu": Row(unary("Celu", alpha=(1.0, 0.5, 2.0)), since=12),
+    "Softplus": Row(unary("Softplus")),
+    "Softsign": Row(unary("Softsign")),
+    "ThresholdedRelu": Row(unary("ThresholdedRelu", alpha=(0.25, 0.5)), since=10),
+    **{op: Row(two_operands(op)) for op in ("Max", "Min")},
+    "Where": Row(where, since=9),
     "Clip": Row(clip),
     "LeakyRelu": Row(unary("LeakyRelu", alpha=(0.01, 0.1, 0.5, -0.25, 1.5))),
     "Elu": Row(unary("Elu", alpha=(1.0, 0.5, 2.0))),

@@ -29,6 +29,8 @@ def _constants(rng):
         "axes": np.array([2, 3]), "starts": np.array([1]), "ends": np.array([5]), "second": np.array([2]),
         "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "shape": np.array([1, 9, 16]), "half": np.array([2, 2]),
         "gain": normal(6), "four": normal(4), "rows": normal(2, 6, 6), "twice": np.array([1, 2, 1, 1]),
+        "near": np.float32(0.5), "far": np.float32(3.0), "cube": np.float32(3.0),
+        "mask": np.arange(6) % 3 == 0,
         "places": np.array([[0, 3], [0, 1]]),
         "scales": np.array([1, 1, 2, 2], np.float32), "picture": normal(1, 4, 6, 6),
     }  # fmt: skip
@@ -61,6 +63,14 @@ NETWORKS = {
     "ScatterND": (PICTURE, [("ScatterND", "x places rows", "y", {})]),
     "MaxPool": (PICTURE, [("MaxPool", "x", "y", {"kernel_shape": [2, 2]})]),
     "Clip": (PICTURE, [("Clip", "x lo hi", "y", {})]),
+    **{op: (PICTURE, [(op, "x", "y", {})]) for op in ("Abs", "Neg", "Exp", "Gelu", "Erf", "Softplus", "Softsign")},
+    **{op: (PICTURE, [(op, "x", "y", {})]) for op in ("Selu", "Celu", "ThresholdedRelu")},
+    **{op: (PICTURE, [("Clip", "x near far", "a", {}), (op, "a", "y", {})]) for op in ("Sqrt", "Reciprocal", "Log")},
+    "Rsqrt": (PICTURE, [("Clip", "x near far", "a", {}), ("Sqrt", "a", "b1", {}), ("Reciprocal", "b1", "y", {})]),
+    "Pow": (PICTURE, [("Clip", "x near far", "a", {}), ("Pow", "a cube", "y", {})]),
+    "Div": (PICTURE, [("Clip", "x near far", "a", {}), ("Relu", "x", "b1", {}), ("Div", "b1 a", "y", {})]),
+    **{op: (PICTURE, [("Relu", "x", "a", {}), (op, "a picture", "y", {})]) for op in ("Max", "Min")},
+    "Where": (PICTURE, [("Relu", "x", "a", {}), ("Where", "mask a picture", "y", {})]),
     "LeakyRelu": (PICTURE, [("LeakyRelu", "x", "y", {"alpha": 0.1})]),
     "PRelu": (PICTURE, [("PRelu", "x p", "y", {})]),
     "HardSigmoid": (PICTURE, [("HardSigmoid", "x", "y", {})]),
@@ -82,6 +92,7 @@ NETWORKS = {
 
 def write_network(path, name, opset=18):
     """Write the network called `name` and return its path."""
+    opset = max(opset, 20) if name == "Gelu" else opset  # it is a function there, and no operator before
     shape, nodes = NETWORKS[name]
     constants = _constants(np.random.default_rng(3))
     protos = [

@@ -1,7 +1,8 @@
 """Every integer operator with every accuracy aid, exported: ONNX Runtime against the simulator.
 
 Oracle: ONNX Runtime on the exported QDQ model, its own optimizer off. Tolerance: two steps of the output's grid (the
-model rounds once in float32 where the target's arithmetic rounds in integers); indices are equal.
+model rounds once in float32 where the target's arithmetic rounds in integers); indices are equal. Functions of one
+16-bit value are read from 513 knots and a line between them: 3e-3 of the largest value.
 """
 
 from __future__ import annotations
@@ -69,7 +70,13 @@ def test_export_agrees_with_the_simulator(tmp_path, name, aid, level):
     for key, value in theirs.items():
         step = plan.tensors[key].scale if key in plan.tensors else 0.0
         assert ours[key].shape == value.shape
-        np.testing.assert_allclose(ours[key], value, rtol=0, atol=2.01 * step)
+        line = 3e-3 * np.abs(value).max() if level == 4 and reads_lookups(plan) else 0.0
+        np.testing.assert_allclose(ours[key], value, rtol=0, atol=max(2.01 * step, line))
+
+
+def reads_lookups(plan):
+    """Return whether a layer is a function of one 16-bit value, which is read from knots and lines between them."""
+    return any(TRAITS[layer.node.op].family == "pointwise" for layer in plan.layers if layer.kind != "Requantize")
 
 
 def test_every_integer_operator_is_here(tmp_path):

@@ -58,4 +58,4 @@ def _rewrite(context: Context, node: Node) -> Sequence[Node]:
         found = rule(context, node) if rule else None
     if found is not None:
         return found
-    return (replace(node, op=ONNX_FORM + node.op),) if rule or node.op in TRAITS else (node,)
+    return (replace(node, op=ONNX_FORM + node.op),) if rule or (node.domain == "" and node.op in TRAITS) else (node,)
