@@ -62,6 +62,7 @@ KNOWN: dict[str, Form] = {
     "Gemm": _form(13, "alpha", "beta", "transA", "transB"),
     "GlobalAveragePool": _form(22),
     "GlobalMaxPool": _form(22),
+    "GroupNormalization": _form(21, "epsilon", "num_groups", "stash_type"),
     "HardSigmoid": _form(22, "alpha", "beta"),
     "HardSwish": _form(22),
     "Identity": _form(25),

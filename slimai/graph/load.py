@@ -22,6 +22,7 @@ from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.damage import damage_refused
 from slimai.graph.fixed_batch import dims_of, pictures_of_one, require_apart
+from slimai.graph.group_norm import with_spelled_groups
 from slimai.graph.infer import inferred_types, static_types
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
@@ -87,7 +88,7 @@ def load_onnx(
     refuse_unknown_forms(model, where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)
-    model = with_settled_sizes(model, where)
+    model = with_settled_sizes(with_spelled_groups(model, where), where)
     inferred_types(model, where)  # refuses impossible sizes before native code meets them
     optimized = optimize_offline(_serialized(model, where), where, fuse=optimize)
     graph = _to_graph(onnx.load_model_from_string(optimized), name or Path(path).stem, where)

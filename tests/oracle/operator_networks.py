@@ -14,6 +14,7 @@ from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
 
 PICTURE, ROW, TOKENS = [1, 4, 6, 6], [1, 6], [1, 6, 6]
+_REDUCED = ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2")
 _UNARY = ("Elu", "Sigmoid", "Tanh", "HardSwish", "Mish", "Relu")
 
 
@@ -27,6 +28,8 @@ def _constants(rng):
         "stack": normal(1, 6, 6), "k": normal(4, 1, 1), "lo": np.float32(-0.5), "hi": np.float32(0.75),
         "axes": np.array([2, 3]), "starts": np.array([1]), "ends": np.array([5]), "second": np.array([2]),
         "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "shape": np.array([1, 9, 16]), "half": np.array([2, 2]),
+        "gain": normal(6), "four": normal(4), "rows": normal(2, 6, 6), "twice": np.array([1, 2, 1, 1]),
+        "places": np.array([[0, 3], [0, 1]]),
         "scales": np.array([1, 1, 2, 2], np.float32), "picture": normal(1, 4, 6, 6),
     }  # fmt: skip
 
@@ -50,6 +53,12 @@ NETWORKS = {
     "AveragePool": (PICTURE, [("AveragePool", "x", "y", {"kernel_shape": [2, 2]})]),
     "GlobalAveragePool": (PICTURE, [("GlobalAveragePool", "x", "y", {})]),
     "ReduceMean": (PICTURE, [("ReduceMean", "x", "y", {"axes": [2, 3], "keepdims": 0})]),
+    **{op: (PICTURE, [(op, "x axes", "y", {"keepdims": 0})]) for op in _REDUCED},
+    "LayerNormalization": (TOKENS, [("LayerNormalization", "x gain c", "y", {})]),
+    "InstanceNormalization": (PICTURE, [("InstanceNormalization", "x four four", "y", {})]),
+    "Gather": (PICTURE, [("Gather", "x starts", "y", {"axis": 2})]),
+    "Tile": (PICTURE, [("Tile", "x twice", "y", {})]),
+    "ScatterND": (PICTURE, [("ScatterND", "x places rows", "y", {})]),
     "MaxPool": (PICTURE, [("MaxPool", "x", "y", {"kernel_shape": [2, 2]})]),
     "Clip": (PICTURE, [("Clip", "x lo hi", "y", {})]),
     "LeakyRelu": (PICTURE, [("LeakyRelu", "x", "y", {"alpha": 0.1})]),

@@ -8,69 +8,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import scalar_models as scalar
+from operator_case import SHAPE, SQUARE, WINDOW, Case, Model, Sample, flat, gathered, places
 from plans import params, random_integers
+from reduction_samples import REDUCTIONS
 
 from slimai.graph.ir import Graph, Node, TensorInfo
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import INT_TYPES
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 
-SHAPE = (1, 4, 6, 6)
-SQUARE = {"strides": (1, 1), "dilations": (1, 1), "pads": (1, 1, 1, 1), "group": 1}
 MASK = np.arange(36).reshape(1, 1, 6, 6) % 5 < 2
-WINDOW = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0, 0, 0, 0), "dilations": (1, 1), "ceil_mode": 0}
-
-
-@dataclass
-class Case:
-    """One layer with integers: what a scalar model gets. x: [nested lists] of each operand, in the node's order."""
-
-    rule: str
-    attrs: dict[str, Any]
-    x: list[np.ndarray]
-    ins: list[scalar.Quantity]
-    outs: list[scalar.Quantity]
-    weight: QWeight | None
-    bias: list[int]
-    out_shapes: tuple[tuple[int, ...], ...]
-
-    def moved(self, integers, number: int = 0, source: int = 0):
-        """Return integers of operand `source` on the grid of an output: as they are where the two are equal."""
-        a, b = self.ins[source], self.outs[number]
-        same = (a.scale, a.zero, a.bits, a.signed) == (b.scale, b.zero, b.bits, b.signed)
-        return list(integers) if same else scalar.requantize(self.rule, integers, a, b)
-
-
-Model = Callable[[Case], list[list[int]]]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
-
-    masks: constants that are no numbers, by input position.
-    above: in a network of several layers, the input ends there (and at 3); 0: it is a Relu.
-    spelled_out: its ONNX form is other operators, which are not read back as this one.
-    """
-
-    model: Model
-    inputs: tuple[tuple[int, ...], ...] = (SHAPE,)
-    outputs: tuple[tuple[int, ...], ...] = (SHAPE,)
-    attrs: dict[str, Any] = field(default_factory=dict)
-    constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    masks: dict[int, np.ndarray] = field(default_factory=dict)
-    above: float = 0.0
-    spelled_out: bool = False
-
-
-def flat(values) -> list[int]:
-    return [int(value) for value in np.asarray(values).ravel()]
 
 
 def conv(case):
@@ -186,31 +137,6 @@ def softmax(case):
     return [[y for row in case.x[0].tolist() for y in scalar.softmax(row, case.ins[0], case.outs[0])]]
 
 
-def reals(case, position, count):
-    """Return the reals of a quantized constant; zeros where it is absent."""
-    if position >= len(case.x):
-        return [0.0] * count
-    grid = case.ins[position]
-    return [grid.scale * (value - grid.zero) for value in flat(np.broadcast_to(case.x[position], count))]
-
-
-def layer_norm(case):
-    size = math.prod(case.x[0].shape[case.attrs["axis"] :])
-    gain, bias = reals(case, 1, size), reals(case, 2, size)
-    return [[y for row in case.x[0].reshape(-1, size).tolist()
-             for y in scalar.normalized(
-                 row, case.ins[0], gain, bias, case.attrs["epsilon"], case.outs[0])]]  # fmt: skip
-
-
-def instance_norm(case):
-    found, (channels, *sizes) = [], case.x[0].shape[1:]
-    gain, bias, size = reals(case, 1, channels), reals(case, 2, channels), math.prod(sizes)
-    for c, row in enumerate(case.x[0].reshape(channels, size).tolist()):
-        own = [gain[c]] * size, [bias[c]] * size
-        found += scalar.normalized(row, case.ins[0], *own, case.attrs["epsilon"], case.outs[0], (gain, bias))
-    return [found]
-
-
 def windows(case):
     """Return the pixels under each window of a pool without padding."""
     (rows, columns), (down, right) = case.attrs["kernel_shape"], case.attrs["strides"]
@@ -227,65 +153,11 @@ def mean_of_planes(case):
     return [scalar.average(case.rule, [flat(plane) for plane in case.x[0][0]], case.ins[0], case.outs[0])]
 
 
-def gathered(source, number: int = 0) -> Model:
-    """Return the model of an operator that moves: source(case, coordinate of the output) -> coordinate of the input."""
-
-    def model(case):
-        nested = case.x[0].tolist()
-        return [case.moved([_at(nested, source(case, at)) for at in _places(case.out_shapes[number])], number)]
-
-    return model
-
-
-def _places(shape):
-    return itertools.product(*map(range, shape))
-
-
-def _at(nested, place):
-    for index in place:
-        nested = nested[index]
-    return nested
-
-
 def concat(case):
     parts = [case.moved(flat(x), 0, number) for number, x in enumerate(case.x)]
     assert case.attrs["axis"] == 1
     assert case.out_shapes[0][0] == 1
     return [list(itertools.chain(*parts))]
-
-
-def _slices(case):
-    """Return the slices of the input over which a reduction goes, in the order of its outputs."""
-    x, axes = case.x[0], case.attrs["axes"]
-    kept = [axis for axis in range(x.ndim) if axis not in axes]
-    return x.transpose(*kept, *axes).reshape(math.prod(x.shape[axis] for axis in kept), -1).tolist()
-
-
-def picked(function) -> Model:
-    return lambda case: [case.moved([function(part) for part in _slices(case)])]
-
-
-def reduce_sum(case):
-    x_q, y_q = case.ins[0], case.outs[0]
-    tail = y_q.tail(case.rule, x_q.scale / y_q.scale)
-    return [[tail(sum(v - x_q.zero for v in part)) for part in _slices(case)]]
-
-
-def reduce_l2(case):
-    return [[scalar.root_of_squares(part, case.ins[0], case.outs[0]) for part in _slices(case)]]
-
-
-def scatter_nd(case):
-    data, updates = case.moved(flat(case.x[0]), 0, 0), case.moved(flat(case.x[1]), 0, 1)
-    depth, (_, channels, height, width) = case.attrs["shape"][-1], case.x[0].shape
-    assert depth == 2
-    indices = case.attrs["indices"]
-    for number in range(len(indices) // 2):
-        assert indices[2 * number] == 0
-        for place in range(height * width):
-            data[indices[2 * number + 1] * height * width + place] = updates[number * height * width + place]
-    assert channels > max(indices)
-    return [data]
 
 
 def split(case):
@@ -300,7 +172,7 @@ def pad(case):
     top, left = case.attrs["pads"][2:4]
     nested, (_, _, height, width) = case.x[0].tolist(), case.x[0].shape
     values = []
-    for n, c, y, x in _places(case.out_shapes[0]):
+    for n, c, y, x in places(case.out_shapes[0]):
         inside = 0 <= y - top < height and 0 <= x - left < width
         values.append(nested[n][c][y - top][x - left] if inside else case.ins[0].zero)
     return [case.moved(values)]
@@ -350,6 +222,7 @@ HALF, DOUBLE, ROWS = (1, 4, 3, 3), (1, 4, 12, 12), (1, 8)
 SLICE = {"starts": (1, 5), "ends": (3, -1), "axes": (1, 3), "steps": (1, -2)}
 
 SAMPLES: dict[str, tuple[Sample, ...]] = {
+    **REDUCTIONS,
     "Conv": (Sample(conv, attrs=SQUARE, constants={1: (4, 4, 3, 3), 2: (4,)}),),
     "ConvTranspose": (
         Sample(conv_transpose, outputs=(DOUBLE,), constants={1: (4, 4, 2, 2), 2: (4,)},
@@ -398,37 +271,10 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
         Sample(rescaled(lambda v, x, a: v if v > math.floor(a["alpha"] / x.scale) else 0), attrs={"alpha": 0.4}),
     ),
     "Softmax": (Sample(softmax, (ROWS,), (ROWS,), {"axis": 1}),),
-    "LayerNormalization": (
-        Sample(layer_norm, ((1, 5, 12),), ((1, 5, 12),), {"axis": 2, "epsilon": 1e-5}, {1: (12,), 2: (12,)}),
-        Sample(layer_norm, ((1, 3, 30),), ((1, 3, 30),), {"axis": 2, "epsilon": 1e-12}, {1: (30,)}),
-    ),
-    "InstanceNormalization": (Sample(instance_norm, attrs={"epsilon": 1e-5}, constants={1: (4,), 2: (4,)}),),
     "MaxPool": (Sample(lambda case: [case.moved(list(map(max, windows(case))))], outputs=(HALF,), attrs=WINDOW),),
     "AveragePool": (Sample(average_pool, outputs=(HALF,), attrs={**WINDOW, "count_include_pad": 0}),),
     "GlobalAveragePool": (Sample(mean_of_planes, outputs=((1, 4, 1, 1),)),),
     "ReduceMean": (Sample(mean_of_planes, outputs=((1, 4),), attrs={"axes": (2, 3), "keepdims": 0}),),
-    **{
-        op: (Sample(model, outputs=((1, 4, 6),), attrs={"axes": (2,), "keepdims": 0}),
-             Sample(model, outputs=((1, 1, 6, 6),), attrs={"axes": (1,), "keepdims": 1}))
-        for op, model in (("ReduceMax", picked(max)), ("ReduceMin", picked(min)), ("ReduceSum", reduce_sum),
-                          ("ReduceL2", reduce_l2))
-    },
-    "Gather": (
-        Sample(gathered(lambda _case, at: (at[0], (3, 0, 0)[at[1]], *at[2:])), outputs=((1, 3, 6, 6),),
-               attrs={"axis": 1, "indices": (3, 0, 0), "shape": (3,)}),
-        Sample(gathered(lambda _case, at: (*at[:3], 5)), outputs=((1, 4, 6),),
-               attrs={"axis": 3, "indices": (5,), "shape": ()}),
-        Sample(gathered(lambda _case, at: (*at[:2], ((0, 2), (5, 1))[at[2]][at[3]], at[4])), outputs=((1, 4, 2, 2, 6),),
-               attrs={"axis": 2, "indices": (0, 2, 5, 1), "shape": (2, 2)}),
-    ),
-    "Tile": (
-        Sample(gathered(lambda _case, at: (at[0], at[1] % 4, at[2], at[3] % 6)), outputs=((1, 8, 6, 18),),
-               attrs={"repeats": (1, 2, 1, 3)}),
-    ),
-    "ScatterND": (
-        Sample(scatter_nd, (SHAPE, (1, 2, 6, 6)), attrs={"indices": (0, 3, 0, 1), "shape": (1, 2, 2)}),
-        Sample(scatter_nd, constants={1: (1, 2, 6, 6)}, attrs={"indices": (0, 0, 0, 2), "shape": (1, 2, 2)}),
-    ),
     "Concat": (Sample(concat, (SHAPE, SHAPE), ((1, 8, 6, 6),), {"axis": 1}),),
     "Split": (Sample(split, outputs=((1, 1, 6, 6), (1, 3, 6, 6)), attrs={"axis": 1, "split": (1, 3)}),),
     "Slice": (

@@ -255,6 +255,17 @@ def arg_max(rng, dtype, axis=-1, out="int64"):
     return build("ARG_MAX", ins, [Tensor("y", shape, out)], "ArgMax", OutputType=kind)
 
 
+def batched(rng, dtype, first=(1, 3, 5, 8), second=(1, 3, 8, 4), adjoint=(False, False)):
+    a, b = grid(rng, dtype), grid(rng, dtype)
+    turned = [shape[:-2] + shape[:-3:-1] if turn else shape
+              for shape, turn in zip((first, second), adjoint, strict=True)]  # fmt: skip
+    result = np.matmul(np.zeros(turned[0]), np.zeros(turned[1])).shape
+    y = (float(np.float32(a[0] * b[0] * 74 * 74 * np.sqrt(first[-1]) / 30)), 10 if dtype == "int8" else 120)
+    ins = [activation("a", first, a, dtype), activation("b", second, b, dtype)]
+    return build("BATCH_MATMUL", ins, [activation("y", result, y, dtype)], "BatchMatMul", 2, AdjX=adjoint[0],
+                 AdjY=adjoint[1], AsymmetricQuantizeInputs=False)  # fmt: skip
+
+
 SLICED = {"BeginMask": 0, "EndMask": 0, "EllipsisMask": 0, "NewAxisMask": 0, "ShrinkAxisMask": 0}
 S = (1, 6, 8, 12)
 CASES = [
@@ -379,10 +390,25 @@ CASES = [
     Case("space-to-depth", moved, {"operator": "SPACE_TO_DEPTH", "shape": S, "result": (1, 3, 4, 48),
                                    "kind": "SpaceToDepth", "BlockSize": 2}),
     Case("arg-max", arg_max),
+    *(
+        Case(f"{name.lower()}-{keep}", moved, {"operator": name, "shape": S, "result": result, "kind": "Reducer",
+                                               "constants": [axes], "KeepDims": keep})
+        for name in ("REDUCE_MAX", "REDUCE_MIN")
+        for keep, axes, result in ((True, (-1,), (1, 6, 8, 1)), (False, (1, 2), (1, 12)))
+    ),
+    Case("tile", moved, {"operator": "TILE", "shape": (1, 4, 5, 3), "result": (1, 8, 5, 9), "kind": "Tile",
+                         "constants": [(1, 2, 1, 3)]}),
+    Case("broadcast-to", moved, {"operator": "BROADCAST_TO", "shape": (1, 1, 5, 3), "result": (1, 4, 5, 3),
+                                 "kind": "BroadcastTo", "constants": [(1, 4, 5, 3)]}),
+    Case("gather", moved, {"operator": "GATHER", "shape": S, "result": (1, 6, 3, 12), "kind": "Gather",
+                           "constants": [(7, 0, 0)], "Axis": -2, "BatchDims": 0}),
+    Case("batch-matmul-int8", batched),
+    Case("batch-matmul-broadcast-int8", batched, {"second": (1, 1, 8, 4)}),
+    Case("batch-matmul-adjoint-int8", batched, {"second": (1, 3, 4, 8), "adjoint": (False, True)}),
     Case("arg-max-rows-int32", arg_max, {"axis": 1, "out": "int32"}),
 ]  # fmt: skip
 _NOT_UINT8 = ("exp", "abs", "log", "sqrt", "rsqrt")  # TFLite has no such kernels
-_PER_CHANNEL = ("per-tensor", "per-channel", "grouped")
+_PER_CHANNEL = ("per-tensor", "per-channel", "grouped", "-int8")  # LiteRT has the others in int8 only
 UINT8 = [
     Case(case.name, case.make, case.options, "uint8")
     for case in CASES

@@ -10,12 +10,17 @@ from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.batch import with_batch
 from slimai.graph.damage import damage_refused
 from slimai.graph.ir import Graph
-from slimai.graph.tflite import move, pointwise, spatial
+from slimai.graph.tflite import gather, move, pointwise, spatial
 from slimai.graph.tflite.builder import Builder, RefusedError
 from slimai.graph.tflite.file import FileModel, FileOperator, read_file
 from slimai.graph.tflite.stored import StoredNetwork
 
-RULES: dict[str, Callable[[Builder, FileOperator], None]] = {**spatial.RULES, **pointwise.RULES, **move.RULES}
+RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
+    **spatial.RULES,
+    **pointwise.RULES,
+    **move.RULES,
+    **gather.RULES,
+}
 _INTEGERS = ("int8", "uint8", "int32", "int64")
 
 

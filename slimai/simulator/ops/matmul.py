@@ -11,6 +11,7 @@ from slimai.simulator.accumulate import accumulator, exact_dtype, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.ops.conv import layer_weight, matrix_requantizer
 from slimai.simulator.product import Product
+from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import RowRequantizer
 from slimai.simulator.weight_forms import DenseWeights, weight_values
 
@@ -51,6 +52,13 @@ def _constant_product(context: LayerContext, weights: DenseWeights) -> Compiled:
     return Compiled(kernel, tables if context.layer.bias is None else {**tables, "bias": bias})
 
 
+def _pair_requantizer(context: LayerContext, first: float, second: float) -> Requantizer:
+    """Return the requantizer of a product of two activations; TFLite multiplies the two scales in float32."""
+    if context.rule.recipe != "tflite":
+        return context.requantizer(first, second)
+    return context.requantizer_of(np.array([float(np.float32(first) * np.float32(second)) / context.out.scale]))
+
+
 def _general_product(context: LayerContext) -> Compiled:
     """Return the kernel of two activations, or of a stacked constant, with one scale each."""
     weight, a = context.layer.weight, context.input()
@@ -67,7 +75,7 @@ def _general_product(context: LayerContext) -> Compiled:
     depth = context.graph.shape(context.layer.node.inputs[0])[-1]
     bound = float(depth * largest(a) * reach)
     dtype = exact_dtype(bound)
-    requantizer = context.requantizer(a.scale, scale)
+    requantizer = _pair_requantizer(context, a.scale, scale)
     rows = RowRequantizer(requantizer, np.zeros(1, np.int64), accumulator(context, bound), 1)
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:

@@ -10,12 +10,10 @@ import numpy as np
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally, centred
 from slimai.simulator.fixed_point import (
-    Int,
     bit_length,
     floor_root,
     half_up_shift,
     quantize_multiplier,
-    round_half_away,
 )
 from slimai.simulator.ops.move import unary_move
 
@@ -42,30 +40,17 @@ def _size(context: LayerContext, axes: tuple[int, ...]) -> int:
 
 
 def compile_reducesum(context: LayerContext) -> Compiled:
-    """Return the kernel of a sum over `axes`; networks read from TFLite have its float32 recipe (``float_sum``)."""
+    """Return the kernel of a sum over `axes`."""
     (axes, keep), x = _axes(context), context.input()
     size = _size(context, axes)
     limit = accumulator(context, float(size * largest(x)))
-    told = bool(context.attrs.get("float_sum", 0)) and context.rule.recipe == "tflite"
-    finish = None if told else context.requantizer(x.scale)
+    finish = context.requantizer(x.scale)
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
-        sums = inputs[0].sum(axis=axes, dtype=np.int64, keepdims=keep)
-        if finish is None:
-            return [tflite_sum(context, sums, size)]
-        return [finish.exact(limit.limit(sums - size * x.zero_point, tally))]
+        sums = inputs[0].sum(axis=axes, dtype=np.int64, keepdims=keep) - size * x.zero_point
+        return [finish.exact(limit.limit(sums, tally))]
 
-    return Compiled(kernel, {} if finish is None else finish.table())
-
-
-def tflite_sum(context: LayerContext, sums: Int, size: int) -> Array:
-    """Return TFLite's SUM of plain sums: z_y + rha(sum * k - z_x * k * n), k = s_x / s_y, all in float32."""
-    x, out, (low, high) = context.input(), context.out, context.limits
-    factor = np.float32(x.scale) / np.float32(out.scale)
-    offset = np.float32(-x.zero_point) * factor * np.float32(size)
-    raw = round_half_away(sums.astype(np.float32) * factor + offset).astype(np.int64)
-    integers: Array = np.clip(raw + out.zero_point, low, high).astype(out.dtype.numpy)
-    return integers
+    return Compiled(kernel, finish.table())
 
 
 def compile_reducel2(context: LayerContext) -> Compiled:
