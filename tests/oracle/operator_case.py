@@ -45,6 +45,9 @@ class Sample:
     """One node: its model, shapes of its activations, outputs and constants (by input position), its attributes.
 
     spelled_out: its ONNX form is other operators, which are not read back as this one.
+
+    masks: constants that are no numbers, by input position.
+    above: in a network of several layers, the input ends there (and at 3); 0: it is a Relu.
     """
 
     model: Model
@@ -52,6 +55,8 @@ class Sample:
     outputs: tuple[tuple[int, ...], ...] = (SHAPE,)
     attrs: dict[str, Any] = field(default_factory=dict)
     constants: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    masks: dict[int, np.ndarray] = field(default_factory=dict)
+    above: float = 0.0
     spelled_out: bool = False
 
 
