@@ -47,6 +47,9 @@ class Sample:
     masks: constants that are no numbers, by input position. above: in a network of several layers, the input ends there
     (and at 3); 0: it is a Relu.
     spelled_out: its ONNX form is other operators, which are not read back as this one.
+
+    masks: constants that are no numbers, by input position.
+    above: in a network of several layers, the input ends there (and at 3); 0: it is a Relu.
     """
 
     model: Model
