@@ -129,9 +129,8 @@ def test_every_node_of_the_export_is_within_one_step(case, level):
         part = extractor.extract_model([f"{name}__q" for name in layer.inputs], [f"{output}__q"])
         alone = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
         theirs = alone.run(None, {f"{name}__q": values[name] for name in layer.inputs})[0]
-        assert np.abs(theirs.astype(int) - values[output]).max() <= (
-            98 if level == 4 and layer.node.op == "SiLU" else 1
-        ), layer.name
+        steps = 98 if level == 4 and layer.node.op == "SiLU" else 1
+        assert np.abs(theirs.astype(int) - values[output]).max() <= steps, layer.name
 
 
 @pytest.mark.parametrize("pair", [("Relu", "Relu"), ("LeakyRelu", "Relu"), ("Clip", "Clip")])
