@@ -17,22 +17,42 @@ from slimai.simulator.program import compile_plan
 PRESETS = ("xi_sym", "single", "gemmlowp", "tflite_s64")
 
 
-@pytest.mark.parametrize("op", [op for op in WRITERS if op in SAMPLES])
+OPERATORS = [op for op in WRITERS if op in SAMPLES]
+QUICK = [("xi_sym", "s8", False), ("xi_sym", "s16", False), ("gemmlowp", "u8", False), ("gemmlowp", "u8", True),
+         ("tflite_s64", "s16", False), ("single", "u8", False)]  # fmt: skip
+ALL = [(preset, dtype, tied) for preset in PRESETS for dtype in ("s8", "u8", "s16") for tied in (False, True)]
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+def test_an_operator(op, tmp_path):
+    check(op, QUICK, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", OPERATORS)
 def test_an_operator_under_every_preset_and_type(op, tmp_path):
+    check(op, ALL, tmp_path)
+
+
+def check(op, settings, folder):
+    """Compare every sample of an operator, under these (preset, type, whether input and output share a grid)."""
     subjects, feeds = [], []
     for number, sample in enumerate(SAMPLES[op]):
-        for preset in (item for item in PRESETS if _has(op, item)):
-            for dtype in ("s8", "u8", "s16"):
-                for tied in (False, True):
-                    rng = np.random.default_rng(zlib.crc32(repr((op, number, preset, dtype, tied)).encode()))
-                    plan, inputs, _ = integer_case(op, sample, preset, dtype, rng, tied=tied)
-                    program = compile_plan(plan, TargetSection(), arithmetic=preset)
-                    prefix = f"n{number}_{preset}_{dtype}_{int(tied)}"
-                    subjects.append(subject(program, TargetSection(), tmp_path, prefix))
-                    feeds.append([*extremes(program), inputs])
-    build(subjects, tmp_path)
-    wrong = {item.network.prefix: found for item, data in zip(subjects, feeds, strict=True)
-             if (found := item.differences(data))}  # fmt: skip
+        for preset, dtype, tied in settings:
+            if not _has(op, preset):
+                continue
+            rng = np.random.default_rng(zlib.crc32(repr((op, number, preset, dtype, tied)).encode()))
+            plan, inputs, _ = integer_case(op, sample, preset, dtype, rng, tied=tied)
+            program = compile_plan(plan, TargetSection(), arithmetic=preset)
+            prefix = f"n{number}_{preset}_{dtype}_{int(tied)}"
+            subjects.append(subject(program, TargetSection(), folder, prefix))
+            feeds.append([*extremes(program), inputs])
+    build(subjects, folder)
+    wrong = {
+        item.network.prefix: found
+        for item, data in zip(subjects, feeds, strict=True)
+        if (found := item.differences(data))
+    }
     assert wrong == {}
 
 
