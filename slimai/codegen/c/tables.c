@@ -8,3 +8,21 @@ void look_up(const x_t *x, int32_t count, int32_t lowest, const y_t *table, y_t 
         y[i] = table[(int32_t)x[i] - lowest];
     }
 }
+
+/*@ kernel look_up_line x_t y_t */
+/* A function of a 16-bit element: 513 knots and the line between the two around it; an 8-bit output is rounded from
+   1/128 of its step (`finer` bits). */
+void look_up_line(const x_t *x, int32_t count, const int16_t *knots, int32_t finer, int32_t zero, int32_t low,
+                  int32_t high, y_t *y)
+{
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        const int32_t place = (int32_t)x[i] + 32768;
+        const int32_t at = place / 128;
+        const int32_t slope = (int32_t)knots[at + 1] - (int32_t)knots[at];
+        int32_t value = (int32_t)knots[at] + ((slope * (place % 128) + 64) >> 7);
+        value = finer > 0 ? ((value + (1 << (finer - 1))) >> finer) : value;
+        value += zero;
+        y[i] = (y_t)(value < low ? low : (value > high ? high : value));
+    }
+}

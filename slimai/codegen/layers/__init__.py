@@ -15,6 +15,7 @@ _MODULES = {
     "elementwise": ("Add", "Sub", "Mul", "PRelu"),
     "pointwise": (
         "Relu", "Clip", "Requantize", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish",
+        "Gelu", "Erf", "Exp", "Selu", "Celu", "Softplus", "Softsign",
     ),
     "softmax": ("Softmax",),
     "pool": ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"),

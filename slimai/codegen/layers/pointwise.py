@@ -13,6 +13,7 @@ from slimai.quantizer.params import QParams
 from slimai.simulator.context import LayerContext
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.ops.clamp import change_requantizer, scale_change
+from slimai.simulator.ops.knots import FINER_BITS
 from slimai.simulator.requantize import clamp_limits
 
 Int = NDArray[np.int64]
@@ -36,8 +37,16 @@ def write_pointwise(writer: LayerWriter) -> None:
 def _look_up(writer: LayerWriter) -> None:
     x, out = writer.context.input(), writer.context.out
     source, target = writer.input(writer.layer.inputs[0]), writer.output()
-    table = writer.constant("table", writer.compiled["table"], params_type(out))
     writer.step.in_place = writer.layer.inputs
+    if "table" not in writer.compiled:  # 16 bits: knots and lines between them
+        knots = writer.constant("knots", writer.compiled["knots"], "int16_t")
+        low, high = writer.context.limits
+        finer = FINER_BITS if out.dtype.bits == 8 else 0
+        zero = out.zero_point if finer else 0
+        arguments = [source, writer.count(writer.layer.inputs[0]), knots, finer, zero, low, high, target]
+        writer.call("look_up_line", arguments, x_t=params_type(x), y_t=params_type(out))
+        return
+    table = writer.constant("table", writer.compiled["table"], params_type(out))
     arguments = [source, writer.count(writer.layer.inputs[0]), x.dtype.low, table, target]
     writer.call("look_up", arguments, x_t=params_type(x), y_t=params_type(out))
 
