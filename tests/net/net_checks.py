@@ -18,6 +18,8 @@ PEER_DB = 3.0
 # three and a half times as much, as few networks of thousands may fail by chance.
 UNSURE_DB = 30.0
 STEPS = 2.0
+# Functions of one 16-bit value are read from 513 knots, which TFLite places up to half an input step off, and a line.
+LOOKUP_DB, LOOKUP_STEPS = 40.0, 256.0
 
 
 def check_float(stages: Stages) -> None:
@@ -55,7 +57,12 @@ def check_exported(stages: Stages) -> None:
             values = [[item[name] for item in run] for run in (level.exported, level.outputs, stages.expected)]
             exported, simulated, wanted = (np.stack(item) for item in values)
             _same_form(name, exported, wanted)
-            if wanted.dtype.kind != "f" or _steps(level, name, exported, simulated) <= STEPS:
+            apart = _steps(level, name, exported, simulated)
+            if (
+                wanted.dtype.kind != "f"
+                or apart <= STEPS
+                or _read_from_knots(stages, number, apart, simulated, exported)
+            ):
                 continue
             near, ours, theirs = (
                 sqnr(exported, simulated), sqnr(wanted, simulated), sqnr(wanted, exported)
@@ -154,9 +161,20 @@ def _near_float(stages: Stages, number: int, judge: Judge) -> None:
             continue
         _same_form(f"level {number}, {name}", found, wanted)
         steps = _steps(level, name, found, wanted)
-        problem = "" if steps <= STEPS else judge(name, found, wanted)
+        problem = (
+            ""
+            if steps <= STEPS or _read_from_knots(stages, number, steps, found, wanted)
+            else judge(name, found, wanted)
+        )
         text = f"level {number}, {name}: {sqnr(wanted, found):.1f} dB, up to {steps:.1f} steps from float; {problem}"
         assert not problem, text
+
+
+def _read_from_knots(stages: Stages, number: int, steps: float, found: np.ndarray, wanted: np.ndarray) -> bool:
+    """Return whether a 16-bit network with functions of one value is as near to float as their knots are."""
+    families = {TRAITS[node.op].family for node in stages.graph.nodes if node.op in TRAITS and not node.domain}
+    near = steps <= LOOKUP_STEPS or sqnr(wanted, found) >= LOOKUP_DB
+    return number == 4 and "pointwise" in families and near
 
 
 def _wide(name: str, found: np.ndarray, wanted: np.ndarray) -> str:

@@ -24,8 +24,9 @@ from slimai.simulator.program import compile_plan
 # TFLite's 16-bit fixed point HARD_SWISH is coarser than a float one.
 STEPS = {"hard-swish": 2, "softmax": 2, "softmax-4d": 2}
 OFTEN = ("hard-swish", "softmax", "average-pool", "mean", "bilinear", "quantize", "leaky-relu")
-# What the file claims about the output's grid is not what its integers mean there.
-NOT_REAL = {"reshape-other-grid"}
+# What the file claims about the grids is not what its integers mean there: MAXIMUM compares integers, whatever their
+# scales; roots of integers below zero are no numbers, and TFLite writes some.
+NOT_REAL = {"reshape-other-grid", "maximum-grids", "minimum-grids", "sqrt", "rsqrt"}
 
 
 def plain_session(model):

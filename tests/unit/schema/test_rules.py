@@ -41,6 +41,17 @@ class Case:
 
 CASES = [
     Case(
+        "portable_c",
+        {"codegen.language": "c", "target.arithmetic": "ort_f32"},
+        "codegen.language: c has integers alone: ort_f32 is float by definition; choose another target.arithmetic",
+    ),
+    Case(
+        "portable_c",
+        {"codegen.language": "c", "stages": ["gen_quant_profile", "flt_inference", "use_quant_profile"]},
+        "codegen.language: does nothing without the stage gen_code; let stages end in gen_code",
+        "warning",
+    ),
+    Case(
         "single_shot",
         {"quantization.histogram_bins": 10240, "quantization.range": "90:99"},
         "quantization.range: is ignored: histogram_bins asks for single-shot calibration; remove one",
