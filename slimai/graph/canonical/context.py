@@ -17,10 +17,6 @@ class Context:
         self.tensors: dict[str, TensorInfo] = {}
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a tensor at batch 1."""
-        return self.graph.shape(name)
-
-    def shape_of(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor at batch 1, of one that a rule has added too."""
         if name in self.constants:
             return tuple(self.constants[name].shape)

@@ -105,7 +105,7 @@ def gemm(context: Context, node: Node) -> tuple[Node, ...] | None:
         inputs[1] = context.add_constant(f"{inputs[1]}_scaled", b * b.dtype.type(alpha))
     scale, bias = _bias(context, node)
     constant, y = context.fixed(node.inputs[1]), node.outputs[0]
-    if constant and bias and context.fixed(bias) and len(context.shape_of(bias)) == 1:
+    if constant and bias and context.fixed(bias) and len(context.shape(bias)) == 1:
         inputs.append(bias)
         bias = ""
     output = context.add_tensor(f"{y}_product", context.shape(y)) if bias else y

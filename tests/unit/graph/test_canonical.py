@@ -254,3 +254,11 @@ def test_a_reshape_that_loses_elements_is_refused_by_name(build):
         UnsupportedError, match=r"reshape0: Reshape from \[1, 3, 4\] does not keep the number of elements"
     ):
         load_onnx(path)
+
+
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_three_operands_become_a_chain_of_two(build, compare, op):
+    path = build([(op, "abc", "y", {})], {"a": [1, 3], "b": [1, 3], "c": [1, 1]}, ["y"])
+    graph = load_onnx(path)
+    assert [node.op for node in graph.nodes] == [op, op]
+    compare(path, graph, 1e-6)
