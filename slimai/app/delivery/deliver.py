@@ -50,7 +50,11 @@ def correction_facts(outcomes: Sequence[Outcome], network: str, delivered: Outco
     corrected = next((item for item in outcomes if Variant.EMPIRICAL in item.candidate.variant), None)
     if corrected is None:
         return None
-    before = next(item for item in outcomes if corrected_candidate(item.candidate) == corrected.candidate)
+    before = next(
+        item
+        for item in outcomes
+        if item is not corrected and corrected_candidate(item.candidate) == corrected.candidate
+    )
     return {
         "profile": f"{corrected.candidate.profile(network)}.yaml",
         "accuracy_level": corrected.candidate.level,
