@@ -11,7 +11,8 @@ from slimai.graph.batch import with_batch
 from slimai.graph.damage import damage_refused
 from slimai.graph.ir import Graph
 from slimai.graph.tflite import gather, move, pointwise, spatial
-from slimai.graph.tflite.builder import Builder, RefusedError
+from slimai.graph.tflite.access import RefusedError
+from slimai.graph.tflite.builder import Builder
 from slimai.graph.tflite.file import FileModel, FileOperator, read_file
 from slimai.graph.tflite.stored import StoredNetwork
 
