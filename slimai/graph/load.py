@@ -33,6 +33,7 @@ from slimai.graph.passes import BASIC_PASSES, FLOAT_BASIC_PASSES, PASSES, run_pa
 from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
+from slimai.graph.tflite.floats.load import onnx_of_tflite
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.suggest import suggest
 
@@ -63,7 +64,7 @@ def load_onnx(
     """Return the network in the file as a canonical graph with static shapes at batch 1.
 
     Args:
-        path: ONNX model, opset 7 or later, below 2 GB in memory; external data must lie in its folder.
+        path: ONNX model, opset 7 or later, below 2 GB in memory, external data in its folder; or a float *.tflite.
         input_shapes: input name -> whole shape, for inputs whose dimensions the file leaves open.
         name: name of the graph; default the file's stem.
         batch_of_one: a given shape's first axis is a batch, held as 1, where the model leaves it open or says 1; where
@@ -77,7 +78,8 @@ def load_onnx(
         UnsupportedError: the model uses something that slimai does not run; every instance is named.
     """
     where = str(path)
-    model = plainly_spelled(_read(Path(path), where))
+    tflite = Path(path).suffix.lower() == ".tflite"
+    model = onnx_of_tflite(path, input_shapes) if tflite else plainly_spelled(_read(Path(path), where))
     given = pictures_of_one(model, pictures) if pictures else {}
     fixed = {name: size for name, size in given.items() if name not in (input_shapes or {})}
     shapes = {**{name: (1, *shape[1:]) for name, shape in fixed.items()}, **(input_shapes or {})}

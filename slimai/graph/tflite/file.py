@@ -58,6 +58,7 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "L2_NORMALIZATION": ("L2NormOptions", ("FusedActivationFunction",)),
     "PACK": ("PackOptions", ("Axis",)),
+    "SQUEEZE": ("SqueezeOptions", ("SqueezeDims",)),
     "UNPACK": ("UnpackOptions", ("Axis",)),
     "LOCAL_RESPONSE_NORMALIZATION": ("LocalResponseNormalizationOptions", ("Radius", "Bias", "Alpha", "Beta")),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
@@ -264,8 +265,7 @@ class _Reader:
         outputs = tuple(item.Outputs(i) for i in self._each(item.OutputsLength()))
         return FileOperator(code, inputs, outputs, self._options(item, code))
 
-    @staticmethod
-    def _options(item: Any, code: str) -> Mapping[str, Any]:
+    def _options(self, item: Any, code: str) -> Mapping[str, Any]:
         """Return the fields of the options table; empty when the file has another table or none."""
         import tflite  # noqa: PLC0415 - spares tflite
 
@@ -275,7 +275,15 @@ class _Reader:
             return {}
         options = getattr(tflite, kind)()
         options.Init(table.Bytes, table.Pos)
-        return {name: getattr(options, name)() for name in fields}
+        return {name: self._field(options, name) for name in fields}
+
+    def _field(self, options: Any, name: str) -> Any:
+        length = getattr(options, f"{name}Length", None)
+        return (
+            getattr(options, name)()
+            if length is None
+            else tuple(getattr(options, name)(i) for i in self._each(length()))
+        )
 
     @staticmethod
     def _check_numbers(

@@ -14,6 +14,9 @@ from slimai.graph.tflite import gather, move, pointwise, spatial
 from slimai.graph.tflite.access import RefusedError
 from slimai.graph.tflite.builder import Builder
 from slimai.graph.tflite.file import FileModel, FileOperator, read_file
+from slimai.graph.tflite.fold import folded
+from slimai.graph.tflite.kinds import all_float, dynamic_range, unsupported
+from slimai.graph.tflite.naming import unique_names
 from slimai.graph.tflite.stored import StoredNetwork
 
 RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
@@ -38,12 +41,14 @@ def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
         UnsupportedError: operators or tensors that are not supported; all of them in one error.
     """
     where = str(path)
-    file = read_file(path)
+    file = folded(read_file(path))
     model, edges = _without_float_edges(file)
-    problems = _all_float(model, where) or [*_unsupported(model, where), *_float_tensors(model, where)]
+    told = {id(op) for op in model.operators if _told_by_its_output(model, op)}
+    problems = dynamic_range(model, where) or all_float(model, where)
+    problems = problems or [*unsupported(model, RULES, where, told), *_float_tensors(model, where)]
     if problems:
         raise UnsupportedError(problems)
-    builder = Builder(model, where, _unique_names(model, edges))
+    builder = Builder(model, where, unique_names(model, edges.renamed))
     errors = list(_build(builder))
     if errors:
         raise InputError(errors)
@@ -99,29 +104,9 @@ def _without_float_edges(model: FileModel) -> tuple[FileModel, _Edges]:
     return cut, _Edges(renamed, tuple(history))
 
 
-def _unsupported(model: FileModel, where: str) -> Iterator[Diagnostic]:
-    """Yield one diagnostic for each kind of operator without a rule, with what its nodes write."""
-    found: dict[str, list[str]] = {}
-    for op in model.operators:
-        if op.code not in RULES and not _told_by_its_output(model, op):
-            found.setdefault(op.code, []).extend(model.tensors[number].name for number in op.outputs[:1])
-    for code, names in found.items():
-        yield Diagnostic(f"operator is not supported: {', '.join(names)}", code, file=where)
-
-
 def _told_by_its_output(model: FileModel, op: FileOperator) -> bool:
     """Return whether the float tensor that a DEQUANTIZE writes is told in its place."""
     return op.code == "DEQUANTIZE" and any(model.tensors[number].dtype not in _INTEGERS for number in op.outputs)
-
-
-def _all_float(model: FileModel, where: str) -> list[Diagnostic]:
-    """Return the one mistake of a network that was not quantized at all: everything that it computes is float."""
-    computed = {number for op in model.operators for number in op.outputs if number >= 0}
-    if not computed or any(not model.tensors[number].dtype.startswith("float") for number in computed):
-        return []
-    message = f"a float network: none of the {len(computed)} tensors that it computes is an integer"
-    cure = "quantize it fully to 8 bit, or convert it to ONNX and set network.model_type: float"
-    return [Diagnostic(message, key="network.model_type", suggestion=cure, file=where)]
 
 
 def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
@@ -134,23 +119,6 @@ def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 f"tensor is {item.dtype}; the network must be fully 8-bit", item.name, suggestion=cure, file=where
             )
-
-
-def _unique_names(model: FileModel, edges: _Edges) -> tuple[str, ...]:
-    """Return a name for each tensor: its own, or that of its float edge; equal ones get numbers from 2."""
-    gone = set(edges.renamed.values())
-    taken: set[str] = set()
-    names = []
-    for number, item in enumerate(model.tensors):
-        base = model.tensors[edges.renamed.get(number, number)].name
-        name, count = base, 2
-        while number not in gone and name in taken:
-            name, count = f"{base}_{count}", count + 1
-        if number not in gone:
-            taken.add(name)
-        names.append(name)
-        del item
-    return tuple(names)
 
 
 def _build(builder: Builder) -> Iterator[Diagnostic]:
@@ -185,6 +153,6 @@ def _graph(builder: Builder, name: str, edges: _Edges) -> Graph:
         outputs=tuple(dict.fromkeys(builder.names[number] for number in model.outputs)),
         tensors=builder.tensors,
         constants=builder.constants,
-        history=edges.history,
+        history=(*model.history, *edges.history),
     )
     return graph.edited(builder.nodes)

@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 from slimai.graph.tflite.builder import Builder
+from slimai.graph.tflite.cut import cut_of
 from slimai.graph.tflite.file import FileOperator
 
 Rule = Callable[[Builder, FileOperator], None]
@@ -125,37 +126,20 @@ def _slice_attrs(starts: Any, ends: Any, steps: Any, shape: tuple[int, ...]) -> 
 
 
 def strided_slice(b: Builder, op: FileOperator) -> None:
-    """STRIDED_SLICE with begin, end and shrink masks."""
+    """STRIDED_SLICE with all its masks."""
     x, shape = b.activation(op, 0), b.shape(op)
-    bounds = [b.numbers(op, position) for position in (1, 2, 3)]
-    if any(len(values) != len(shape) for values in bounds) or 0 in bounds[2]:
-        raise b.wrong(op, f"begin, end and strides do not fit {len(shape)} axes", [list(values) for values in bounds])
-    for name in ("EllipsisMask", "NewAxisMask", "Offset"):
-        if b.option(op, name):
-            raise b.wrong(op, f"{name} is not supported", b.option(op, name))
-    masks = [b.option(op, name) for name in ("BeginMask", "EndMask", "ShrinkAxisMask")]
-    cuts = [_cut(i, n, bounds, masks) for i, n in enumerate(shape)]
+    cuts, kept = cut_of(b, op)
     sizes = tuple(len(range(*cut)) for cut in cuts)
     if 0 in sizes:
         raise b.wrong(op, "its output is empty", list(sizes))
-    kept = tuple(size for i, size in enumerate(sizes) if not masks[2] >> i & 1)
     starts, ends, steps = ([cut[place] for cut in cuts] for place in range(3))
     attrs = _slice_attrs(starts, ends, steps, shape)
-    if len(kept) == len(sizes):
+    if kept == sizes:
         _moved(b, op, "Slice", x, attrs, sizes)
         return
     whole = b.inner(f"{b.names[op.outputs[0]]}__slice", x, sizes)
     b.emit("Slice", (x,), (whole,), {**attrs, **KEPT})
     _moved(b, op, "Reshape", whole, {"shape": kept}, kept)
-
-
-def _cut(axis: int, size: int, bounds: list[tuple[int, ...]], masks: list[int]) -> tuple[int, int, int]:
-    begin, end, step = (values[axis] for values in bounds)
-    if masks[2] >> axis & 1:
-        begin = begin + size if begin < 0 else begin
-        return (begin, begin + 1, 1) if 0 <= begin < size else (0, 0, 1)
-    cut = slice(None if masks[0] >> axis & 1 else begin, None if masks[1] >> axis & 1 else end, step)
-    return cut.indices(size)
 
 
 def pad(b: Builder, op: FileOperator) -> None:
