@@ -16,6 +16,10 @@ _VERSIONS = {
     "RESHAPE": 1,
     "SQUEEZE": 1,
     "RELU_N1_TO_1": 1,
+    **dict.fromkeys(("ELU", "SQUARE", "POW", "L2_NORMALIZATION", "CUMSUM", "REVERSE_V2", "RELU_0_TO_1", "SHAPE"), 1),
+    **dict.fromkeys(("CAST", "FILL", "RANGE", "REDUCE_PROD", "FLOOR_DIV", "CONV_3D", "EXP", "FLOOR", "RANK"), 1),
+    **dict.fromkeys(("ADD_N", "SELECT_V2", "CEIL", "ROUND", "SIN", "COS", "NEG"), 1),
+    **dict.fromkeys(("EXPAND_DIMS", "SQUARED_DIFFERENCE", "GATHER_ND"), 1),
 }  # the others: 2
 _TYPES = {
     "int8": tflite.TensorType.INT8,
@@ -24,12 +28,17 @@ _TYPES = {
     "int32": tflite.TensorType.INT32,
     "int64": tflite.TensorType.INT64,
     "float32": tflite.TensorType.FLOAT32,
+    "float16": tflite.TensorType.FLOAT16,
+    "bool": tflite.TensorType.BOOL,
 }
 
 
 @dataclass
 class Tensor:
-    """A tensor of the model; `data` makes it a constant. scale and zero_point: one, or one a channel of `axis`."""
+    """A tensor of the model; `data` makes it a constant. scale and zero_point: one, or one a channel of `axis`.
+
+    signature: the shape with -1 for what the file leaves open.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -38,6 +47,7 @@ class Tensor:
     zero_point: object = 0
     axis: int = 0
     data: np.ndarray | None = None
+    signature: tuple[int, ...] = ()
 
 
 def _vector(builder, start, values, prepend):
@@ -63,7 +73,14 @@ def _tensor(builder, tensor: Tensor, buffer: int):
     name = builder.CreateString(tensor.name)
     shape = _vector(builder, tflite.TensorStartShapeVector, list(tensor.shape), builder.PrependInt32)
     quantization = _quantization(builder, tensor) if tensor.scale is not None else None
+    signature = None
+    if tensor.signature:
+        signature = _vector(
+            builder, tflite.TensorStartShapeSignatureVector, list(tensor.signature), builder.PrependInt32
+        )
     tflite.TensorStart(builder)
+    if signature is not None:
+        tflite.TensorAddShapeSignature(builder, signature)
     tflite.TensorAddShape(builder, shape)
     tflite.TensorAddType(builder, _TYPES[tensor.dtype])
     tflite.TensorAddBuffer(builder, buffer)

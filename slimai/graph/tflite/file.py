@@ -60,7 +60,6 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "PACK": ("PackOptions", ("Axis",)),
     "SQUEEZE": ("SqueezeOptions", ("SqueezeDims",)),
     "UNPACK": ("UnpackOptions", ("Axis",)),
-    "LOCAL_RESPONSE_NORMALIZATION": ("LocalResponseNormalizationOptions", ("Radius", "Bias", "Alpha", "Beta")),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
     **dict.fromkeys(
         ("AVERAGE_POOL_2D", "MAX_POOL_2D"),

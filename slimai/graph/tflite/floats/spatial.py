@@ -1,4 +1,4 @@
-"""Pooling, reductions, resizing, the exchange of space and depth, and normalization over neighbours."""
+"""Pooling, reductions, resizing and the exchange of space and depth."""
 
 from __future__ import annotations
 
@@ -78,18 +78,9 @@ def depth_to_space(w: Writer, op: FileOperator) -> None:
     w.emit(op, kind, (w.picture(op),), {"blocksize": block}, first=True)
 
 
-def neighbours(w: Writer, op: FileOperator) -> None:
-    """LOCAL_RESPONSE_NORMALIZATION: x / (bias + alpha * sum of squares of 2 r + 1 channels)^beta."""
-    image(w, op)
-    size = 2 * int(w.option(op, "Radius")) + 1
-    alpha, beta, bias = (float(w.option(op, name)) for name in ("Alpha", "Beta", "Bias"))
-    w.emit(op, "LRN", (w.picture(op),), {"size": size, "alpha": alpha * size, "beta": beta, "bias": bias}, first=True)
-
-
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), pool),
     **dict.fromkeys(_REDUCTIONS, reduced),
     **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), resize),
     **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"), depth_to_space),
-    "LOCAL_RESPONSE_NORMALIZATION": neighbours,
 }
