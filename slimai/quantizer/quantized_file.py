@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from slimai.errors import InputError
 from slimai.graph.damage import damage_refused
-from slimai.graph.tflite.load import load_tflite
+from slimai.graph.tflite.load import is_float_tflite, load_tflite
 from slimai.quantizer.prequantized import stored_plan
 from slimai.quantizer.qdq_check import require_sound_parameters
 from slimai.quantizer.quantized_onnx import is_quantized, plan_of_quantized
@@ -30,13 +30,28 @@ def load_quantized(path: str | Path) -> QuantPlan:
     if path.suffix not in SUFFIXES:
         raise InputError.at(str(path), "not a model that can be simulated", path.suffix, cure="give .onnx or .tflite")
     if path.suffix == ".tflite":
+        if is_float_tflite(path):
+            raise _not_quantized(path)
         return stored_plan(load_tflite(path), keep_asymmetric_weights=True)
 
     graph = quantized_graph(path)
     if graph is None:
-        raise InputError.at(str(path), "the model is not quantized", cure="quantize it first, or give a QDQ model")
+        raise _not_quantized(path)
     require_sound_parameters(graph, str(path))
     return plan_of_quantized(graph)
+
+
+def _not_quantized(path: Path) -> InputError:
+    return InputError.at(str(path), "the model is not quantized", cure="quantize it first, or give a QDQ model")
+
+
+def is_quantized_file(path: Path) -> bool:
+    """Return whether the file holds a quantized network, as far as one can tell before it is read.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return not is_float_tflite(path) if path.suffix == ".tflite" else quantized_graph(path) is not None
 
 
 def quantized_graph(path: Path) -> Graph | None:

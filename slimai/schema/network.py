@@ -104,12 +104,13 @@ class NetworkSection(Section):
         json_schema_extra=legacy("network.name"),
     )
     input_model: AnyPath = Field(
-        description="Model file: .onnx, or a fully quantized .tflite. A relative path starts from `path.input_dir`.",
+        description="Model file: .onnx, or a .tflite, float or fully quantized. "
+        "A relative path starts from `path.input_dir`.",
         json_schema_extra=legacy("network.input_model"),
     )
     model_type: Literal["float", "quantized"] = Field(
         default="float",
-        description="float: to be quantized here; quantized: a fully 8-bit TFLite network.",
+        description="float: to be quantized here; quantized: a TFLite network of integers, with 8-bit weights.",
         json_schema_extra=legacy("network.model_type"),
     )
     network_class: NetworkClass = Field(

@@ -129,29 +129,21 @@ def one_goal(config: Sections) -> Iterator[Problem]:
 
 
 def pre_quantized(config: Sections) -> Iterator[Problem]:
-    """A quantized model is TFLite, at levels 0 to 3, without what only calibration can do."""
+    """A quantized model is TFLite, at levels 0 to 3 or at 4, without what only calibration can do."""
     network, quantization = config.network, config.quantization
-    tflite = network.input_model.suffix.lower() == ".tflite"
     if network.model_type == "float":
-        if tflite:
-            yield Problem(
-                "network.model_type",
-                "a .tflite model is read as it was quantized",
-                "set network.model_type: quantized, or convert a float network to ONNX",
-                "float",
-            )
         if quantization.keep_asymmetric_weights:
             yield _warn("quantization.keep_asymmetric_weights", "does nothing with model_type: float")
         return
-    if not tflite:
+    if network.input_model.suffix.lower() != ".tflite":
         yield Problem(
             "network.input_model", "model_type: quantized needs a .tflite model", value=str(network.input_model)
         )
-    if 4 in quantization.accuracy_level:
+    if 4 in quantization.accuracy_level and set(quantization.accuracy_level) != {4}:
         yield Problem(
             "quantization.accuracy_level",
-            "a pre-quantized model allows levels 0 to 3",
-            "level 3 keeps its asymmetric activations",
+            "a pre-quantized model has 8-bit activations (levels 0 to 3) or 16-bit ones (level 4)",
+            "level 3 keeps asymmetric 8-bit activations",
             list(quantization.accuracy_level),
         )
     calibrated = ("range", "histogram_bins", "calibration")

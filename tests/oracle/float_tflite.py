@@ -378,7 +378,7 @@ def half_weights(net):
 def select(net):
     (mask,) = net.add("GREATER", [net.last, net.constant(0.1)], dtype="bool")
     net.made.remove(mask)
-    net.add("SELECT_V2", [mask, net.last, net.constant(-0.3)])
+    net.add("SELECT_V2", [mask, net.last, net.constant([-0.3])])
 
 
 def cast(net):

@@ -18,7 +18,7 @@ from slimai.graph.ops import KIND_ALIASES
 from slimai.metrics.detection.recognize import likely_heads
 from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.planner import layer_kinds
-from slimai.quantizer.quantized_file import load_quantized, quantized_graph
+from slimai.quantizer.quantized_file import is_quantized_file, load_quantized
 from slimai.simulator.cost import node_macs
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 
 def inspected(path: Path) -> Inspected:
     """Return what there is to say of the model. Raises InputError when it cannot be read."""
-    if path.suffix == ".tflite" or quantized_graph(path) is not None:
+    if is_quantized_file(path):
         plan = load_quantized(path)
         return _inspected(plan.graph, _quantized_rows(plan))
     from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares onnx

@@ -13,6 +13,7 @@ _WEIGHTED = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": 1, "BIDIRECTIONAL_SEQUENCE_LSTM": 1, "UNIDIRECTIONAL_SEQUENCE_RNN": 1, "SVDF": 1,
     "EMBEDDING_LOOKUP": 1, "LSTM": 1, "RNN": 1,
 }  # fmt: skip
+_QUANTIZED = frozenset({"int8", "uint8", "int16"})
 _SUBGRAPHS = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE"})
 _VARIABLES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 
@@ -43,17 +44,18 @@ def _mixed(model: FileModel, op: FileOperator) -> bool:
     return integers and stored and any(model.tensors[number].dtype == "float32" for number in op.outputs)
 
 
-def computed_types(model: FileModel) -> set[str]:
-    """Return the types of all tensors that operators write."""
-    return {model.tensors[number].dtype for op in model.operators for number in op.outputs if number >= 0}
+def is_float(model: FileModel) -> bool:
+    """Return whether a network computes float tensors and no quantized one."""
+    kinds = {model.tensors[number].dtype for op in model.operators for number in op.outputs if number >= 0}
+    return "float32" in kinds and kinds.isdisjoint(_QUANTIZED)
 
 
 def all_float(model: FileModel, where: str) -> list[Diagnostic]:
-    """Return the one mistake of a network that was not quantized at all: everything that it computes is float."""
-    computed = {number for op in model.operators for number in op.outputs if number >= 0}
-    if not computed or any(not model.tensors[number].dtype.startswith("float") for number in computed):
+    """Return the one mistake of a network that was not quantized at all."""
+    if not is_float(model):
         return []
-    message = f"a float network: none of the {len(computed)} tensors that it computes is an integer"
+    computed = {number for op in model.operators for number in op.outputs if number >= 0}
+    message = f"a float network: none of the {len(computed)} tensors that it computes is quantized"
     cure = "set network.model_type: float, or quantize it fully to 8 bit"
     return [Diagnostic(message, key="network.model_type", suggestion=cure, file=where)]
 
@@ -62,7 +64,7 @@ def all_quantized(model: FileModel, where: str) -> list[Diagnostic]:
     """Return the one mistake of a network that is quantized where a float one is expected."""
     numbers = dict.fromkeys(n for op in model.operators for n in (*op.inputs[:1], *op.outputs) if n >= 0)
     used = [model.tensors[number] for number in numbers if model.tensors[number].data is None]
-    integers = [item for item in used if item.dtype in {"int8", "uint8", "int16"} and item.scale.size]
+    integers = [item for item in used if item.dtype in _QUANTIZED and item.scale.size]
     if not integers or 2 * len(integers) < len(used):
         return []
     message = f"a quantized network: {len(integers)} of the {len(used)} tensors that its operators pass on are integers"

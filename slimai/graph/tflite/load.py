@@ -15,7 +15,7 @@ from slimai.graph.tflite.access import RefusedError
 from slimai.graph.tflite.builder import Builder
 from slimai.graph.tflite.file import FileModel, FileOperator, read_file
 from slimai.graph.tflite.fold import folded
-from slimai.graph.tflite.kinds import all_float, dynamic_range, unsupported
+from slimai.graph.tflite.kinds import all_float, dynamic_range, is_float, unsupported
 from slimai.graph.tflite.naming import unique_names
 from slimai.graph.tflite.stored import StoredNetwork
 
@@ -26,6 +26,16 @@ RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
     **gather.RULES,
 }
 _INTEGERS = ("int8", "uint8", "int32", "int64")
+
+
+@damage_refused("TFLite network")
+def is_float_tflite(path: str | Path) -> bool:
+    """Return whether the file holds a float network, which `slimai.graph.load` reads.
+
+    Raises:
+        InputError: the file cannot be read or is damaged.
+    """
+    return is_float(folded(read_file(path)))
 
 
 @damage_refused("TFLite network")

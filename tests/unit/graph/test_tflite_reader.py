@@ -226,7 +226,7 @@ def test_a_float_network_is_one_mistake(tmp_path):
     model = build_network(tensors, [Step("RELU", [0], [1]), Step("LOGISTIC", [1], [2])], [0], [2])
     assert refusal(tmp_path, model, UnsupportedError) == [
         (
-            "network.model_type: a float network: none of the 2 tensors that it computes is an integer; set "
+            "network.model_type: a float network: none of the 2 tensors that it computes is quantized; set "
             "network.model_type: float, or quantize it fully to 8 bit"
         )
     ]
