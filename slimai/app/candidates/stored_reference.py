@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.job import Job
 from slimai.graph.samples import run_samples
-from slimai.quantizer.prequantized import stored_plan
+from slimai.quantizer.prequantized import preset_as_stored, stored_plan
 from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def stored_network(job: Job) -> StoredNetwork:
 
 
 def reference_program(job: Job) -> Program:
-    """Return the program of the reference: level 3, every weight as stored."""
+    """Return the program of the reference: every parameter as stored."""
     plan = stored_plan(stored_network(job), keep_asymmetric_weights=True)
     target = job.config.target
-    return compile_plan(plan, target, arithmetic=target.native.asym8)
+    return compile_plan(plan, target, arithmetic=preset_as_stored(plan, target))
 
 
 def reference_runner(job: Job) -> Callable[[Arrays], dict[str, Any]]:

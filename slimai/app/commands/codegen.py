@@ -21,6 +21,7 @@ from slimai.codegen.options import CodeOptions
 from slimai.codegen.vectors import noise
 from slimai.data.array_file import read_npz
 from slimai.errors import EXIT_DONE, InputError
+from slimai.quantizer.prequantized import preset_as_stored
 from slimai.quantizer.quantized_file import load_quantized
 from slimai.schema.codegen import CodegenSection
 from slimai.schema.target import TargetSection
@@ -68,8 +69,9 @@ def _of_run(run: FinishedRun) -> tuple[Program, TargetSection]:
 def _of_model(path: Path, arithmetic: str | None) -> tuple[Program, TargetSection]:
     target = TargetSection()
     stored = path.suffix == ".tflite" and arithmetic in (None, "native")
-    preset = target.native.asym8 if stored else arithmetic or "native"  # as LiteRT, symmetric layers too
-    return compile_plan(load_quantized(path), target, arithmetic=preset), target
+    plan = load_quantized(path)
+    preset = preset_as_stored(plan, target) if stored else arithmetic or "native"  # as LiteRT, symmetric layers too
+    return compile_plan(plan, target, arithmetic=preset), target
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -120,8 +120,11 @@ def open_network(config: SlimaiConfig) -> tuple[Graph, StoredNetwork | None]:
     if config.network.model_type == "float":
         return load_network(config), None
     from slimai.graph.tflite.load import load_tflite  # noqa: PLC0415 - spares numpy
+    from slimai.quantizer.prequantized import require_level  # noqa: PLC0415 - spares numpy
 
     stored = load_tflite(config.network.input_model, name=config.network.name)
+    for level in config.quantization.accuracy_level:
+        require_level(stored, level)
     return stored.graph, stored
 
 

@@ -98,14 +98,17 @@ class Builder(FileAccess):
         self.tensors[name] = TensorInfo(name, tuple(values.shape))
 
     def bias(self, op: FileOperator, position: int, x: str, weight: str, channels: int) -> str:
-        """Return the name of the bias, [channels] int32 at scale s_x * s_w, or '' when the operator has none."""
+        """Return the name of the bias, [channels] at scale s_x * s_w, or '' when the operator has none.
+
+        It is int32; beside int16 activations int64 or int32.
+        """
         if not self.has(op, position):
             return ""
         item = self.tensor(op, position)
-        if item.data is None or item.dtype != "int32" or item.data.size != channels:
-            raise self.wrong(
-                op, f"the bias '{item.name}' is not a constant [{channels}] int32", [*item.shape, item.dtype]
-            )
+        kinds = ("int64", "int32") if self.params[x].dtype == "int16" else ("int32",)
+        if item.data is None or item.dtype not in kinds or item.data.size != channels:
+            message = f"the bias '{item.name}' is not a constant [{channels}] {kinds[0]}"
+            raise self.wrong(op, message, [*item.shape, item.dtype])
         if item.zero_point.any():
             raise self.wrong(op, f"the bias '{item.name}' has a zero point; it can have none", int(item.zero_point[0]))
         scale = self.params[x].scale[0] * self.params[weight].scale
@@ -115,7 +118,7 @@ class Builder(FileAccess):
             if self.params[name].scale.tobytes() == scale.tobytes():
                 return name
             name = self.fresh(f"{name}__bias")
-        self.params[name] = StoredParams("int32", scale)
+        self.params[name] = StoredParams(item.dtype, scale)
         self._add_constant(name, item.data.reshape(-1))
         return name
 
@@ -158,7 +161,7 @@ class Builder(FileAccess):
         return name
 
     def activation_params(self, op: FileOperator | None, item: FileTensor) -> StoredParams:
-        """Return the one scale and zero point of an 8-bit activation."""
+        """Return the one scale and zero point of an 8- or 16-bit activation."""
         problem = _activation_problem(item)
         if problem:
             if op is not None:
@@ -212,8 +215,8 @@ class Builder(FileAccess):
 
 
 def _activation_problem(item: FileTensor) -> str:
-    if item.dtype not in {"int8", "uint8"}:
-        return f"tensor '{item.name}' is {item.dtype}, not int8 or uint8"
+    if item.dtype not in {"int8", "uint8", "int16"}:
+        return f"tensor '{item.name}' is {item.dtype}, not int8, uint8 or int16"
     if item.scale.size != 1 or item.zero_point.size != 1:
         return f"activation '{item.name}' needs one scale and zero point, it has {item.scale.size}"
     if not np.finfo(np.float32).tiny <= item.scale[0] <= LARGEST_SCALE:
@@ -221,4 +224,6 @@ def _activation_problem(item: FileTensor) -> str:
     limits = np.iinfo(item.dtype)
     if not limits.min <= int(item.zero_point[0]) <= limits.max:
         return f"the zero point {int(item.zero_point[0])} of '{item.name}' does not fit {item.dtype}"
+    if item.dtype == "int16" and item.zero_point[0]:
+        return f"the zero point of '{item.name}' is {int(item.zero_point[0])}; an int16 activation has 0"
     return ""

@@ -25,7 +25,7 @@ RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
     **move.RULES,
     **gather.RULES,
 }
-_INTEGERS = ("int8", "uint8", "int32", "int64")
+_INTEGERS = ("int8", "uint8", "int16", "int32", "int64")
 
 
 @damage_refused("TFLite network")
@@ -40,7 +40,7 @@ def is_float_tflite(path: str | Path) -> bool:
 
 @damage_refused("TFLite network")
 def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
-    """Return the network of a fully 8-bit TFLite file.
+    """Return the network of a fully quantized TFLite file: 8-bit weights, 8-bit or 16-bit activations.
 
     Tensors keep their names (equal ones get a number), arrays keep their order of axes. QUANTIZE from a float input
     and DEQUANTIZE to a float output are left out: the network begins and ends with integers, under the names of
@@ -59,7 +59,7 @@ def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
     if problems:
         raise UnsupportedError(problems)
     builder = Builder(model, where, unique_names(model, edges.renamed))
-    errors = list(_build(builder))
+    errors = list(_build(builder)) or _mixed_widths(builder)
     if errors:
         raise InputError(errors)
     return StoredNetwork(
@@ -152,6 +152,20 @@ def _build(builder: Builder) -> Iterator[Diagnostic]:
     missing = [n for n in model.outputs if builder.names[n] not in builder.tensors and n not in broken]
     for number in missing:
         yield Diagnostic("is an output that nothing computes", builder.names[number], file=builder.where)
+
+
+def _mixed_widths(builder: Builder) -> list[Diagnostic]:
+    """Return the mistake of a network with both 8-bit and 16-bit activations."""
+    computed = [name for name in builder.tensors if name in builder.params and name not in builder.constants]
+    wide = [name for name in computed if builder.params[name].dtype == "int16"]
+    if len(wide) in {0, len(computed)}:
+        return []
+    message = f"{len(wide)} of {len(computed)} activations have 16 bits, the others 8; one width is supported"
+    return [
+        Diagnostic(
+            message, wide[0], suggestion="convert it again, in int8 or in int16x8 as a whole", file=builder.where
+        )
+    ]
 
 
 def _graph(builder: Builder, name: str, edges: _Edges) -> Graph:

@@ -12,6 +12,7 @@ from typing import Any
 from slimai.graph.tflite.builder import Builder
 from slimai.graph.tflite.cut import cut_of
 from slimai.graph.tflite.file import FileOperator
+from slimai.graph.tflite.stored import constant_problem
 
 Rule = Callable[[Builder, FileOperator], None]
 KEPT = {"integers_kept": 1}
@@ -60,8 +61,7 @@ def concatenation(b: Builder, op: FileOperator) -> None:
     total = sum(shape[axis] for shape in shapes)
     b.expect(op, (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))
     output = b.output(op)
-    if b.params[output].dtype == "int8" and any(_grid(b, name) != _grid(b, output) for name in names):
-        raise b.wrong(op, "int8 inputs need the scale and zero point of the output")
+    _one_grid(b, op, names, output)
     b.emit("Concat", names, (output,), {"axis": axis})
 
 
@@ -69,14 +69,56 @@ def _part(b: Builder, op: FileOperator, position: int) -> str:
     if b.tensor(op, position).data is None:
         return b.activation(op, position)
     name = b.constant(op, position)
-    if b.params[name].scale.size != 1 or b.params[name].dtype not in {"int8", "uint8"}:
-        raise b.wrong(op, f"constant '{name}' is not 8-bit with one scale", b.params[name].dtype)
+    problem = constant_problem(b.params[name])
+    if problem:
+        raise b.wrong(op, f"constant '{name}' {problem}", b.params[name].dtype)
     return name
+
+
+def _one_grid(b: Builder, op: FileOperator, names: list[str], output: str) -> None:
+    kind = b.params[output].dtype
+    if kind != "uint8" and any(_grid(b, name) != _grid(b, output) for name in names):
+        raise b.wrong(op, f"{kind} inputs need the scale and zero point of the output")
 
 
 def _grid(b: Builder, name: str) -> tuple[str, float, int]:
     params = b.params[name]
     return params.dtype, float(params.scale[0]), params.zero_point
+
+
+def pack(b: Builder, op: FileOperator) -> None:
+    """PACK: tensors of one shape and grid, joined along a new axis."""
+    shape = b.out_shape(op)
+    axis = _axis(b, op, int(b.option(op, "Axis")), len(shape))
+    names = [_part(b, op, position) for position in range(len(op.inputs))]
+    part = (*shape[:axis], *shape[axis + 1 :])
+    if not names or any(b.shape(op, position) != part for position in range(len(names))):
+        raise b.wrong(op, f"its inputs have not all the shape {list(part)}")
+    whole = (*shape[:axis], 1, *shape[axis + 1 :])
+    b.expect(op, (*shape[:axis], len(names), *shape[axis + 1 :]))
+    output = b.output(op)
+    parts: list[str] = []
+    for name in names:
+        if _grid(b, name) != _grid(b, output):
+            raise b.wrong(op, "its inputs need the scale and zero point of its output")
+        parts.append(b.inner(f"{output}__part{len(parts)}", output, whole))
+        b.emit("Reshape", (name,), (parts[-1],), {"shape": whole, **KEPT})
+    b.emit("Concat", parts, (output,), {"axis": axis})
+
+
+def unpack(b: Builder, op: FileOperator) -> None:
+    """UNPACK: the slices of one axis, which goes."""
+    x, shape = b.activation(op, 0), b.shape(op)
+    axis = _axis(b, op, int(b.option(op, "Axis")), len(shape))
+    if shape[axis] != len(op.outputs):
+        raise b.wrong(op, f"has {len(op.outputs)} outputs for an axis of {shape[axis]}")
+    part = (*shape[:axis], 1, *shape[axis + 1 :])
+    outputs = [b.output(op, place) for place in range(len(op.outputs))]
+    cuts = [b.inner(f"{name}__slice", x, part) for name in outputs]
+    b.emit("Split", (x,), cuts, {"axis": axis, "split": (1,) * len(cuts), **KEPT})
+    for place, (cut, name) in enumerate(zip(cuts, outputs, strict=True)):
+        b.expect(op, (*shape[:axis], *shape[axis + 1 :]), place)
+        b.emit("Reshape", (cut,), (name,), {"shape": b.tensors[name].shape, **KEPT})
 
 
 def split(b: Builder, op: FileOperator) -> None:
@@ -176,6 +218,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
     "TRANSPOSE": transpose,
     "CONCATENATION": concatenation,
+    "PACK": pack,
+    "UNPACK": unpack,
     "SPLIT": split,
     "SPLIT_V": split_v,
     "SLICE": slice_,
