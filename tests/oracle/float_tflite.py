@@ -381,12 +381,6 @@ def select(net):
     net.add("SELECT_V2", [mask, net.last, net.constant([-0.3])])
 
 
-def cast(net):
-    (number,) = net.add("CAST", [net.last], "Cast", dtype="int32", InDataType=0, OutDataType=2)
-    net.made.remove(number)
-    net.add("CAST", [number], "Cast", InDataType=2, OutDataType=0)
-
-
 def add_n(net):
     same = [number for number in net.made if net.tensors[number].shape == net.shape()
             and net.tensors[number].dtype == "float32"]  # fmt: skip
@@ -399,21 +393,22 @@ STEPS = {
     "TRANSPOSE": transpose, "CONCATENATION": concat, "SLICE": cut, "STRIDED_SLICE": strided, "SPLIT": split,
     "SPLIT_V": split_v, "PACK": pack, "UNPACK": unpack, "PAD": pad, "GATHER": gather, "TILE": tile,
     "BROADCAST_TO": broadcast, "BATCH_MATMUL": matmul, "PRELU": prelu, "EXPAND_DIMS": expand, "SQUEEZE": squeeze,
-    "REVERSE_V2": reverse, "DEQUANTIZE": half_weights, "SELECT_V2": select, "CAST": cast, "ADD_N": add_n,
+    "REVERSE_V2": reverse, "DEQUANTIZE": half_weights, "SELECT_V2": select, "ADD_N": add_n,
     "ADD": pair("ADD", "Add"), "SUB": pair("SUB", "Sub"), "MUL": pair("MUL", "Mul"), "DIV": pair("DIV", "Div"),
     "MAXIMUM": pair("MAXIMUM", "MaximumMinimum", fused=False),
     "MINIMUM": pair("MINIMUM", "MaximumMinimum", fused=False),
     "POW": pair("POW", "Pow", fused=False),
     "SQUARED_DIFFERENCE": pair("SQUARED_DIFFERENCE", "SquaredDifference", fused=False),
     **{name: unary(name) for name in ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "HARD_SWISH", "LOGISTIC", "TANH",
-                                      "ABS", "NEG", "FLOOR", "SIN", "COS")},
+                                      "ABS", "NEG", "SIN", "COS")},
     "SQUARE": small("SQUARE"), "EXP": small("EXP"),
     **{name: positive(name) for name in ("LOG", "SQRT", "RSQRT")},
     "LEAKY_RELU": unary("LEAKY_RELU", "LeakyRelu", Alpha=0.2),
     "GELU": unary("GELU", "Gelu", Approximate=False), "GELU_TANH": unary("GELU", "Gelu", Approximate=True),
     "SOFTMAX": unary("SOFTMAX", "Softmax", Beta=1.0), "SOFTMAX_BETA": unary("SOFTMAX", "Softmax", Beta=0.5),
     "LOG_SOFTMAX": unary("LOG_SOFTMAX", "LogSoftmax"),
-    "L2_NORMALIZATION": unary("L2_NORMALIZATION", "L2Norm", FusedActivationFunction=0),
+    "L2_NORMALIZATION": lambda net: net.shape() and net.add(
+        "L2_NORMALIZATION", [net.last], "L2Norm", FusedActivationFunction=0),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.job import Job
 from slimai.graph.samples import run_samples
-from slimai.quantizer.prequantized import preset_as_stored, stored_plan
+from slimai.quantizer.prequantized import level_as_stored, preset_as_stored, stored_plan
 from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[Any]]
 
-REFERENCE = "the network's own integers (level 3, weights as stored), dequantized"
+_REFERENCE = "the network's own integers (level {}, weights as stored), dequantized"
 ADVICE = "its parameters are stored in the model: quantize the network again"
 
 
@@ -27,6 +27,11 @@ def stored_network(job: Job) -> StoredNetwork:
     if job.stored is None:
         raise ValueError("the job's network is not a pre-quantized one")
     return job.stored
+
+
+def reference_text(job: Job) -> str:
+    """Return what the "float" result of the job is the result of."""
+    return _REFERENCE.format(level_as_stored(stored_network(job)))
 
 
 def reference_program(job: Job) -> Program:

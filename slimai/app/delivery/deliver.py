@@ -18,7 +18,7 @@ import numpy as np
 
 import slimai
 from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
-from slimai.app.candidates.stored_reference import REFERENCE
+from slimai.app.candidates.stored_reference import reference_text
 from slimai.app.delivery.bounds import delivery_bounds
 from slimai.app.delivery.dumps import remove_blobs
 from slimai.app.opening.job import Job
@@ -253,7 +253,7 @@ def reference_name(job: Job) -> str:
     if job.stored is None:
         return "float32"
 
-    return REFERENCE
+    return reference_text(job)
 
 
 def _remove(profile: Path, output: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slimai.app.candidates.stored_reference import REFERENCE
+from slimai.app.candidates.stored_reference import reference_text
 from slimai.app.opening.job import Job
 
 
@@ -10,7 +10,7 @@ def reference_note(job: Job) -> tuple[str, ...]:
     """Return one line about a reference that is not the float network."""
     if job.stored is None:
         return ()
-    return (f'pre-quantized network: nothing is calibrated; the reference ("float") is {REFERENCE}',)
+    return (f'pre-quantized network: nothing is calibrated; the reference ("float") is {reference_text(job)}',)
 
 
 def outputs_note(job: Job) -> tuple[str, ...]:
