@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from slimai.graph.ir import Graph
 from slimai.graph.tflite import gather, move, pointwise, spatial
 from slimai.graph.tflite.access import RefusedError
 from slimai.graph.tflite.builder import Builder
+from slimai.graph.tflite.ending import ended
 from slimai.graph.tflite.file import FileModel, FileOperator, read_file
 from slimai.graph.tflite.fold import folded
 from slimai.graph.tflite.kinds import all_float, dynamic_range, is_float, unsupported
@@ -39,19 +40,19 @@ def is_float_tflite(path: str | Path) -> bool:
 
 
 @damage_refused("TFLite network")
-def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
+def load_tflite(path: str | Path, *, name: str | None = None, cut_outputs: Sequence[str] = ()) -> StoredNetwork:
     """Return the network of a fully quantized TFLite file: 8-bit weights, 8-bit or 16-bit activations.
 
     Tensors keep their names (equal ones get a number), arrays keep their order of axes. QUANTIZE from a float input
     and DEQUANTIZE to a float output are left out: the network begins and ends with integers, under the names of
-    the float tensors.
+    the float tensors. cut_outputs: names of tensors that the network ends with, in place of its outputs.
 
     Raises:
         InputError: the file cannot be read or contradicts itself.
         UnsupportedError: operators or tensors that are not supported; all of them in one error.
     """
     where = str(path)
-    file = folded(read_file(path))
+    file = folded(ended(read_file(path), cut_outputs, where))
     model, edges = _without_float_edges(file)
     told = {id(op) for op in model.operators if _told_by_its_output(model, op)}
     problems = dynamic_range(model, where) or all_float(model, where)

@@ -13,6 +13,7 @@ from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.infer import inferred_types
 from slimai.graph.ir import Node
 from slimai.graph.tflite.access import RefusedError
+from slimai.graph.tflite.ending import ended
 from slimai.graph.tflite.file import FileModel, FileOperator, read_file
 from slimai.graph.tflite.floats import matrix, move, pointwise, spatial
 from slimai.graph.tflite.floats.writer import Writer
@@ -28,13 +29,17 @@ RULES: dict[str, Callable[[Writer, FileOperator], None]] = {
     **move.RULES,
 }
 _TYPES = ("float32", "int32", "int64", "bool")
+_NAMED = 8  # tensors of a type in one message
 
 
-def onnx_of_tflite(path: str | Path, input_shapes: Mapping[str, Sequence[int]] | None = None) -> onnx.ModelProto:
+def onnx_of_tflite(
+    path: str | Path, input_shapes: Mapping[str, Sequence[int]] | None = None, cut_outputs: Sequence[str] = ()
+) -> onnx.ModelProto:
     """Return the float network of a TFLite file as an ONNX model.
 
     Tensors keep their names; inputs and outputs keep the file's order of axes. Weights stored as float16, or as
-    integers behind a DEQUANTIZE, become float32.
+    integers behind a DEQUANTIZE, become float32. cut_outputs: names of tensors that the network ends with, in place
+    of its outputs.
 
     Raises:
         InputError: the file cannot be read, contradicts itself, or is no float network; or `input_shapes` asks for
@@ -42,7 +47,7 @@ def onnx_of_tflite(path: str | Path, input_shapes: Mapping[str, Sequence[int]] |
         UnsupportedError: operators or tensors that are not supported; all of them in one error.
     """
     where = str(path)
-    model = folded(read_file(path))
+    model = folded(ended(read_file(path), cut_outputs, where))
     wrong = dynamic_range(model, where) or all_quantized(model, where)
     wrong = wrong or [*unsupported(model, RULES, where), *_strange_tensors(model, where)]
     if wrong:
@@ -57,13 +62,18 @@ def onnx_of_tflite(path: str | Path, input_shapes: Mapping[str, Sequence[int]] |
 
 
 def _strange_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
-    """Yield one diagnostic for each tensor in use whose type no float network has."""
+    """Yield one diagnostic for each type that no float network has, with the tensors in use that have it."""
     used = dict.fromkeys(n for op in model.operators if op.code in RULES for n in (*op.inputs, *op.outputs) if n >= 0)
+    found: dict[str, list[str]] = {}
     for number in dict.fromkeys((*model.inputs, *used, *model.outputs)):
         item = model.tensors[number]
         if item.dtype not in _TYPES:
-            cure = "convert it again in float32, or to full 8 bit with network.model_type: quantized"
-            yield Diagnostic(f"tensor is {item.dtype} in a float network", item.name, suggestion=cure, file=where)
+            found.setdefault(item.dtype, []).append(item.name)
+    for dtype, names in found.items():
+        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        message = f"a float network holds no {dtype} tensors: {', '.join(names[:_NAMED])}{rest}"
+        cure = "convert it again in float32, or to full 8 bit with network.model_type: quantized"
+        yield Diagnostic(message, suggestion=cure, file=where)
 
 
 def _open_inputs(writer: Writer, given: Mapping[str, Sequence[int]]) -> Iterator[Diagnostic]:
