@@ -76,7 +76,7 @@ def _run(words: list[str]) -> int:
         return _command(first)(words[1:])
     if first and not first.startswith(("-", "+", "~")) and "=" not in first:
         return _unknown(first)
-    if first in ("-h", "--help") and len(words) == 1:
+    if not {"-h", "--help"}.isdisjoint(words):
         sys.stdout.write(HELP)
         return 0
     if first == "--version":

@@ -140,6 +140,10 @@ def _sound_part(
     for _ in range(8):
         for item in details:
             loc = key_path(item["loc"])
+            meant = _meant_metric(item) if loc == METRIC_NAME else None
+            if meant is not None:  # the rest is judged as that metric's
+                pruned["metric"]["metric_cls"] = meant
+                continue
             broken.add(".".join(loc))
             if item["type"] == "extra_forbidden":  # what it is a misspelling of cannot be judged either
                 near = re.search(r"'([^']+)'", _near_key(loc, values))
@@ -150,6 +154,15 @@ def _sound_part(
         except ValidationError as error:
             details = error.errors(include_url=False)
     return None, frozenset(broken)
+
+
+METRIC_NAME = ("metric", "metric_cls")
+
+
+def _meant_metric(detail: Mapping[str, Any]) -> str | None:
+    """Return the metric that a misspelt one is taken for, or None."""
+    found = re.fullmatch(r"did you mean '([^']+)'\?", (detail.get("ctx") or {}).get("cure", ""))
+    return found[1] if found else None
 
 
 def _replace(values: Any, loc: Sequence[str], *, placeholder: bool) -> None:

@@ -19,10 +19,11 @@ from hydra.types import RunMode
 
 from slimai.config.compose import hydra_ready
 from slimai.config.composed import Composed
-from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, preset_package
+from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP
 from slimai.config.legacy.load import judge_cfg
 from slimai.config.overrides import as_written
-from slimai.yaml_reader import CONFIG, read_yaml
+from slimai.config.yaml_source import ROOT, header_package
+from slimai.yaml_reader import CONFIG, read_text, read_yaml
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,17 @@ def trace(composed: Composed) -> Origins:
         if file is not None and file.suffix.lower() == ".cfg":
             _place_cfg(file, keys)
         elif file is not None:
-            package = preset_package(file) if path.startswith(FILE_GROUP) else default.package or ""
-            place_keys(file, "" if package == "_global_" else package.removeprefix("_global_."), keys, sections)
+            package = _package(file) if path.startswith(FILE_GROUP) else default.package or ""
+            place_keys(file, "" if package == ROOT else package.removeprefix(f"{ROOT}."), keys, sections)
     for item in OverridesParser.create(config_loader=loader).parse_overrides(terms):
         if not item.is_hydra_override() and not (loader.repository.group_exists(item.key_or_group) and item.is_add()):
             _forget(item.key_or_group, keys)
             keys[item.key_or_group] = Place(override=as_written(item.input_line or "", list(composed.written)))
     return Origins(keys, sections)
+
+
+def _package(file: Path) -> str:
+    return header_package(read_text(file, CONFIG)) or ROOT
 
 
 def _file_of(loader: Any, config_path: str, files: Mapping[str, Path]) -> Path | None:

@@ -143,7 +143,8 @@ class _Job:
 
     def _tell(self, end: Status, logger: Any) -> None:
         head = "" if self.number is None else f"{JOB}{self.number}: "
-        sys.stderr.write(f"{head}{end.message}\n")
+        kind = "error: " if end.status == "invalid" else ""
+        sys.stderr.write("".join(f"{head}{kind}{line}\n" for line in end.message.splitlines()))
         if end.status == "failed":
             sys.stderr.write(f"{head}details: {self.config.path.output_dir / 'slimai.log'}\n")
         if self.number is not None:
