@@ -26,5 +26,5 @@ commands:
 
 --quiet says nothing but warnings and the table at the end.
 Hydra's own flags work too: --cfg job, --info defaults, --hydra-help. SLIMAI_DEBUG=1 shows tracebacks.
-exit codes: 0 done, 1 the job failed, 2 the input is wrong, 130 interrupted
+exit codes: 0 done, 1 the job failed, 2 the input is wrong, 3 done but a stated bound is missed, 130 interrupted
 """
