@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from slimai import __version__, interrupts
+from slimai.app.completion import query as completion
 from slimai.app.help import HELP
 from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError, printable
 from slimai.suggest import suggest
@@ -82,6 +83,8 @@ def _run(words: list[str]) -> int:
     if first == "--version":
         sys.stdout.write(f"slimai {__version__}\n")
         return 0
+    if completion.asked(words):
+        return completion.answer(words, COMMANDS)
     from slimai.app.launch.main_job import run_words  # noqa: PLC0415 - spares hydra, omegaconf, pydantic, yaml
 
     return run_words(words)

@@ -24,6 +24,7 @@ commands:
   report     rebuild the HTML report of a run
   diff       tensors that differ between two profiles
 
+-sc install=bash (zsh, fish) writes what makes TAB complete commands, presets, keys and values.
 --quiet says nothing but warnings and the table at the end.
 Hydra's own flags work too: --cfg job, --info defaults, --hydra-help. SLIMAI_DEBUG=1 shows tracebacks.
 exit codes: 0 done, 1 the job failed, 2 the input is wrong, 3 done but a stated bound is missed, 130 interrupted
