@@ -208,7 +208,7 @@ def _of_detail(detail: Mapping[str, Any], values: Mapping[str, Any]) -> Diagnost
     loc, kind, value = _written_path(key_path(detail["loc"]), values), detail["type"], detail["input"]
     key = ".".join(loc)
     if kind == "missing":
-        return Diagnostic(MISSING, key, suggestion=_help(loc, values))
+        return Diagnostic(MISSING, key, suggestion=description(loc, values))
     if kind == "extra_forbidden":
         return Diagnostic(UNKNOWN, key, value, suggestion=_near_key(loc, values))
     if kind == WRONG:
@@ -236,7 +236,8 @@ def _near_key(loc: Sequence[str], values: Mapping[str, Any]) -> str:
     return f"one of {', '.join(fields)}" if fields else "no keys belong here"
 
 
-def _help(loc: Sequence[str], values: Mapping[str, Any]) -> str:
+def description(loc: Sequence[str], values: Mapping[str, Any]) -> str:
+    """Return the description of the key at the YAML path `loc`, an empty string for a name of the user's own."""
     model = model_at(loc[:-1], values)
     info = _names(model).get(loc[-1]) if model else None
     return info.description or "" if info else ""

@@ -30,7 +30,7 @@ def candidates(words: Sequence[str], commands: Sequence[str], options: Sequence[
 
 
 def _takes_overrides(command: str) -> bool:
-    return command in ("validate", "export", "metric")
+    return command in ("validate", "explain", "export")
 
 
 def _overrides(current: str) -> Iterator[str]:
