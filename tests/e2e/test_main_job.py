@@ -155,3 +155,11 @@ def test_a_multirun_with_a_missed_bound_ends_with_exit_code_3(slimai, tmp_path, 
     done = slimai("-m", *GATED, *places, "metric.fail_under=0.1,1")
     assert done.returncode == 3, done.stderr
     assert [row["status"] for row in json.loads((tmp_path / "multirun.json").read_text())["jobs"]] == ["done", "missed"]
+
+
+def test_another_bound_makes_no_result_stale(slimai, tmp_path, cache_dir):
+    places = (f"path.output_dir={tmp_path}", f"path.tmp_dir={cache_dir}")
+    assert slimai(*GATED, *places).returncode == 0
+    again = slimai(*GATED, *places, "metric.fail_under=0.2")
+    assert again.returncode == 0
+    assert "earlier results" not in again.stdout + again.stderr
