@@ -16,6 +16,7 @@ from slimai.suggest import suggest
 
 COMMANDS = {
     "validate": "slimai.app.commands.validate:main",
+    "models": "slimai.app.commands.models:main",
     "explain": "slimai.app.commands.explain:main",
     "convert": "slimai.app.commands.convert:main",
     "export": "slimai.app.commands.export:main",

@@ -14,6 +14,7 @@ examples:
 
 commands:
   validate   check configurations and the files they name; every mistake at once
+  models     presets that can run here, and what the others need
   explain    where each value of a job comes from, what it overrode, what it means
   convert    legacy .cfg to YAML
   export     YAML to a legacy .cfg with the tuned values

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from slimai.config.dirs import preset_names
 from slimai.config.full_width import named
+from slimai.config.presets import ready_names
 from slimai.errors import Diagnostic
 from slimai.schema.base import WRONG
 from slimai.schema.metric import SECTIONS, metric_kind
@@ -53,7 +53,8 @@ def judge(composed: Composed, base: Path | None = None) -> Verdict:
     if composed.config_file is not None:
         values.setdefault("config_file", str(composed.config_file))
     if "network" not in values and "path" not in values:
-        cure = f"add +model=NAME (one of {', '.join(preset_names())}) or the sections path and network"
+        names = f"one of {', '.join(ready_names())}; all: slimai models --all"
+        cure = f"add +model=NAME ({names}) or the sections path and network"
         return Verdict(None, (Diagnostic("no model is chosen", suggestion=cure),))
     verdict = examine(values, base)
     unquoted = _unquoted_range(values, composed.config_file)
