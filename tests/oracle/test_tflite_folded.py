@@ -173,6 +173,18 @@ def test_pack_and_unpack_of_activations(dtype):
     assert set(found.values()) == {0}
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_reversal_of_activations(dtype, axis):
+    grid = {"scale": 0.05, "zero_point": 0 if dtype == "int16" else 7}
+    tensors = [
+        Tensor("x", (1, 3, 4, 5), dtype, **grid), Tensor("axis", (1,), INT, data=np.array([axis], np.int32)),
+        Tensor("y", (1, 3, 4, 5), dtype, **grid),
+    ]  # fmt: skip
+    steps = [Step("REVERSE_V2", [0, 1], [2], version=3 if dtype == "int8" else 2 if dtype == "int16" else 1)]
+    assert differences(build_network(tensors, steps, [0], [2]), 3) == {"y": 0}
+
+
 @pytest.mark.parametrize("values", [[2**31 - 1, 2, 2, 2], [-1, 2, 3, 4]])
 def test_a_fill_that_cannot_be_is_left_to_its_rule(tmp_path, values):
     tensors = [Tensor("n", (4,), INT, data=np.array(values, np.int32)), Tensor("v", (), "float32", data=np.float32(1)),

@@ -36,7 +36,8 @@ def is_float_tflite(path: str | Path) -> bool:
     Raises:
         InputError: the file cannot be read or is damaged.
     """
-    return is_float(folded(read_file(path)))
+    model = folded(read_file(path))
+    return is_float(model) and not dynamic_range(model, str(path))
 
 
 @damage_refused("TFLite network")

@@ -184,6 +184,15 @@ def strided_slice(b: Builder, op: FileOperator) -> None:
     _moved(b, op, "Reshape", whole, {"shape": kept}, kept)
 
 
+def reverse(b: Builder, op: FileOperator) -> None:
+    """REVERSE_V2 along constant axes."""
+    x, shape = b.activation(op, 0), b.shape(op)
+    axes = tuple(sorted({_axis(b, op, axis, len(shape)) for axis in b.numbers(op, 1)}))
+    steps = (-1,) * len(axes)  # an end of -1 runs through element 0
+    attrs = {"starts": tuple(shape[axis] - 1 for axis in axes), "ends": steps, "axes": axes, "steps": steps}
+    _moved(b, op, "Slice", x, attrs, shape)
+
+
 def pad(b: Builder, op: FileOperator) -> None:
     """PAD (zeros), PADV2 (a stored value) and MIRROR_PAD (reflect)."""
     x, shape = b.activation(op, 0), b.shape(op)
@@ -224,6 +233,7 @@ RULES: dict[str, Rule] = {
     "SPLIT_V": split_v,
     "SLICE": slice_,
     "STRIDED_SLICE": strided_slice,
+    "REVERSE_V2": reverse,
     **dict.fromkeys(("PAD", "PADV2", "MIRROR_PAD"), pad),
     "ARG_MAX": arg_max,
 }
