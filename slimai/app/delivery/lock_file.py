@@ -33,9 +33,11 @@ class Lock:
 
 def write_lock(config: SlimaiConfig, content: Mapping[str, str]) -> None:
     """Write the lock of a run into its output folder; `content` are the hashes of what its results depend on."""
+    settings = config.model_dump(mode="json", by_alias=True)
+    del settings["path"]["input_dir"]  # where the command was given from; the model's path is whole
     values = {
         "slimai": slimai.__version__,
-        "config": config.model_dump(mode="json", by_alias=True),
+        "config": settings,
         "versions": environment(),
         "content": dict(content),
     }
