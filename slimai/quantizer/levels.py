@@ -23,7 +23,7 @@ class Scheme:
     weights, activations: of layers. per_channel: whether operators with that capability have one weight scale an
     output channel. nonnegative: the type of tensors that cannot be negative, where it differs; of the same width.
     asymmetric: activations have a zero point. other: the level whose types the layers of another width have, in mixed
-    precision; None: there is no mixed precision.
+    precision; None: there is no mixed precision. joins: the level whose types joins of unlike ranges have, at any level.
     """
 
     weights: IntType
@@ -32,6 +32,7 @@ class Scheme:
     nonnegative: IntType | None = None
     asymmetric: bool = False
     other: int | None = None
+    joins: int = 4
 
     def __post_init__(self) -> None:
         if self.nonnegative is not None and (self.asymmetric or self.nonnegative.bits != self.bits):
@@ -48,20 +49,35 @@ class Scheme:
         wider = None if self.other is None else LEVELS[self.other].bits
         return wider if wider is not None and wider > self.bits else None
 
+    @property
+    def join_bits(self) -> int:
+        """Width of joins of unlike ranges; they are left alone where it is not above the level's own."""
+        return LEVELS[self.joins].bits
+
     def at(self, bits: int) -> Scheme:
         """Return the scheme of layers that read, or tensors that have, `bits` bits.
 
         Raises:
             InputError: the level has no types of that width.
         """
-        found = self if bits == self.bits or self.other is None else LEVELS[self.other]
-        if found.bits != bits:
-            raise InputError.at("quantization.mix", "the accuracy level has no integer types of this many bits", bits)
+        levels = [number for number in (self.other, self.joins) if number is not None]
+        found = next((item for item in (self, *(LEVELS[number] for number in levels)) if item.bits == bits), None)
+        if found is None:
+            raise _no_types(bits)
         return found
+
+    def check_mixed(self, bits: int) -> None:
+        """Refuse, by InputError, bits that mixed precision cannot give a layer of this level."""
+        if bits != self.bits and (self.other is None or LEVELS[self.other].bits != bits):
+            raise _no_types(bits)
 
     def type_of(self, *, nonnegative: bool) -> IntType:
         """Return the type of an activation; nonnegative: it cannot be negative whatever the input."""
         return self.nonnegative if nonnegative and self.nonnegative is not None else self.activations
+
+
+def _no_types(bits: int) -> InputError:
+    return InputError.at("quantization.mix", "the accuracy level has no integer types of this many bits", bits)
 
 
 LEVELS: dict[int, Scheme] = {
