@@ -138,7 +138,7 @@ class _Finder:
         return spans
 
     def _scattered(self, step: Step, axis: int, size: int) -> Floats:
-        """Return the steps that the slices of a ScatterND have in its data, or in its updates where those replace them."""
+        """Return the steps that the slices of a ScatterND span in its data, or in its updates where they come from."""
         data, updates = step.node.inputs
         attrs, shape = step.node.attrs, self.graph.shape(step.outputs[0])
         replaced = np.zeros(shape, bool)

@@ -23,7 +23,7 @@ class Scheme:
     weights, activations: of layers. per_channel: whether operators with that capability have one weight scale an
     output channel. nonnegative: the type of tensors that cannot be negative, where it differs; of the same width.
     asymmetric: activations have a zero point. other: the level whose types the layers of another width have, in mixed
-    precision; None: there is no mixed precision. joins: the level whose types joins of unlike ranges have, at any level.
+    precision; None: there is no mixed precision. joins: the level whose types joins of unlike ranges have.
     """
 
     weights: IntType

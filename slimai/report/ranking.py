@@ -7,7 +7,6 @@ noisy layer that does not matter to the output comes last.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
