@@ -27,6 +27,7 @@ from slimai.quantizer.levels import LEVELS, Scheme, activation_params, fixed_par
 from slimai.quantizer.plan import Decision
 
 FEW_STEPS = 16.0  # integers that a part of a tensor has to span; 8 bits have 256
+GAP = 4.0  # between slices that are lost and larger ones: what grows from cell to cell, as coordinates do, is one kind
 SHARE_LEFT = 0.25  # of the integers that a part spanned before: a part that was small anyway is not lost by the join
 JOIN = "join of unlike ranges"
 
@@ -106,7 +107,8 @@ class _Finder:
             pairs = [self._slices(step, axis) for axis in self.stats[step.outputs[0]].slices]
         else:
             return None
-        kept = [after[_is_lost(before, after)] for before, after in pairs]
+        gap = 1.0 if step.node.op == "Concat" else GAP
+        kept = [after[_is_lost(before, after)] for before, after in pairs if _apart(before, after, gap)]
         return min((float(found.min()) for found in kept if found.size), default=None)
 
     def _parts(self, step: Step) -> tuple[Floats, Floats]:
@@ -178,3 +180,12 @@ def _is_lost(before: Floats, after: Floats) -> NDArray[np.bool_]:
     """Return which parts a join leaves few steps, by the steps that they spanned before and span after it."""
     found: NDArray[np.bool_] = (after > 0) & (after < FEW_STEPS) & (after <= SHARE_LEFT * before)
     return found
+
+
+def _apart(before: Floats, after: Floats, gap: float) -> bool:
+    """Return whether the slices that are lost are of another kind than the others, by a gap between their sizes."""
+    lost = _is_lost(before, after)
+    if not lost.any():
+        return False
+    above = after[after > after[lost].max()]
+    return bool(above.size and above.min() >= gap * after[lost].max())

@@ -97,13 +97,13 @@ def rank(
     """
     suspects = _suspects(rows, alone or {})
     if trials is None:
-        return tuple(Suspect(row, cause(row), _untried(row, plan)) for row in suspects[:SHOWN])
+        return tuple(_left(row, plan) for row in suspects[:SHOWN])
     before = trials.noise(program)
-    tried = []
+    tried, noises = [], dict[str, float]()
     for row in suspects[:SUSPECTS]:
-        tried.append(_try(row, plan, graph, stats, trials, before))
+        tried.append(_try(row, remedies(row, plan, graph, stats), trials, before, noises) or _left(row, plan))
         advance()
-    rest = [Suspect(row, cause(row), _untried(row, plan)) for row in suspects[SUSPECTS:SHOWN]]
+    rest = [_left(row, plan) for row in suspects[SUSPECTS:SHOWN]]
     return tuple(sorted((*tried, *rest), key=_order))
 
 
@@ -141,13 +141,22 @@ def cause(row: LayerRow) -> Cause:
     return "clipping" if row.clip_share > 0.5 else "rounding"
 
 
-def _try(row: LayerRow, plan: QuantPlan, graph: Graph, stats: Statistics, trials: Trials, before: float) -> Suspect:
+def _left(row: LayerRow, plan: QuantPlan) -> Suspect:
+    return Suspect(row, cause(row), _untried(row, plan))
+
+
+def _try(
+    row: LayerRow, offered: Sequence[Remedy], trials: Trials, before: float, noises: dict[str, float]
+) -> Suspect | None:
+    """Return the suspect with its best remedy or None. noises: after remedies of several layers, by their text."""
     found: list[tuple[float, Remedy]] = []
-    for remedy in remedies(row, plan, graph, stats):
-        after = trials.noise(trials.rebuild(remedy))
+    for remedy in offered:
+        after = noises[remedy.text] if remedy.text in noises else trials.noise(trials.rebuild(remedy))
+        if len(remedy.datatypes) > 1:
+            noises[remedy.text] = after
         found.append((decibel(after) - decibel(before), remedy))
     if not found:
-        return Suspect(row, cause(row), _untried(row, plan))
+        return None
     most = max(gain for gain, _ in found)
     gain, chosen = next((gain, remedy) for gain, remedy in found if gain >= CHEAP_SHARE * most or gain == most)
     if gain < WORTH_DB:
