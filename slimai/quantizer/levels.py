@@ -16,6 +16,9 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 SCALE_OF_ZEROS = 2.0**-7
 
 
+JOINS = 4  # the level whose types joins of unlike ranges have, at every level
+
+
 @dataclass(frozen=True)
 class Scheme:
     """Integer types of one accuracy level; all code reads them here.
@@ -23,7 +26,7 @@ class Scheme:
     weights, activations: of layers. per_channel: whether operators with that capability have one weight scale an
     output channel. nonnegative: the type of tensors that cannot be negative, where it differs; of the same width.
     asymmetric: activations have a zero point. other: the level whose types the layers of another width have, in mixed
-    precision; None: there is no mixed precision. joins: the level whose types joins of unlike ranges have.
+    precision; None: there is no mixed precision.
     """
 
     weights: IntType
@@ -32,7 +35,6 @@ class Scheme:
     nonnegative: IntType | None = None
     asymmetric: bool = False
     other: int | None = None
-    joins: int = 4
 
     def __post_init__(self) -> None:
         if self.nonnegative is not None and (self.asymmetric or self.nonnegative.bits != self.bits):
@@ -52,7 +54,7 @@ class Scheme:
     @property
     def join_bits(self) -> int:
         """Width of joins of unlike ranges; they are left alone where it is not above the level's own."""
-        return LEVELS[self.joins].bits
+        return LEVELS[JOINS].bits
 
     def at(self, bits: int) -> Scheme:
         """Return the scheme of layers that read, or tensors that have, `bits` bits.
@@ -60,7 +62,7 @@ class Scheme:
         Raises:
             InputError: the level has no types of that width.
         """
-        levels = [number for number in (self.other, self.joins) if number is not None]
+        levels = [number for number in (self.other, JOINS) if number is not None]
         found = next((item for item in (self, *(LEVELS[number] for number in levels)) if item.bits == bits), None)
         if found is None:
             raise _no_types(bits)
