@@ -33,7 +33,7 @@ class Parts:
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum of `values` [N, ...] over each part."""
         rows = np.moveaxis(values, self.axis, 0).reshape(self.label.size, -1).sum(axis=1)
-        return np.bincount(self.label, rows, self.count)
+        return np.asarray(np.bincount(self.label, rows, self.count), np.float64)
 
 
 WHOLE = Parts(-1, np.zeros(1, np.int64), 1)
