@@ -14,6 +14,7 @@ from slimai.calibration.statistics import Statistics, TensorCollector
 from slimai.errors import InputError
 from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
+from slimai.graph.joins import sliced_tensors
 from slimai.graph.samples import own_shapes
 from slimai.graph.sentinels import sentinel_tensors
 from slimai.runtime.memory import return_freed
@@ -65,8 +66,15 @@ def collect(
     session = runner if runner is not None else activations_runner(graph, wanted, threads=threads)
     means = wanted if per_channel is True else per_channel or ()
     axes, sentinels = per_channel if isinstance(per_channel, Mapping) else {}, sentinel_tensors(graph)
+    sliced = sliced_tensors(graph)
     collectors = {
-        name: TensorCollector(bins, per_channel=name in means, axis=axes.get(name, 1), sentinel=sentinels.get(name))
+        name: TensorCollector(
+            bins,
+            per_channel=name in means,
+            axis=axes.get(name, 1),
+            sentinel=sentinels.get(name),
+            slices=sliced.get(name, ()),
+        )
         for name in wanted
     }
     images = 0

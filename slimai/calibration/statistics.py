@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,7 +19,7 @@ from slimai.artifacts.cache import content_key
 from slimai.calibration.histogram import Histogram, HistogramBuilder, Kernel
 from slimai.graph.sentinels import Sentinel
 
-FORMAT = 4
+FORMAT = 5
 _LIMBS, _LIMB_BITS, _LOWEST = 9, 32, -160  # fixed point from 2^-160 to 2^128 in nine limbs of 32 bits
 
 
@@ -54,12 +54,14 @@ class ChannelSums:
 class TensorStatistics:
     """Histogram (with its exact minimum and maximum) of one activation, and its channel means when asked for.
 
-    peak: of a masked tensor in front of Softmax, the smallest maximum of a row.
+    peak: of a masked tensor in front of Softmax, the smallest maximum of a row. slices: axis, counted from the last
+    (-1), -> [2, n] smallest and largest value of each slice, where joins at the end of a network ask for them.
     """
 
     histogram: Histogram
     channels: ChannelSums | None = None
     peak: float | None = None
+    slices: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def minimum(self) -> float:
@@ -76,7 +78,13 @@ class TensorStatistics:
         both = self.channels is not None and other.channels is not None
         channels = self.channels.merged(other.channels) if both else None  # type: ignore[union-attr,arg-type]
         peaks = [item.peak for item in (self, other) if item.peak is not None]
-        return TensorStatistics(self.histogram.merged(other.histogram), channels, min(peaks, default=None))
+        slices = {axis: _wider(own, other.slices[axis]) for axis, own in self.slices.items() if axis in other.slices}
+        return TensorStatistics(self.histogram.merged(other.histogram), channels, min(peaks, default=None), slices)
+
+
+def _wider(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the extremes [2, n] of the values of both."""
+    return np.stack([np.minimum(first[0], second[0]), np.maximum(first[1], second[1])])
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +152,7 @@ def _header(name: str, item: TensorStatistics) -> dict[str, Any]:
         "images": channels.images if channels else 0,
         "peak": item.peak,
         "axis": channels.axis if channels else 0,
+        "slices": {axis: extremes.tolist() for axis, extremes in item.slices.items()},
     }
 
 
@@ -162,7 +171,8 @@ def _read_tensors(
         if part.size != row["bins"] or part.size == 0:
             raise ValueError(f"no counts for tensor {row['name']}")
         histogram = Histogram(row["minimum"], row["maximum"], row["exponent"], row["first"], part, 2 * bins)
-        tensors[row["name"]] = TensorStatistics(histogram, channels, row["peak"])
+        slices = {int(axis): np.array(extremes, np.float64) for axis, extremes in row["slices"].items()}
+        tensors[row["name"]] = TensorStatistics(histogram, channels, row["peak"], slices)
         at += row["bins"]
     return tensors
 
@@ -170,7 +180,8 @@ def _read_tensors(
 class TensorCollector:
     """Gathers the statistics of one tensor, image after image.
 
-    axis: that of its channels. sentinel: which of its values are no data.
+    axis: that of its channels. sentinel: which of its values are no data. slices: axes, counted from the last, along
+    which the extremes of each slice are kept; not those of sentinels.
     """
 
     def __init__(
@@ -181,7 +192,9 @@ class TensorCollector:
         axis: int = 1,
         kernel: Kernel | None = None,
         sentinel: Sentinel | None = None,
+        slices: Sequence[int] = (),
     ) -> None:
+        self._sliced, self._slices = tuple(slices), dict[int, NDArray[np.float64]]()
         self._histogram = HistogramBuilder(2 * bins, kernel)
         self._per_channel, self._axis = per_channel, axis
         self._channels: ChannelSums | None = None
@@ -194,13 +207,16 @@ class TensorCollector:
             self._add_data(values, self._sentinel)
             return
         self._histogram.add(values)
+        for axis in self._sliced:
+            found = slice_extremes(values, axis)
+            self._slices[axis] = _wider(self._slices[axis], found) if axis in self._slices else found
         if self._per_channel and values.ndim > self._axis:
             part = channel_sums(values, self._axis)
             self._channels = part if self._channels is None else self._channels.merged(part)
 
     def result(self) -> TensorStatistics:
         """Return what was gathered so far."""
-        return TensorStatistics(self._histogram.result(), self._channels, self._peak)
+        return TensorStatistics(self._histogram.result(), self._channels, self._peak, dict(self._slices))
 
     def _add_data(self, values: NDArray[np.float32], sentinel: Sentinel) -> None:
         """Count what is data, image by image; an image of sentinels alone counts as one zero."""
@@ -213,6 +229,12 @@ class TensorCollector:
             seen = highest[np.isfinite(highest)]
             if seen.size:
                 self._peak = min(float(seen.min()), np.inf if self._peak is None else self._peak)
+
+
+def slice_extremes(values: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """Return [2, n]: the smallest and the largest value of each slice of `values` along `axis`."""
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    return np.stack([rows.min(axis=1), rows.max(axis=1)]).astype(np.float64)
 
 
 def channel_sums(values: NDArray[np.float32], axis: int = 1) -> ChannelSums:

@@ -13,6 +13,7 @@ from slimai.errors import Diagnostic, InputError
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.graph.sign import nonnegative_tensors
+from slimai.quantizer.joins import unlike_joins
 from slimai.quantizer.layers import Step, layer_steps, quantized_tensors
 from slimai.quantizer.levels import LEVELS, Scheme, activation_params, as_float32, fixed_params
 from slimai.quantizer.masks import Masks, masked_limits
@@ -101,11 +102,15 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     steps = layer_steps(graph)
     tensors = quantized_tensors(graph, steps)
     bits = scheme.bits
-    reads = {step.name: options.datatypes.get(step.name, (bits, bits))[0] for step in steps}
-    writes = {step.name: options.datatypes.get(step.name, (bits, bits))[1] for step in steps}
+    nonnegative = nonnegative_tensors(graph, options.nonnegative_inputs)
+    joins = unlike_joins(graph, stats, options.level, steps, nonnegative)
+    for width in {width for widths in options.datatypes.values() for width in widths}:
+        scheme.check_mixed(width)
+    datatypes = {**joins.datatypes, **options.datatypes}
+    reads = {step.name: datatypes.get(step.name, (bits, bits))[0] for step in steps}
+    writes = {step.name: datatypes.get(step.name, (bits, bits))[1] for step in steps}
     widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
     fixed = fixed_tensors(graph, steps)
-    nonnegative = nonnegative_tensors(graph, options.nonnegative_inputs)
     used = {*widths.values(), *(reads[step.name] for step in steps if step.integer)}
     limits = {
         bits: tensor_limits(
@@ -127,7 +132,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     own = {name: limits[widths[name]][name] for name in tensors}
     held = frozenset(graph.inputs) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
-    told = tuple(notes.values())
+    told = (*joins.decisions, *notes.values())
     return Assignment(
         graph,
         steps,

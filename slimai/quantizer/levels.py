@@ -16,6 +16,9 @@ SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 SCALE_OF_ZEROS = 2.0**-7
 
 
+JOINS = 4  # the level whose types joins of unlike ranges have, at every level
+
+
 @dataclass(frozen=True)
 class Scheme:
     """Integer types of one accuracy level; all code reads them here.
@@ -48,20 +51,35 @@ class Scheme:
         wider = None if self.other is None else LEVELS[self.other].bits
         return wider if wider is not None and wider > self.bits else None
 
+    @property
+    def join_bits(self) -> int:
+        """Width of joins of unlike ranges; they are left alone where it is not above the level's own."""
+        return LEVELS[JOINS].bits
+
     def at(self, bits: int) -> Scheme:
         """Return the scheme of layers that read, or tensors that have, `bits` bits.
 
         Raises:
             InputError: the level has no types of that width.
         """
-        found = self if bits == self.bits or self.other is None else LEVELS[self.other]
-        if found.bits != bits:
-            raise InputError.at("quantization.mix", "the accuracy level has no integer types of this many bits", bits)
+        levels = [number for number in (self.other, JOINS) if number is not None]
+        found = next((item for item in (self, *(LEVELS[number] for number in levels)) if item.bits == bits), None)
+        if found is None:
+            raise _no_types(bits)
         return found
+
+    def check_mixed(self, bits: int) -> None:
+        """Refuse, by InputError, bits that mixed precision cannot give a layer of this level."""
+        if bits != self.bits and (self.other is None or LEVELS[self.other].bits != bits):
+            raise _no_types(bits)
 
     def type_of(self, *, nonnegative: bool) -> IntType:
         """Return the type of an activation; nonnegative: it cannot be negative whatever the input."""
         return self.nonnegative if nonnegative and self.nonnegative is not None else self.activations
+
+
+def _no_types(bits: int) -> InputError:
+    return InputError.at("quantization.mix", "the accuracy level has no integer types of this many bits", bits)
 
 
 LEVELS: dict[int, Scheme] = {

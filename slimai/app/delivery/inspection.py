@@ -24,6 +24,7 @@ from slimai.data.loader import iter_batches
 from slimai.graph.samples import run_samples
 from slimai.quantizer.planner import build_plan
 from slimai.report import document
+from slimai.report.alone import AloneRounding, images_for
 from slimai.report.analysis import Analyser, batch_for
 from slimai.report.page import write_page
 from slimai.report.pictures import pair
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
     from slimai.app.delivery.deliver import Delivery
     from slimai.app.opening.job import Job
+    from slimai.graph.ir import Graph
     from slimai.report.pictures import Pair
     from slimai.report.probes import Probe
     from slimai.report.ranking import Remedy, Suspect
@@ -172,7 +174,16 @@ class Inspection:
         return_freed()
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
-        return Findings(analyser, self._ranking(item, analyser, trials), probes)
+        alone = {} if trials is None else self._alone(item, graph, trials)
+        return Findings(analyser, self._ranking(item, analyser, trials, alone), probes)
+
+    def _alone(self, item: QuantizedCandidate, graph: Graph, trials: Trials) -> dict[str, float]:
+        """Return what each tensor, rounded alone, does to the outputs, on a few of the images of the trials."""
+        rounding = AloneRounding(graph, item.plan)
+        count = images_for(graph, item.plan)
+        with self.reporter.stage("round tensors alone", len(rounding.grids)) as stage:
+            rounding.add({name: values[:count] for name, values in trials.feeds.items()}, stage.advance)
+        return rounding.ratios()
 
     def _float_layers(
         self, item: QuantizedCandidate, analyser: Analyser, samples: Sequence[Any], truth: Arrays
@@ -212,10 +223,12 @@ class Inspection:
         few = {name: values[:TRIED] for name, values in feeds.items()}
         return Trials(few, {name: values[:TRIED] for name, values in truth.items()}, rebuild)
 
-    def _ranking(self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None) -> tuple[Suspect, ...]:
+    def _ranking(
+        self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None, alone: Mapping[str, float]
+    ) -> tuple[Suspect, ...]:
         with self.reporter.stage("try remedies", SUSPECTS if trials is not None else 0) as stage:
             rows = analyser.rows()
-            found = rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance)
+            found = rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance, alone)
         if self.job.stored is None:
             return found
 

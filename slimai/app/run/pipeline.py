@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from slimai import interrupts
 from slimai.app.candidates.choose import candidates, quantizer_for
+from slimai.app.candidates.join_notes import joins_note
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
 from slimai.app.delivery.bounds import missed_bounds
@@ -103,7 +104,8 @@ class _Run:
         asked = self.job.config.stages
         plain = quantizer_for(self.job, self._calibrate, self._rounder())
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
-        for line in (*reference_note(self.job), *turned_note(self.job), *outputs_note(self.job), *self.job.mix.lines):
+        notes = (*reference_note(self.job), *turned_note(self.job), *outputs_note(self.job), *self.job.mix.lines)
+        for line in (*notes, *joins_note(plain, self.candidates)):
             self.reporter.line(line)
         quantizer = read_edited(self.job, plain, self.candidates)
         keys = content_keys(self.job, quantizer.edits)
