@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import util
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -78,7 +79,8 @@ def embeddings(text: str, folder: Path, tensors: Tensors, count: int) -> np.ndar
     ]
     of_words = tensors["embeddings.word_embeddings.weight"][np.array(rows)]
     places = tensors["embeddings.position_embeddings.weight"][:count]
-    return (of_words + places + tensors["embeddings.token_type_embeddings.weight"][0]).astype(np.float32)
+    kind = tensors["embeddings.token_type_embeddings.weight"][0]
+    return np.asarray(of_words + places + kind, dtype=np.float32)
 
 
 class _Encoder:
@@ -93,7 +95,7 @@ class _Encoder:
         self.constants[name] = np.asarray(value, dtype=dtype)
         return name
 
-    def add(self, op: str, *inputs: str, name: str = "", **attributes: object) -> str:
+    def add(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         name = name or f"{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
