@@ -140,6 +140,12 @@ def _title(plan: QuantPlan, item: IntegerStep) -> str:
     return f"{layer.kind}: {reads} -> {writes}; {item.rule.name}"
 
 
+def _over_volumes(plan: QuantPlan, item: IntegerStep) -> bool:
+    """Return whether a convolution or pool has three axes of space."""
+    op = item.layer.node.op
+    return op in {"Conv", "ConvTranspose", "MaxPool", "AveragePool"} and len(plan.graph.shape(item.layer.inputs[0])) > 4
+
+
 def _refuse(program: Program) -> None:
     errors = []
     for step in program.steps:
@@ -156,5 +162,8 @@ def _refuse(program: Program) -> None:
         elif writer_for(_main(step)) is None:
             message = "has no kernel in the C library yet"
             errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
+        elif _over_volumes(program.plan, step):
+            message = f"{step.layer.node.op} over three axes of space has no kernel in the C library yet"
+            errors.append(InputError.at(f"codegen: {step.layer.name}", message, cure=_HOST))
     if errors:
         raise InputError(item for error in errors for item in error.diagnostics)

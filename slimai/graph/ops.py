@@ -204,11 +204,12 @@ def _move(**columns: Any) -> Traits:
 
 
 _SPATIAL = (3, 4)  # 1-D and 2-D
+_VOLUMES = (3, 4, 5)  # and 3-D
 
 # fmt: off
 TRAITS: dict[str, Traits] = {
-    "Conv": _layer(batch="apart", ranks=_SPATIAL, whole_windows=True, aliases=("XIConvolution",)),
-    "ConvTranspose": _layer(batch="apart", ranks=_SPATIAL, aliases=("XIDeconvolution",)),
+    "Conv": _layer(batch="apart", ranks=_VOLUMES, whole_windows=True, aliases=("XIConvolution",)),
+    "ConvTranspose": _layer(batch="apart", ranks=_VOLUMES, aliases=("XIDeconvolution",)),
     "Gemm": _layer(whole_windows=True, aliases=("XIInnerProduct", "XIFullyConnected")),
     "MatMul": Traits(family="matrix", weight=1, two_activations=True, scale="free", clamp="takes",
                      aliases=("XIMatMul",)),
@@ -257,8 +258,8 @@ TRAITS: dict[str, Traits] = {
                       qlinear="QLinearSoftmax", aliases=("XISoftmax",)),
     "LayerNormalization": _normalization(),
     "InstanceNormalization": _normalization(batch="apart"),
-    "MaxPool": _pool(constant="always", scale="same", ranks=_SPATIAL, aliases=("XIMaxPooling",)),
-    "AveragePool": _pool(constant="formula", scale="free", clamp="takes", ranks=_SPATIAL,
+    "MaxPool": _pool(constant="always", scale="same", ranks=_VOLUMES, aliases=("XIMaxPooling",)),
+    "AveragePool": _pool(constant="formula", scale="free", clamp="takes", ranks=_VOLUMES,
                          qlinear="QLinearAveragePool", aliases=("XIAvePooling",)),
     "GlobalAveragePool": _pool(constant="always", scale="free", clamp="takes", qlinear="QLinearGlobalAveragePool",
                                aliases=("XIGlobalAvePooling",)),
@@ -279,7 +280,7 @@ TRAITS: dict[str, Traits] = {
     "Gather": _move(),
     "Tile": _move(),
     "ScatterND": _move(scale="concat", operands="output"),
-    "Resize": _move(family="resize", factor="always", ranks=_SPATIAL, aliases=("XIResize", "XIInterp")),
+    "Resize": _move(family="resize", factor="always", ranks=_VOLUMES, aliases=("XIResize", "XIInterp")),
     "ArgMax": Traits(family="index", scale="index"),
 }
 # fmt: on

@@ -22,6 +22,7 @@ from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.tails import clip_tails
 from slimai.quantizer.tying import Groups, TyingInput, tie
+from slimai.quantizer.wide_sums import wide_sums
 
 
 @dataclass
@@ -31,7 +32,8 @@ class Assignment:
     steps: the layers. limits: bits -> tensor -> limits before groups are formed. reads / writes: bits by node name.
     widths: bits by tensor. floors: smallest scale of a group,
     by representative, set where a layer could not reach a finer output grid. masks: bits -> what
-    sentinels ask for. notes: what was decided about limits.
+    sentinels ask for. notes: what was decided about limits and widths. narrow: layers that keep 8-bit weights
+    whatever they read.
     """
 
     graph: Graph
@@ -47,6 +49,7 @@ class Assignment:
     floors: dict[str, float] = field(default_factory=dict)
     masks: Mapping[int, Masks] = field(default_factory=dict)
     notes: tuple[Decision, ...] = ()
+    narrow: frozenset[str] = frozenset()
 
     @cached_property
     def _fixed_ops(self) -> Mapping[str, str]:
@@ -106,7 +109,8 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     joins = unlike_joins(graph, stats, options.level, steps, nonnegative)
     for width in {width for widths in options.datatypes.values() for width in widths}:
         scheme.check_mixed(width)
-    datatypes = {**joins.datatypes, **options.datatypes}
+    sums = wide_sums(graph, stats, scheme, steps)
+    datatypes = {**sums.datatypes, **joins.datatypes, **options.datatypes}
     reads = {step.name: datatypes.get(step.name, (bits, bits))[0] for step in steps}
     writes = {step.name: datatypes.get(step.name, (bits, bits))[1] for step in steps}
     widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
@@ -132,7 +136,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     own = {name: limits[widths[name]][name] for name in tensors}
     held = frozenset(graph.inputs) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
-    told = (*joins.decisions, *notes.values())
+    told = (*sums.decisions, *joins.decisions, *notes.values())
     return Assignment(
         graph,
         steps,
@@ -146,6 +150,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
         groups,
         masks=masks,
         notes=told,
+        narrow=frozenset(sums.datatypes) - frozenset(options.datatypes),
     )
 
 

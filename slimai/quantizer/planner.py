@@ -18,7 +18,7 @@ from slimai.quantizer.bias_correction import corrected_bias
 from slimai.quantizer.clipping import clipped_peaks
 from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
-from slimai.quantizer.levels import Scheme, activation_params, as_float32, limits_of
+from slimai.quantizer.levels import activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
 from slimai.quantizer.params import S8, S16, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
@@ -98,10 +98,10 @@ def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
     return known | fresh
 
 
-def weight_type(scheme: Scheme, options: QuantOptions, bits: int) -> IntType:
+def weight_type(given: Assignment, options: QuantOptions, step: Step, bits: int) -> IntType:
     """Return the type of weights beside activations of `bits` bits: the scheme's, or s8 for 16x8."""
-    own = scheme.at(bits).weights
-    return S8 if bits > 8 and options.level4_weights == "s8" else own
+    own = given.scheme.at(bits).weights
+    return S8 if bits > 8 and (options.level4_weights == "s8" or step.name in given.narrow) else own
 
 
 def _reachable_grids(given: Assignment, options: QuantOptions, store: WeightStore) -> list[Decision]:
@@ -113,7 +113,7 @@ def _reachable_grids(given: Assignment, options: QuantOptions, store: WeightStor
             continue
         bits = given.reads[step.name]
         peaks = store.peaks(weights, weight_layout(step.node, weights.shape))
-        largest = float(peaks.max(initial=0.0)) / weight_type(given.scheme, options, bits).high
+        largest = float(peaks.max(initial=0.0)) / weight_type(given, options, step, bits).high
         finest = given.params(step.inputs[0], bits).scale * largest / LARGEST_MULTIPLIER
         output = given.params(step.outputs[0])
         if output.scale < finest:
@@ -150,7 +150,7 @@ class LayerBuilder:
         base = Layer(name, step.kind, step.node, step.inputs, step.outputs, activation=step.activation)
         weights = _constant_weights(self.graph, step.node)
         if weights is not None and TRAITS[step.node.op].family != "matrix":
-            kept = quantize_constant(weights, weight_type(self.given.scheme, self.options, self._bits(step)))
+            kept = quantize_constant(weights, weight_type(self.given, self.options, step, self._bits(step)))
             return replace(base, weight=kept), ()
         if weights is not None:
             made = self._weighted(step, weights)
@@ -162,7 +162,7 @@ class LayerBuilder:
 
     def _weighted(self, step: Step, weights: Array) -> QuantizedLayer:
         bits = self._bits(step)
-        dtype, per_channel = weight_type(self.given.scheme, self.options, bits), self._per_channel(step)
+        dtype, per_channel = weight_type(self.given, self.options, step, bits), self._per_channel(step)
         layout = weight_layout(step.node, weights.shape)
         scale = self.network.params[step.inputs[0]].scale
         limits = (

@@ -25,7 +25,7 @@ def _shape_reason(graph: Graph, node: Node) -> str:
     rank = len(graph.shape(node.inputs[0]))
     allowed = TRAITS[node.op].ranks
     if allowed and rank not in allowed:
-        return f"{node.op} on {rank} axes has no integer kernel (1-D and 2-D have)"
+        return f"{node.op} on {rank} axes has no integer kernel (1-D to {max(allowed) - 2}-D have)"
     return ""
 
 
