@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from slimai.app.candidates.empirical_bias import corrected_options
 from slimai.app.candidates.float_networks import FloatNetworks
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
+    from slimai.quantizer.options import Method
     from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Aids
     from slimai.quantizer.rounding.result import Rounding
@@ -133,11 +134,12 @@ class Quantizer:
     def _options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the options without edited limits and mixed precision."""
         section = self.job.config.quantization
+        central = candidate.central or Variant.PERCENTILE in candidate.variant
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),
-            range_mode="percentile" if Variant.PERCENTILE in candidate.variant else section.range_mode,
-            method=cast('Literal["ImprovedMSE", "ImprovedKL"] | None', candidate.method),
+            range_mode="percentile" if central else section.range_mode,
+            method=cast("Method | None", candidate.method),
             level4_weights=section.level4_weights,
             nonnegative_inputs=nonnegative_inputs(self.job),
             bias_correction=aids.bias_correction,

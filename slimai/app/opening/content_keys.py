@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph
 
 _SCORE_PARTS = ("slimai version", "model", "preprocessing", "validation images", "labels", "metric", "target")
-_SPACE = {"accuracy_level", "range", "calibration", "mix_goal", "weight_rounding"}
+_SPACE = {"accuracy_level", "range", "calibration", "limits", "mix_goal", "weight_rounding"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentK
     config = job.config
     metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust", "allow_low_float_score"})
     quantization = config.quantization.model_dump(mode="json", exclude=_SPACE)
+    quantization["histogram_bins"] = config.quantization.bins  # what is not set depends on `limits`
     rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
     parts = {
         "slimai version": slimai.__version__,
