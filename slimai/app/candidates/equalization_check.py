@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from slimai.app.candidates.float_networks import FloatNetworks
     from slimai.app.opening.job import Job
     from slimai.quantizer.options import QuantOptions
-    from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Rewrites
 
 MEASURED_IMAGES = 16
@@ -48,11 +47,10 @@ class EqualizationCheck:
         if not tried:
             return None
         batches = self._batches()
-        base = self._plan(replace(rewrites, groups=0), batches)
+        without = self._ratios(replace(rewrites, groups=0), batches)
         for groups in tried:
-            plan = self._plan(replace(rewrites, groups=groups if groups < count else None), batches)
-            ratios = self._ratios([base, plan], batches)
-            if (ratios[1] >= ratios[0]).all():
+            found = self._ratios(replace(rewrites, groups=groups if groups < count else None), batches)
+            if (found >= without).all():
                 return None if groups == count else groups
         return 0
 
@@ -60,16 +58,16 @@ class EqualizationCheck:
         samples = self.job.calibration[:MEASURED_IMAGES]
         return [feeds for _, feeds in iter_batches(samples, self.job.preprocess, 1)]
 
-    def _plan(self, rewrites: Rewrites, batches: Sequence[Mapping[str, NDArray[Any]]]) -> QuantPlan:
+    def _ratios(self, rewrites: Rewrites, batches: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[Any]:
+        """Return [2] the ratios of the outputs of one float network in integers."""
         graph = self.networks.graph(rewrites)
         tensors, means = quantized_tensors(graph), weighted_inputs(graph)
         stats = collect(graph, batches, tensors=tensors, per_channel=means, bins=RANGE_BINS)
-        return build_plan(graph, stats, self.options, self.job.config.target)
-
-    def _ratios(self, plans: Sequence[QuantPlan], batches: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[Any]:
         target = self.job.config.target
+        plan = build_plan(graph, stats, self.options, target)
         images = Images(len(self.job.calibration[:MEASURED_IMAGES]), lambda: batches)
-        return output_ratios(self.job.graph, plans, target, images, target.arithmetic)
+        ratios: NDArray[Any] = output_ratios(self.job.graph, [plan], target, images, target.arithmetic)[0]
+        return ratios
 
 
 def _halves(count: int) -> list[int]:
