@@ -19,6 +19,7 @@ from slimai.simulator.program import Target
 from slimai.simulator.rounding_pass import Images, with_rounding
 
 SHARES = (4, 3, 2, 1)  # quarters of the layers, from the first on, that are tried
+LEAST_GAIN = 0.3  # dB on the calibration images, which the fit has seen: less than that may be a loss on others
 NO_GAIN = "the network's outputs do not gain"
 
 
@@ -27,8 +28,8 @@ def guarded(
 ) -> Rounding:
     """Return the rounding of as many layers as the outputs gain most by, on the calibration images; maybe of none.
 
-    The gain is the smaller one of two, in dB: of all images together, and the mean of each image's own. plan: the
-    reference setting that `found` was made from.
+    The gain is the smaller one of two, in dB: of all images together, and the mean of each image's own. One below
+    LEAST_GAIN is none. plan: the reference setting that `found` was made from.
     """
     names = list(found.layers)
     counts = sorted({len(names) * share // 4 for share in SHARES} - {0})
@@ -37,7 +38,8 @@ def guarded(
     plans = [_rounded(plan, {name: found.layers[name] for name in names[:count]}) for count in (0, *counts)]
     ratios = output_ratios(graph, plans, target, images, arithmetic)
     gains = (ratios - ratios[0]).min(axis=1)
-    best = [0, *counts][int(np.argmax(gains))]
+    place = int(np.argmax(gains))
+    best = [0, *counts][place] if gains[place] >= LEAST_GAIN else 0
     dropped = set(names[best:])
     reports = (replace(item, why=NO_GAIN) if item.node in dropped else item for item in found.reports)
     return Rounding({name: found.layers[name] for name in names[:best]}, tuple(reports))
