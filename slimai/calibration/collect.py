@@ -169,7 +169,7 @@ def _add(
     def one(tensor: str) -> None:
         try:
             with guarded(tensor, "its statistics were taken"):
-                collectors[tensor].add(values[tensor])
+                collectors[tensor].add(values[tensor], count)
         except NonFiniteError:
             raise _not_finite(tensor, values[tensor], names, done, count) from None
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from slimai.calibration.limits import Limits, full_limits, range_limits, union
-from slimai.calibration.solve import Grid, solve_limits
+from slimai.calibration.limits import Limits, union
 from slimai.calibration.statistics import Statistics
-from slimai.errors import Diagnostic, InputError
+from slimai.errors import InputError
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.graph.sign import nonnegative_tensors
@@ -21,6 +20,7 @@ from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.tails import clip_tails
+from slimai.quantizer.tensor_limits import tensor_grid, tensor_limits
 from slimai.quantizer.tying import Groups, TyingInput, tie
 from slimai.quantizer.wide_sums import wide_sums
 
@@ -116,27 +116,25 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
     fixed = fixed_tensors(graph, steps)
     used = {*widths.values(), *(reads[step.name] for step in steps if step.integer)}
-    limits = {
-        bits: tensor_limits(
-            graph, stats, options, {name: tensor_grid(scheme, bits, name in nonnegative) for name in tensors}, fixed
-        )
-        for bits in used
-    }
+    limits: dict[int, Mapping[str, Limits]] = {}
+    found: list[Decision] = []
+    for width in used:
+        grids = {name: tensor_grid(scheme, width, name in nonnegative) for name in tensors}
+        limits[width], replaced = tensor_limits(graph, stats, options, grids, fixed, width)
+        found += [item for item in replaced if widths[item.where] == width]
     notes: dict[str, Decision] = {}
     if options.tail_clipping:
         kept = frozenset((*graph.inputs, *graph.outputs, *options.limits))
         size = _output_step(scheme, limits, widths, nonnegative)
-        for width, found in tuple(limits.items()):
-            limits[width], decisions = clip_tails(steps, found, kept, size)
+        for width, known in tuple(limits.items()):
+            limits[width], decisions = clip_tails(steps, known, kept, size)
             notes |= {item.where: item for item in decisions if widths[item.where] == width}
-    masks = {
-        width: masked_limits(graph, stats, found, width, frozenset(options.limits)) for width, found in limits.items()
-    }
-    limits = {width: dict(found.limits) for width, found in masks.items()}
+    masks = {width: masked_limits(graph, stats, own, width, frozenset(options.limits)) for width, own in limits.items()}
+    limits = {width: dict(mask.limits) for width, mask in masks.items()}
     own = {name: limits[widths[name]][name] for name in tensors}
     held = frozenset(graph.inputs) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
-    told = (*sums.decisions, *joins.decisions, *notes.values())
+    told = (*sums.decisions, *joins.decisions, *found, *notes.values())
     return Assignment(
         graph,
         steps,
@@ -200,36 +198,6 @@ def tensor_widths(
     for name in set(graph.inputs) & set(tensors):
         widths[name] = max(reads[step.name] for step in steps if step.integer and name in step.inputs)
     return widths
-
-
-def tensor_grid(scheme: Scheme, bits: int, nonnegative: bool) -> Grid:
-    """Return the integers that a tensor is quantized to, for the search of its limits."""
-    own = scheme.at(bits)
-    kind = own.type_of(nonnegative=nonnegative)
-    return Grid(kind.low, kind.high, free_zero=own.asymmetric)
-
-
-def tensor_limits(
-    graph: Graph, stats: Statistics, options: QuantOptions, grids: Mapping[str, Grid], fixed: frozenset[str]
-) -> dict[str, Limits]:
-    """Return the limits of each tensor of `grids` before groups are formed.
-
-    Network inputs keep their whole range unless the limits are searched; fixed scales have no limits to search.
-    """
-    missing = [name for name in grids if name not in stats]
-    if missing:
-        cure = "calibrate this network anew"
-        raise InputError(
-            Diagnostic("calibration has not seen this tensor", key=name, suggestion=cure) for name in missing
-        )
-    if options.method is not None:
-        histograms = {name: stats[name].histogram for name in grids}
-        searched = {name: grid for name, grid in grids.items() if name not in fixed}
-        found = solve_limits(histograms, searched, options.method)
-        return {name: found[name] if name in found else full_limits(stats[name]) for name in grids}
-    whole = {*graph.inputs, *fixed}
-    percent = {name: 100.0 if name in whole else options.percent for name in grids}
-    return {name: range_limits(stats[name], percent[name], options.range_mode) for name in grids}
 
 
 def host_decisions(steps: tuple[Step, ...]) -> list[Decision]:

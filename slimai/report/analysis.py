@@ -24,6 +24,7 @@ from slimai.quantizer.levels import limits_of
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.quantizer.weight_layout import weight_layout
+from slimai.report.reach import Reach
 from slimai.report.similarity import Likeness, compare_image, decibel, finite_ratio, flat
 from slimai.runtime.session import FloatSession
 from slimai.simulator.context import Tally
@@ -100,6 +101,7 @@ class Analyser:
         self._entire = {name: Likeness() for _, name in self.written}
         self._single = {name: Likeness() for _, name in self.written}
         self._grids: dict[str, _Grid] = {}
+        self.reach = Reach()
         self._sentinels = sentinel_tensors(graph)
         self._before = dict(program.overflows)
         self.images = 0
@@ -166,6 +168,7 @@ class Analyser:
     def _quantized(self, tensor: str, truth: Array) -> Array:
         """Return the integers of float values [N, ...], noting what the grid does to them."""
         params = self.plan.tensors[tensor]
+        self.reach.add(tensor, truth)
         found = np.empty(truth.shape, params.dtype.numpy)
         grid = self._grids.setdefault(tensor, _Grid())
         for image, place in zip(images(self.graph, truth), images(self.graph, found), strict=True):

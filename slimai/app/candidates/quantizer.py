@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from slimai.app.candidates.empirical_bias import corrected_options
+from slimai.app.candidates.equalization_check import EqualizationCheck
 from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
 from slimai.data.loader import iter_batches
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
+    from slimai.quantizer.options import Method
     from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Aids
     from slimai.quantizer.rounding.result import Rounding
@@ -64,6 +66,7 @@ class Quantizer:
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
     _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
+    _groups: dict[tuple[int, Aids], int | None] = field(default_factory=dict, compare=False, repr=False)
     _roundings: dict[tuple[int, Aids], Rounding] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
@@ -81,7 +84,20 @@ class Quantizer:
         choices = Choices(**{item.name: getattr(section, item.name) for item in fields(Choices)})
         found = aids_for(candidate.level, choices)
         clamps = found.clamps and self.job.config.target.clamp_per_channel
-        return replace(found, clamps=clamps, weight_clipping=found.weight_clipping or Variant.CLIP in candidate.variant)
+        found = replace(
+            found, clamps=clamps, weight_clipping=found.weight_clipping or Variant.CLIP in candidate.variant
+        )
+        if not found.equalization or found.judged is None:
+            return found
+        return replace(found, groups=self._equalized_groups(candidate.level, found))
+
+    def _equalized_groups(self, level: int, aids: Aids) -> int | None:
+        """Return how many groups of channels are equalized at a level; None: all whose predicted noise falls."""
+        if (level, aids) not in self._groups:
+            options = replace(self._options(Candidate(level), aids), range_mode="scale")
+            check = EqualizationCheck(self.job, self.networks, options)
+            self._groups[level, aids] = check.groups(aids.rewrites)
+        return self._groups[level, aids]
 
     def arithmetic(self, plan: QuantPlan) -> str:
         """Return the preset that a plan is compiled for, or ``native``."""
@@ -133,11 +149,12 @@ class Quantizer:
     def _options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the options without edited limits and mixed precision."""
         section = self.job.config.quantization
+        central = candidate.central or Variant.PERCENTILE in candidate.variant
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),
-            range_mode="percentile" if Variant.PERCENTILE in candidate.variant else section.range_mode,
-            method=cast('Literal["ImprovedMSE", "ImprovedKL"] | None', candidate.method),
+            range_mode="percentile" if central else section.range_mode,
+            method=cast("Method | None", candidate.method),
             level4_weights=section.level4_weights,
             nonnegative_inputs=nonnegative_inputs(self.job),
             bias_correction=aids.bias_correction,

@@ -30,6 +30,7 @@ from slimai.report.page import write_page
 from slimai.report.pictures import pair
 from slimai.report.probes import probes as probe
 from slimai.report.ranking import SUSPECTS, Trials, rank
+from slimai.report.reach import reach_notes
 from slimai.runtime.memory import return_freed
 from slimai.schema.root import MACHINE_KEYS
 from slimai.search.evaluate import batches
@@ -273,6 +274,7 @@ class Inspection:
                 "notes": [
                     *turned_note(self.job),
                     *(f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions),
+                    *reach_notes(findings.analyser.reach, item.plan.tensors, item.plan.profile_names),
                 ],
             },
         )

@@ -30,7 +30,7 @@ from slimai.app.run.adjusting import adjust_delivered, read_edited
 from slimai.app.run.auto_mix import auto_mix
 from slimai.app.run.result import RunResult
 from slimai.app.run.winner_bias import correct_winner
-from slimai.app.run.winner_rounding import round_winner
+from slimai.app.run.winner_rounding import round_before, round_winner
 from slimai.app.run.wiring import Wiring
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.lock import RUN, run_lock
@@ -161,8 +161,8 @@ class _Run:
     def _rounder(self) -> WeightRounding:
         """Return what rounds weights; the time limit ends it where nearest ones are on disk."""
         wiring = self.wiring
-        auto = self.job.config.quantization.weight_rounding == ("auto",)
-        late = self.watch.late if auto else lambda: False
+        several = len(self.job.config.quantization.weight_rounding) > 1
+        late = (lambda: False) if several else self.watch.late
         return WeightRounding(self.job, wiring.cache, wiring.scratch, self.reporter, late, self.watch.tick)
 
     def _tell_changes(self, keys: ContentKeys) -> None:
@@ -205,6 +205,9 @@ class _Run:
         """Return what the search found, and what follows it: mixed precision, the winner's bias."""
         setup = self._setup(validation, quantizer, keys, delivery)
         limit = self.wiring.memory_limit
+        stopped = round_before(quantizer, setup, limit)
+        if stopped is not None:
+            return stopped
         state = search(setup)
         try:
             if self.job.config.quantization.mix == "auto":
