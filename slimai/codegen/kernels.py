@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-FAMILIES = ("requantize", "conv", "elementwise", "clamp", "tables", "softmax", "pool", "move", "resize", "argmax")
+FAMILIES = (
+    "requantize", "conv", "elementwise", "choice", "clamp", "tables", "normalised", "normalization", "softmax", "pool",
+    "move", "resize", "argmax",
+)  # fmt: skip
 _MARK = re.compile(r"^/\*@ (helper|kernel) (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SHORT = {"int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "int64_t": "s64"}
