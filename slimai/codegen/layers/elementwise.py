@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from slimai.codegen.constants import smallest
 from slimai.codegen.loops import fold
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.fixed_point import quantize_multiplier
@@ -61,7 +61,7 @@ def paired_loops(writer: LayerWriter, a: Int, b: Int) -> str:
     """Return the loops over two lists of places; the output may take the memory of an input with places in a row."""
     nest = fold([a, b])
     if nest is None:
-        raise ValueError(f"{writer.layer.name}: operands broadcast over more than six axes")
+        raise refused(writer, "its operands broadcast over more than six axes")
     straight = np.arange(a.size)
     names = writer.layer.node.inputs
     writer.step.in_place = tuple(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.codegen.layers.pointwise import changed, changes, local_context, write_change
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.quantizer.params import U8
 from slimai.simulator.context import LayerContext
 from slimai.simulator.ops.move import mover_of, pad_value
@@ -171,5 +171,5 @@ def axis_lists(writer: LayerWriter, lists: dict[int, Array], *, merge: bool = Tr
             places = (found.pop()[1][:, None] + places[None]).reshape(-1)
         found.append((whole, places))
     if len(found) > _AXES:
-        raise ValueError(f"{writer.layer.name}: more than four separate axes")
+        raise refused(writer, "it moves along more than four separate axes")
     return [np.zeros(1, np.int64)] * (_AXES - len(found)) + [places for _, places in found]

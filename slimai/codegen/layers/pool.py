@@ -8,7 +8,7 @@ import numpy as np
 
 from slimai.codegen.layers.matrix import kernel_order, window
 from slimai.codegen.layers.pointwise import changes, write_change
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.simulator.accumulate import largest
 from slimai.simulator.layout import four_pads, keeps_integers, pair
 from slimai.simulator.ops.pool import window_counts
@@ -43,7 +43,7 @@ def write_averagepool(writer: LayerWriter) -> None:
     rows = counts[:, 0] // np.gcd.reduce(counts[:, 0])
     columns = counts[0] // rows[0]
     if not np.array_equal(np.outer(rows, columns), counts):
-        raise ValueError(f"{context.layer.name}: the pixels of its windows are no product of rows and columns")
+        raise refused(writer, "the pixels under its windows are no product of rows and columns")
     limit = writer.accumulator(float(int(counts.max()) * largest(x)))
     order = kernel_order(writer, writer.layer.inputs[0])
     source, target, shape = writer.input(writer.layer.inputs[0], order), writer.output(), _window(writer)

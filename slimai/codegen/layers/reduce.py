@@ -8,7 +8,7 @@ import numpy as np
 
 from slimai.codegen.layers.pointwise import changes, write_change
 from slimai.codegen.loops import fold
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.simulator.accumulate import largest
 from slimai.simulator.fixed_point import quantize_multiplier
 from slimai.simulator.layout import is_channels_last
@@ -105,5 +105,5 @@ def _loops(writer: LayerWriter, axes: tuple[int, ...]) -> list[str]:
     kept = writer.in_memory(output, places[first].reshape(writer.shape(output)))
     nests = fold([kept]), fold([np.sort(places[over].reshape(-1))])
     if any(nest is None or len(nest.sizes) > 4 for nest in nests):
-        raise ValueError(f"{writer.layer.name}: a reduction over more than four separate axes")
+        raise refused(writer, "it reduces over more than four separate axes")
     return [f"&{writer.nest(nest)}" for nest in nests if nest is not None]
