@@ -197,7 +197,7 @@ class LayerWriter:
 
     def sum_type(self, limit: Accumulator, *others: float) -> str:
         """Return the C type of sums: 32 bits where `limit` and other bounds of partial sums allow."""
-        wide = limit.checked or max((limit.bound, *others)) > S32_HIGH
+        wide = limit.checked or max((limit.bound, *others)) >= S32_HIGH  # one more may be added to round
         return "int64_t" if wide else "int32_t"
 
     # Calls
