@@ -1,4 +1,4 @@
-"""Portable C of `slimai codegen` beside emx-onnx-cgen (on our QDQ export) and TensorFlow Lite Micro (reference kernels).
+"""Portable C of `slimai codegen` beside emx-onnx-cgen (our QDQ export) and TensorFlow Lite Micro (reference kernels).
 
 All in one run, one thread, one compiler with the same flags: bytes of C text, of .text + .rodata, RAM for activations,
 calls of malloc in one run, the best milliseconds of `--repeats` images in processor time, and outputs that differ from

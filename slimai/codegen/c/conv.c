@@ -40,6 +40,8 @@ void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t 
     const q_t q = *table;
     const int32_t depth = s->in_channels / s->groups, share = s->out_channels / s->groups;
     const int32_t taps = s->kernel_height * s->kernel_width * depth, pixels = s->out_height * s->out_width;
+    const int32_t straight = s->kernel_height * s->kernel_width * s->stride_y * s->stride_x == 1 && s->pad_top == 0 &&
+                             s->pad_left == 0 && s->out_width == s->in_width && s->out_height == s->in_height;
     int16_t rows[8][64] = {{0}}, line[64];
     acc_t sum[16][8];
     int32_t pixel, o, block, c, first, j, k;
@@ -56,7 +58,14 @@ void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t 
             for (first = 0; first < taps; first += 64) {
                 const int32_t count = taps - first < 64 ? taps - first : 64, filled = (count + 7) / 8 * 8;
                 for (j = 0; j < many; j++) {
-                    patch(x, s, group * depth, pixel + j, first, count, zero, rows[j]);
+                    if (straight != 0) {
+                        const x_t *from = x + (pixel + j) * s->in_channels + group * depth + first;
+                        for (k = 0; k < count; k++) {
+                            rows[j][k] = (int16_t)from[k];
+                        }
+                    } else {
+                        patch(x, s, group * depth, pixel + j, first, count, zero, rows[j]);
+                    }
                 }
                 for (c = 0; c < block; c++) {
                     const w_t *weight = w + (o + c) * taps + first;
@@ -102,20 +111,21 @@ void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t 
 }
 
 /*@ kernel depthwise x_t w_t b_t acc_t y_t q_t tail */
-/* One input channel an output channel. Weights [kernel_height][kernel_width][out_channels]. Four pixels of a row by up to 32
+/* One input channel an output channel. Weights [kernel_height][kernel_width][out_channels]. Eight pixels of a row by up to 32
    channels at once. */
 void depthwise(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
 {
     const q_t q = *table;
     const int32_t channels = s->out_channels, repeat = channels / s->in_channels;
-    acc_t sum[4][32];
+    acc_t sum[8][32] = {{0}}, turned[32][8];
     int32_t oy, ox, first, ky, kx, c, j;
     for (oy = 0; oy < s->out_height; oy++) {
-        for (ox = 0; ox < s->out_width; ox += 4) {
-            const int32_t many = s->out_width - ox < 4 ? s->out_width - ox : 4;
+        for (ox = 0; ox < s->out_width; ox += 8) {
+            const int32_t many = s->out_width - ox < 8 ? s->out_width - ox : 8;
             for (first = 0; first < channels; first += 32) {
                 const int32_t count = channels - first < 32 ? channels - first : 32;
-                for (j = 0; j < 4; j++) {
+                y_t *out = y + (oy * s->out_width + ox) * channels + first;
+                for (j = 0; j < many; j++) {
                     for (c = 0; c < count; c++) {
                         sum[j][c] = (acc_t)bias[first + c];
                     }
@@ -145,13 +155,17 @@ void depthwise(const x_t *x, const w_t *w, const b_t *bias, const window *s, int
                     }
                 }
                 for (c = 0; c < count; c++) {
-                    y_t *out = y + (oy * s->out_width + ox) * channels + first + c;
-                    int32_t made[4];
+                    for (j = 0; j < 8; j++) {
+                        turned[c][j] = sum[j][c];
+                    }
+                }
+                for (c = 0; c < count; c++) {
+                    int32_t made[8];
                     for (j = 0; j < many; j++) {
-                        made[j] = tail(sum[j][c], first + c, &q);
+                        made[j] = tail(turned[c][j], first + c, &q);
                     }
                     for (j = 0; j < many; j++) {
-                        out[j * channels] = (y_t)made[j];
+                        out[j * channels + c] = (y_t)made[j];
                     }
                 }
             }

@@ -20,7 +20,7 @@ static int32_t clamp_s32(int32_t value, int32_t low, int32_t high)
 /* (value + half(shift)) >> shift of value < 2^31 - 1, in 32 bits and without a branch; from 32 on nothing is left. */
 static int32_t rounded_s32(int32_t value, int32_t shift)
 {
-    const int32_t most = shift < 32 ? shift : 32, up = most > 0 ? 1 : 0;
+    const int32_t most = shift < 32 ? shift : 32, up = (most + 31) / 32;
     return ((value >> (most - up)) + up) >> up;
 }
 
