@@ -42,6 +42,9 @@ def main(argv: Sequence[str]) -> int:
     """Write the C of what the command line names; return 0."""
     options = _parser().parse_intermixed_args(list(argv))
     section = _section(options.settings)
+    if not options.source.exists():
+        cure = "give the output folder of a finished run, or a quantized .onnx or .tflite file"
+        raise InputError.at(str(options.source), "there is no such run folder or model file", cure=cure)
     run = finished_run(options.source) if options.source.is_dir() else None
     if run is not None and options.arithmetic is not None:
         raise InputError.at("--arithmetic", "is the run's own", options.arithmetic, cure="leave it out")
@@ -95,6 +98,8 @@ def _samples(program: Program, section: CodegenSection, inputs: Path | None) -> 
     counts = {arrays[name].shape[0] // shape[0] if shape else 1 for name, shape in axes.items()}
     if len(counts) != 1:
         raise InputError.at(str(inputs), "inputs differ in their number of samples", sorted(counts))
+    if 0 in counts:
+        raise InputError.at(str(inputs), "holds no sample", cure="give at least one row an input")
     count = min(counts.pop(), section.test_vectors)
     return [
         {
