@@ -41,6 +41,8 @@ LACKS: tuple[str, ...] = (
     "Gather",
     "Tile",
     "ScatterND",
+    "LSTM",
+    "GRU",
 )
 
 

@@ -50,6 +50,10 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "GATHER": ("GatherOptions", ("Axis", "BatchDims")),
     "BATCH_MATMUL": ("BatchMatMulOptions", ("AdjX", "AdjY")),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        "UnidirectionalSequenceLSTMOptions",
+        ("FusedActivationFunction", "CellClip", "ProjClip", "TimeMajor"),
+    ),
     "GELU": ("GeluOptions", ("Approximate",)),
     "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
     "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
@@ -66,7 +70,10 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, eq=False)
 class FileTensor:
-    """One tensor. scale, zero_point: [C] float64 / int64, empty when there are none. data: the constant, or None."""
+    """One tensor. scale, zero_point: [C] float64 / int64, empty when there are none. data: the constant, or None.
+
+    variable: a state that the interpreter keeps from run to run.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -75,16 +82,21 @@ class FileTensor:
     zero_point: Array
     axis: int = 0
     data: Array | None = None
+    variable: bool = False
 
 
 @dataclass(frozen=True)
 class FileOperator:
-    """One operator: the schema's name of it, tensor numbers (-1: an absent optional input), scalar options."""
+    """One operator: the schema's name of it, tensor numbers (-1: an absent optional input), scalar options.
+
+    intermediates: tensors that tell scales inside it.
+    """
 
     code: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,7 +206,7 @@ class _Reader:
             dtype = f"{dtype} constant"
         if item.Sparsity() is not None:
             dtype = f"sparse {dtype}"
-        return FileTensor(name, shape, dtype, scale, zero, axis, data)
+        return FileTensor(name, shape, dtype, scale, zero, axis, data, bool(item.IsVariable()))
 
     def _quantization(self, item: Any) -> tuple[Array, Array, int]:
         empty = np.zeros(0, np.int64)
@@ -233,7 +245,8 @@ class _Reader:
         code = codes[item.OpcodeIndex()]
         inputs = tuple(item.Inputs(i) for i in self._each(item.InputsLength()))
         outputs = tuple(item.Outputs(i) for i in self._each(item.OutputsLength()))
-        return FileOperator(code, inputs, outputs, self._options(item, code))
+        inner = tuple(item.Intermediates(i) for i in self._each(item.IntermediatesLength()))
+        return FileOperator(code, inputs, outputs, self._options(item, code), inner)
 
     @staticmethod
     def _options(item: Any, code: str) -> Mapping[str, Any]:
@@ -253,7 +266,7 @@ class _Reader:
         count: int, operators: tuple[FileOperator, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]
     ) -> None:
         """Refuse tensor numbers that are not there; -1 stands for an absent optional input."""
-        read = {number for item in operators for number in item.inputs if number != -1}
+        read = {number for item in operators for number in (*item.inputs, *item.intermediates) if number != -1}
         written = [number for item in operators for number in item.outputs]
         wrong = sorted(n for n in read.union(written, inputs, outputs) if not 0 <= n < count)
         if wrong:
