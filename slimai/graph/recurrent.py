@@ -35,9 +35,8 @@ def input_name(node: Node, position: int) -> str:
 
 
 def sizes_of(graph: Graph, node: Node) -> Sizes:
-    """Return the sizes of a node in its ONNX form; layout 0 has the steps first."""
-    first, second, _ = graph.shape(node.inputs[0])
-    steps, batch = (second, first) if node.attrs.get("layout", 0) else (first, second)
+    """Return the sizes of a node in its ONNX form, steps first (`slimai.graph.steps_first`)."""
+    steps, batch, _ = graph.shape(node.inputs[0])
     directions, _, units = graph.shape(node.inputs[R])
     return Sizes(steps, batch, directions, units)
 

@@ -11,8 +11,6 @@ from slimai.graph.canonical.context import Context
 from slimai.graph.ir import Array, Node
 from slimai.graph.recurrent import GATES, B, C, H, R, Sizes, W, constant_of, input_name, no_kernel_reason, sizes_of
 
-_FIRST_TWO, _STEPS_LAST = (1, 0, 2), (2, 0, 1, 3)
-
 
 def recurrent(context: Context, node: Node) -> tuple[Node, ...] | None:
     """Return the node as one of one direction each; None where it has no integer kernel."""
@@ -30,17 +28,20 @@ class _Rewriter:
     after: list[Node] = field(default_factory=list)
 
     def nodes(self) -> tuple[Node, ...]:
-        """Return the nodes: transposed and split inputs, the directions, joined and transposed outputs."""
-        node, batch_first = self.node, bool(self.node.attrs.get("layout", 0))
+        """Return the nodes: split states, the directions, joined outputs."""
+        node = self.node
         directions = ["forward", "reverse"] if self.sizes.directions == 2 else [node.attrs.get("direction", "forward")]
-        x = self._transposed(node.inputs[0], _FIRST_TWO) if batch_first else node.inputs[0]
-        states = [self._states(position, batch_first) for position in ((H, C) if node.op == "LSTM" else (H,))]
-        outputs = [self._outputs(number, batch_first) for number in range(3 if node.op == "LSTM" else 2)]
+        states = [self._states(position) for position in ((H, C) if node.op == "LSTM" else (H,))]
+        outputs = [self._outputs(number) for number in range(3 if node.op == "LSTM" else 2)]
         made = []
         for place, direction in enumerate(directions):
             alone = len(directions) == 1
             name = node.name if alone else f"{node.name}_{direction}"
-            inputs = [x, *self._weights(place, direction), *self._initial([item[place] for item in states])]
+            inputs = [
+                node.inputs[0],
+                *self._weights(place, direction),
+                *self._initial([item[place] for item in states]),
+            ]
             results = [item[place] for item in outputs]
             if node.op == "LSTM":
                 shape = (self.sizes.steps, 1, self.sizes.batch, self.sizes.units)
@@ -70,19 +71,16 @@ class _Rewriter:
             names.append(self.context.add_constant(f"{name}{suffix}", part))
         return names
 
-    def _states(self, position: int, batch_first: bool) -> list[str]:
+    def _states(self, position: int) -> list[str]:
         """Return the initial states of each direction at an input position; '' where there is none, or only zeros."""
         name, count = input_name(self.node, position), self.sizes.directions
         if not name:
             return [""] * count
         value = self.context.graph.constant(name)
         if value is not None:
-            value = value.transpose(_FIRST_TWO) if batch_first else value
             parts: list[Array] = [np.ascontiguousarray(value[place : place + 1]) for place in range(count)]
             return [self.context.add_constant(f"{name}_{place}", part) if part.any() else ""
                     for place, part in enumerate(parts)]  # fmt: skip
-        if batch_first:
-            name = self._transposed(name, _FIRST_TWO)
         if count == 1:
             return [name]
         shape = (1, self.sizes.batch, self.sizes.units)
@@ -99,7 +97,7 @@ class _Rewriter:
             states.pop()
         return states
 
-    def _outputs(self, number: int, batch_first: bool) -> list[str]:
+    def _outputs(self, number: int) -> list[str]:
         """Return the tensors that the directions write of Y (0), Y_h (1) or Y_c (2)."""
         steps, batch, count, units = self.sizes
         wanted = self.node.outputs[number] if len(self.node.outputs) > number else ""
@@ -107,35 +105,13 @@ class _Rewriter:
         if not wanted and number:
             return [""] * count
         stem = wanted or f"{self.node.name}_y"
-        if wanted and batch_first:
-            joined = self.context.add_tensor(f"{stem}_steps_first", _doubled(shape, count))
-            # Y: [T, D, N, H] to [N, T, D, H]; the others: [D, N, H] to [N, D, H]
-            perm = _STEPS_LAST if number == 0 else _FIRST_TWO
-            self.after.append(Node(f"{stem}_batch_first", "Transpose", (joined,), (wanted,), {"perm": perm}))
-        elif count == 1 and wanted:
-            return [wanted]
-        else:
-            joined = wanted
         if count == 1:
-            return [joined or self.context.add_tensor(stem, shape)]
+            return [wanted or self.context.add_tensor(stem, shape)]
         parts = [self.context.add_tensor(f"{stem}_{direction}", shape) for direction in ("forward", "reverse")]
-        if joined:
+        if wanted:
             axis = 1 if number == 0 else 0
-            join = Node(f"{stem}_join", "Concat", tuple(parts), (joined,), {"axis": axis})
-            self.after.insert(0, join)
+            self.after.append(Node(f"{stem}_join", "Concat", tuple(parts), (wanted,), {"axis": axis}))
         return parts
-
-    def _transposed(self, name: str, perm: tuple[int, ...]) -> str:
-        shape = self.context.shape(name)
-        made = self.context.add_tensor(f"{name}_steps_first", tuple(shape[axis] for axis in perm))
-        self.before.append(Node(made, "Transpose", (name,), (made,), {"perm": perm}))
-        return made
-
-
-def _doubled(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Return the shape of all directions together."""
-    axis = len(shape) - 3
-    return (*shape[:axis], count, *shape[axis + 1 :])
 
 
 RULES = {"LSTM": recurrent, "GRU": recurrent}

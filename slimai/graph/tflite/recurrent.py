@@ -44,8 +44,11 @@ def lstm(b: Builder, op: FileOperator) -> None:
     b.expect(op, (*shape[:2], units))
     output = b.output(op)
     _check_states(b, op, output)
-    names = [_stacked(b, op, _INPUT, output, "weights", (units, shape[2])),
-             _stacked(b, op, _RECURRENT, output, "recurrent", (units, units)), _biases(b, op, x, output, units)]  # fmt: skip
+    names = [
+        _stacked(b, op, _INPUT, output, "weights", (units, shape[2])),
+        _stacked(b, op, _RECURRENT, output, "recurrent", (units, units)),
+        _biases(b, op, x, output, units),
+    ]
     if not steps_first:
         turned = b.inner(f"{x}__steps_first", x, (steps, batch, shape[2]))
         b.emit("Transpose", (x,), (turned,), {"perm": (1, 0, 2), **KEPT})
@@ -74,7 +77,8 @@ def _check_states(b: Builder, op: FileOperator, output: str) -> None:
         or cell.zero_point.any()
         or not _power_of_two(float(cell.scale[0]))
     ):
-        raise b.wrong(op, "its cell is not int16 with a power of two from 2^-15 to 2^-3 as its scale", cell.dtype)
+        message = "its cell is not int16 with a power of two from 2^-15 to 2^-3 as its scale"
+        raise b.wrong(op, message, cell.dtype)
     told = [b.tensor(op, _HIDDEN)]
     told += [b.model.tensors[number] for number in op.intermediates[4:5] if number >= 0]
     for item in told:
