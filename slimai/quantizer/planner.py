@@ -165,7 +165,9 @@ class LayerBuilder:
         params = self.network.params
         x, y = params[step.inputs[0]], params[step.node.outputs[Y]]
         dtype = weight_type(self.given.scheme, self.options, max(x.dtype.bits, y.dtype.bits))
-        matrices, notes = quantized_matrices(self.graph, step, x, y, dtype)
+        # a target with a scale an output channel in Gemm has it here too: both are rows of a matrix
+        per_row = self.given.scheme.at(self._bits(step)).per_channel and "Gemm" in self.target.per_channel_ops
+        matrices, notes = quantized_matrices(self.graph, step, x, y, dtype, per_row=per_row)
         operands = {}
         for position in (HIDDEN, CELL):
             value = self.graph.constants.get(initial_state(step, position))

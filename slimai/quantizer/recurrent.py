@@ -74,9 +74,9 @@ def cell_params(low: float, high: float) -> QParams:
 
 
 def quantized_matrices(
-    graph: Graph, step: Step, x: QParams, y: QParams, dtype: IntType
+    graph: Graph, step: Step, x: QParams, y: QParams, dtype: IntType, *, per_row: bool = False
 ) -> tuple[dict[int, QWeight], tuple[Decision, ...]]:
-    """Return weights, recurrent weights and biases by input position: one scale a gate and matrix, on all its rows.
+    """Return weights, recurrent weights and biases by input position: one scale a gate and matrix, or one a row.
 
     Weights [1, G * H, K] and biases [1, 2 * G * H] have the shapes of ONNX. Both biases of a gate are added and stand
     behind the input's product; only that of a GRU's hidden gate stays apart, where the reset gate follows the product.
@@ -84,6 +84,7 @@ def quantized_matrices(
     gates = GATES[step.node.op]
     weights, recurrent, bias = (graph.constants[name] for name in step.node.inputs[1:4])
     first, second = (part.reshape(gates, -1).astype(np.float64) for part in np.split(bias.reshape(-1), 2))
+    groups = len(weights[0]) if per_row else gates  # how many parts have a scale of their own
     apart = np.zeros((gates, 1))
     if step.node.attrs.get("linear_before_reset", 0):
         apart[-1] = 1.0
@@ -91,7 +92,8 @@ def quantized_matrices(
     notes: list[Decision] = []
     parts = []
     for values, offsets, source in ((weights, first + second * (1 - apart), x), (recurrent, second * apart, y)):
-        parts.append(_matrix(step.name, values, offsets, source.scale, dtype, wide=wide, notes=notes))
+        split = offsets.reshape(groups, -1)
+        parts.append(_matrix(step.name, values, split, source.scale, dtype, wide=wide, notes=notes))
     kind = S64 if wide else S32
     biases = np.concatenate([offsets for _, offsets, _ in parts])[None].astype(kind.numpy)
     scales = np.concatenate([scale for *_, scale in parts])
@@ -101,7 +103,7 @@ def quantized_matrices(
 def _matrix(
     where: str, values: Array, offsets: Array, scale: float, dtype: IntType, *, wide: bool, notes: list[Decision]
 ) -> tuple[QWeight, Array, Array]:
-    """Return a matrix [1, G * H, K], its biases [G * H] and their scales [G * H]."""
+    """Return a matrix [1, G * H, K], its biases [G * H] and their scales [G * H]; a row of `offsets` has one scale."""
     made = []
     for weights, bias in zip(np.split(values[0], len(offsets)), offsets, strict=True):
         layer = quantize_layer(where, weights, bias, WeightLayout(0), scale, dtype, per_channel=False,

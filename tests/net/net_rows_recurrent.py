@@ -14,18 +14,14 @@ def recurrent(op: str) -> Make:
 
     def make(net: Net) -> None:
         x = net.take((3,), most=300)
-        first, second, inputs = net.shape(x)
-        layout = int(net.opset >= 14 and net.rare(4))
-        steps, batch = (second, first) if layout else (first, second)
+        steps, batch, inputs = net.shape(x)  # ONNX Runtime has no layout 1
         units, gates = net.integer(1, 6), _GATES[op]
         direction = net.among("forward", "forward", "reverse", "bidirectional")
         count = 2 if direction == "bidirectional" else 1
         w = net.constant(net.weights((count, gates * units, inputs), terms=inputs))
         r = net.constant(net.weights((count, gates * units, units), terms=units))
-        names = [x, w, r]
-        if net.coin():
-            names.append(net.constant(net.weights((count, 2 * gates * units), terms=4)))
-        shape = (batch, count, units) if layout else (count, batch, units)
+        names = [x, w, r, net.constant(_biases(net, count, gates, units))]
+        shape = (count, batch, units)
         for position in (5, 6) if op == "LSTM" else (5,):
             if net.rare(3):
                 names += [""] * (position - len(names))
@@ -36,7 +32,6 @@ def recurrent(op: str) -> Make:
             names[4:5] = [lengths]
         attrs = {"hidden_size": units}
         attrs |= {"direction": direction} if direction != "forward" or net.coin() else {}
-        attrs |= {"layout": 1} if layout else {}
         if op == "GRU":
             attrs |= {"linear_before_reset": 1} if net.coin() else {}
         if net.rare(8):
@@ -45,6 +40,14 @@ def recurrent(op: str) -> Make:
         net.node(op, names, attrs, outputs=net.integer(1, gates - 1))
 
     return make
+
+
+def _biases(net: Net, count: int, gates: int, units: int) -> np.ndarray:
+    """Return biases that open the gates: functions of gates are off by up to 2^-11, much where outputs are near 0."""
+    signs = np.ones((count, gates, units), np.float32)
+    signs[:, -1] = net.rng.choice([-1.0, 1.0], (count, units))
+    both = np.tile(signs.reshape(count, -1), (1, 2))
+    return both * net.positive(both.shape, 0.25, 1.0)
 
 
 def _state(net: Net, shape) -> str:

@@ -199,3 +199,31 @@ def test_products_of_every_step_are_counted(tmp_path):
     graph = load_onnx(network(tmp_path / "net.onnx", "GRU", steps=20))
     node = graph.by_name["rnn"]
     assert node_macs(graph, node.op, node.inputs, node.outputs[0]) == 20 * 3 * UNITS * (INPUTS + UNITS)
+
+
+def test_batch_first_is_the_same_network_transposed(tmp_path):
+    """ONNX Runtime has no layout 1: the network is compared with that of layout 0, exactly."""
+    first = load_onnx(network(tmp_path / "0.onnx", "LSTM", steps=7, states=("h0",), outputs=(0, 1, 1)))
+    path = network(tmp_path / "1.onnx", "LSTM", steps=7, states=("h0",), outputs=(0, 1, 1), layout=1)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 7
+    del model.graph.value_info[:]
+    onnx.save(model, path)
+    values = feeds(first, np.random.default_rng(6))
+    wanted = FloatSession(first).run(values)
+    turned = {name: value.transpose(1, 0, 2) for name, value in values.items()}
+    found = FloatSession(load_onnx(path)).run(turned)
+    assert all(np.array_equal(found[name].transpose(1, 0, 2), wanted[name]) for name in wanted)
+
+
+def test_rows_have_scales_of_their_own_where_the_target_s_gemm_has(tmp_path):
+    graph = load_onnx(network(tmp_path / "net.onnx", "LSTM"))
+    values = [feeds(graph, np.random.default_rng(7))]
+    stats = collect(graph, iter(values))
+    sizes = []
+    for ops in (("Conv",), ("Conv", "Gemm")):
+        plan = build_plan(graph, stats, QuantOptions(level=3), TargetSection(per_channel_ops=ops))
+        (layer,) = (item for item in plan.layers if item.matrices)
+        sizes.append([np.unique(layer.matrices[position].scale).size for position in (1, 2)])
+    assert sizes == [[4, 4], [4 * UNITS, 4 * UNITS]]
