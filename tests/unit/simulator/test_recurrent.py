@@ -227,3 +227,30 @@ def test_rows_have_scales_of_their_own_where_the_target_s_gemm_has(tmp_path):
         (layer,) = (item for item in plan.layers if item.matrices)
         sizes.append([np.unique(layer.matrices[position].scale).size for position in (1, 2)])
     assert sizes == [[4, 4], [4 * UNITS, 4 * UNITS]]
+
+
+def test_an_unrolled_cell_is_all_integer(tmp_path):
+    """Gemm, Split, Sigmoid, Tanh, Mul, Add, as exporters write a cell: no layer is left on the host."""
+    rng, units = np.random.default_rng(8), 6
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17]> net (float[1,5] x, float[1,6] h, float[1,6] c) '
+        "=> (float[1,6] hn, float[1,6] cn) "
+        "{ a = Gemm<transB = 1>(x, w, b) r = Gemm<transB = 1>(h, u, b) s = Add(a, r) "
+        "i, f, g, o = Split<axis = 1>(s, n) "
+        "si = Sigmoid(i) sf = Sigmoid(f) tg = Tanh(g) so = Sigmoid(o) kept = Mul(sf, c) new = Mul(si, tg) "
+        "cn = Add(kept, new) tc = Tanh(cn) hn = Mul(so, tc) }"
+    )
+    model = onnx.parser.parse_model(text)
+    for name, shape in (("w", (4 * units, 5)), ("u", (4 * units, units)), ("b", (4 * units,))):
+        value = rng.normal(0, 0.4, shape).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    model.graph.initializer.append(numpy_helper.from_array(np.full(4, units, np.int64), "n"))
+    onnx.save(model, tmp_path / "net.onnx")
+    graph = load_onnx(tmp_path / "net.onnx")
+    values = [feeds(graph, rng) for _ in range(20)]
+    wanted = [outputs_of(tmp_path / "net.onnx", item) for item in values]
+    for level, program in programs(graph, (0, 3, 4), values).items():
+        assert program.host_layers == {}
+        for name in graph.outputs:
+            found = np.stack([program.dequantize(program.run(item))[name] for item in values])
+            assert sqnr(found, np.stack([item[name] for item in wanted])) >= (50 if level == 4 else 25)
