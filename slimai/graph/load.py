@@ -1,7 +1,7 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
 What is shared with other doors to the onnx package stands in `fixed_batch`, `infer`, `limits`, `qlinear`, `save`,
-`spelling` and `upgrade`.
+`spelling`, `steps_first` and `upgrade`.
 """
 
 from __future__ import annotations
