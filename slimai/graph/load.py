@@ -1,7 +1,7 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
 What is shared with other doors to the onnx package stands in `fixed_batch`, `infer`, `limits`, `qlinear`, `save`,
-`spelling` and `upgrade`.
+`spelling`, `steps_first` and `upgrade`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from slimai.graph.passes import BASIC_PASSES, FLOAT_BASIC_PASSES, PASSES, run_pa
 from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
+from slimai.graph.steps_first import with_steps_first
 from slimai.graph.tflite.floats.load import onnx_of_tflite
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 from slimai.suggest import suggest
@@ -86,7 +87,7 @@ def load_onnx(
     _fix_input_shapes(model, shapes, where, batch_of_one=batch_of_one)
     model = _checked(model, where)
     _number_equal_names(model)  # before the conversion, which runs the model, and after it, which adds nodes
-    model = upgraded(model, where)
+    model = with_steps_first(upgraded(with_steps_first(model), where))
     refuse_unknown_forms(model, where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)

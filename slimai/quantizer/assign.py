@@ -19,6 +19,7 @@ from slimai.quantizer.masks import Masks, masked_limits
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Decision
+from slimai.quantizer.recurrent import CELL, CELL_BITS, cell_params, cell_tensors, initial_state, reach_initial_cells
 from slimai.quantizer.tails import clip_tails
 from slimai.quantizer.tensor_limits import tensor_grid, tensor_limits
 from slimai.quantizer.tying import Groups, TyingInput, tie
@@ -52,6 +53,11 @@ class Assignment:
     narrow: frozenset[str] = frozenset()
 
     @cached_property
+    def _cells(self) -> frozenset[str]:
+        """Representatives of the groups of cells."""
+        return frozenset(self.groups.find(name) for step in self.steps for name in cell_tensors(step))
+
+    @cached_property
     def _fixed_ops(self) -> Mapping[str, str]:
         """Representative of a group -> the fixed-scale operator that writes it."""
         fixed = {}
@@ -67,6 +73,8 @@ class Assignment:
         limits = self.group_limits(tensor, bits)
         if head in self._fixed_ops and not self._edited(head):
             return fixed_params(self.scheme, self._fixed_ops[head], bits)
+        if head in self._cells and bits == CELL_BITS:
+            return cell_params(limits.low, limits.high)
         nonnegative = all(name in self.nonnegative for name in self.groups.members[head])
         found = activation_params(self.scheme, limits.low, limits.high, nonnegative=nonnegative, bits=bits)
         floor = self.floors.get(head, 0.0)
@@ -120,7 +128,9 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     found: list[Decision] = []
     for width in used:
         grids = {name: tensor_grid(scheme, width, name in nonnegative) for name in tensors}
-        limits[width], replaced = tensor_limits(graph, stats, options, grids, fixed, width)
+        solved, replaced = tensor_limits(graph, stats, options, grids, fixed, width)
+        reach_initial_cells(graph, steps, solved)
+        limits[width] = solved
         found += [item for item in replaced if widths[item.where] == width]
     notes: dict[str, Decision] = {}
     if options.tail_clipping:
@@ -178,9 +188,10 @@ def scheme_of(level: int) -> Scheme:
 
 
 def fixed_tensors(graph: Graph, steps: tuple[Step, ...]) -> frozenset[str]:
-    """Return the outputs of fixed-scale operators (Sigmoid, Softmax, Tanh)."""
+    """Return the tensors that no range narrows: outputs of fixed scale (Sigmoid, Softmax, Tanh), and cells."""
     found = (step for step in steps if step.integer and TRAITS[step.node.op].scale == "fixed")
-    return frozenset(name for step in found for name in step.outputs if name in graph.tensors)
+    cells = {name for step in steps for name in cell_tensors(step)}
+    return frozenset(name for step in found for name in step.outputs if name in graph.tensors) | cells
 
 
 def tensor_widths(
@@ -191,12 +202,19 @@ def tensor_widths(
     writes: Mapping[str, int],
     bits: int,
 ) -> dict[str, int]:
-    """Return bits by tensor: what its layer writes; a network input has the widest type that a layer reads it in."""
+    """Return bits by tensor: what its layer writes; a network input has the widest type that a layer reads it in.
+
+    Cells have 16 bits, and so has a network input that brings them.
+    """
     widths = dict.fromkeys(tensors, bits)
     for step in steps:
         widths.update((name, writes[step.name]) for name in step.outputs if name in widths and step.integer)
+        widths.update(dict.fromkeys(cell_tensors(step), CELL_BITS))
+    brought = {initial_state(step, CELL) for step in steps if cell_tensors(step)}
     for name in set(graph.inputs) & set(tensors):
         widths[name] = max(reads[step.name] for step in steps if step.integer and name in step.inputs)
+        if name in brought and graph.only_consumer(name) is not None:
+            widths[name] = CELL_BITS
     return widths
 
 

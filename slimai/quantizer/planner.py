@@ -22,6 +22,7 @@ from slimai.quantizer.levels import activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
 from slimai.quantizer.params import S8, S16, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
+from slimai.quantizer.recurrent import CELL, CELLS, HIDDEN, Y, initial_state, is_recurrent, quantized_matrices
 from slimai.quantizer.rounding.result import RoundedLayer
 from slimai.quantizer.weight_layout import WeightLayout, weight_layout
 from slimai.quantizer.weight_store import WeightStore
@@ -148,6 +149,8 @@ class LayerBuilder:
         if not step.integer:
             return Layer(name, step.kind, step.node, step.inputs, step.outputs, "host", step.host), ()
         base = Layer(name, step.kind, step.node, step.inputs, step.outputs, activation=step.activation)
+        if is_recurrent(step):
+            return self._recurrent(step, base)
         weights = _constant_weights(self.graph, step.node)
         if weights is not None and TRAITS[step.node.op].family != "matrix":
             kept = quantize_constant(weights, weight_type(self.given, self.options, step, self._bits(step)))
@@ -156,6 +159,24 @@ class LayerBuilder:
             made = self._weighted(step, weights)
             return replace(base, weight=made.weight, bias=made.bias), made.decisions
         return replace(base, operands=self._operands(step)), ()
+
+    def _recurrent(self, step: Step, base: Layer) -> tuple[Layer, tuple[Decision, ...]]:
+        """Return an LSTM or GRU with its matrices, and its constant states on the grids of what it writes."""
+        params = self.network.params
+        x, y = params[step.inputs[0]], params[step.node.outputs[Y]]
+        dtype = weight_type(self.given.scheme, self.options, max(x.dtype.bits, y.dtype.bits))
+        # a target with a scale an output channel in Gemm has it here too: both are rows of a matrix
+        per_row = self.given.scheme.at(self._bits(step)).per_channel and "Gemm" in self.target.per_channel_ops
+        matrices, notes = quantized_matrices(self.graph, step, x, y, dtype, per_row=per_row)
+        operands = {}
+        for position in (HIDDEN, CELL):
+            value = self.graph.constants.get(initial_state(step, position))
+            if value is not None:
+                low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
+                own = activation_params(self.given.scheme, low, high, nonnegative=low >= 0, bits=y.dtype.bits)
+                grid = own if position == HIDDEN else params[step.node.outputs[CELLS]]
+                operands[position] = (grid.quantize(value), grid)
+        return replace(base, matrices=matrices, operands=operands), notes
 
     def _bits(self, step: Step) -> int:
         return self.network.params[step.inputs[0]].dtype.bits

@@ -68,6 +68,10 @@ def stored_plan(
     """
     chosen = level_as_stored(network) if level is None else level
     require_level(network, chosen)
+    recurrent = next((node for node in network.graph.nodes if TRAITS[node.op].family == "recurrent"), None)
+    if recurrent is not None and not keeps_stored(chosen):
+        message = f"the int8 {recurrent.op} '{recurrent.name}' keeps its stored integers, which only level 3 does"
+        raise InputError.at("quantization.accuracy_level", message, chosen, cure=f"use level {AS_STORED}")
     return _Planner(network, chosen, keep_asymmetric_weights).plan()
 
 
@@ -126,14 +130,27 @@ class _Planner:
     def _layer(self, node: Node, name: str, tensors: Mapping[str, QParams], clamp: Node | None) -> Layer:
         graph = self.network.graph
         inputs = tuple(item for item in node.inputs if item not in graph.constants)
-        outputs = node.outputs if clamp is None else clamp.outputs
+        outputs = tuple(name for name in node.outputs if name) if clamp is None else clamp.outputs
         node = node if keeps_stored(self.level) else _on_real_values(node)
         weight, bias = self._weight_and_bias(node, tensors)
-        operands = {} if weight is not None else self._operands(node)
+        matrices = self._matrices(node)
+        operands = {} if weight is not None or matrices else self._operands(node)
         kind = layer_kinds(graph).get(node.name, node.op)
         return Layer(
-            name, kind, node, inputs, outputs, weight=weight, bias=bias, operands=operands, activation=clamp
+            name, kind, node, inputs, outputs, weight=weight, bias=bias, operands=operands, activation=clamp,
+            matrices=matrices,
         )  # fmt: skip
+
+    def _matrices(self, node: Node) -> dict[int, QWeight]:
+        """Return weights and biases of a recurrent operator as stored, by input position."""
+        if TRAITS[node.op].family != "recurrent":
+            return {}
+        found = ((position, node.inputs[position]) for position in (1, 2, 3))
+        stored = {position: (self.network.integers[name], self.network.params[name]) for position, name in found}
+        return {
+            position: QWeight(values, _TYPES[params.dtype], params.scale, params.axis)
+            for position, (values, params) in stored.items()
+        }
 
     def _weight_and_bias(
         self, node: Node, tensors: Mapping[str, QParams]

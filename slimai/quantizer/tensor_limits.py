@@ -9,9 +9,10 @@ from slimai.calibration.solve import LOSS, Grid, solve
 from slimai.calibration.statistics import Statistics
 from slimai.errors import Diagnostic, InputError
 from slimai.graph.ir import Graph
-from slimai.quantizer.levels import Scheme
+from slimai.quantizer.levels import LEVELS, Scheme
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.plan import Decision
+from slimai.quantizer.recurrent import CELL_BITS
 
 HEAD_ROOM = 2.0
 """By this, limits of 16-bit tensors are wider than calibration found: a bit of sixteen, for pictures that go further.
@@ -22,7 +23,7 @@ Chosen by measurement: docs/accuracy.md, "Head room at 16 bits".
 
 def tensor_grid(scheme: Scheme, bits: int, nonnegative: bool) -> Grid:
     """Return the integers that a tensor is quantized to, for the search of its limits."""
-    own = scheme.at(bits)
+    own = LEVELS[4] if bits == CELL_BITS else scheme.at(bits)  # cells have 16 bits at every level
     kind = own.type_of(nonnegative=nonnegative)
     return Grid(kind.low, kind.high, free_zero=own.asymmetric)
 

@@ -20,6 +20,7 @@ from slimai.graph.ops import TRAITS
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import Scheme, activation_params, fixed_params, limits_of
 from slimai.quantizer.plan import Decision
+from slimai.quantizer.recurrent import is_recurrent, shared_grids
 
 SENTINEL = 1e4  # a padding as large stands for "never", it is no value that a scale has to reach
 TOLERATED_RATIO = 1.25  # 2 dB of the other readers' signal-to-noise ratio
@@ -73,6 +74,11 @@ class Groups:
 def tie(given: TyingInput) -> Groups:
     """Return the groups of tensors that share parameters, with a decision for each Concat input left apart."""
     groups = Groups.of(given.limits)
+    for step in given.steps:
+        if is_recurrent(step):
+            for head, other in shared_grids(given.graph, step):
+                if given.widths[head] == given.widths[other]:
+                    groups.join(head, other)
     for step in given.steps:
         if step.integer and TRAITS[step.node.op].scale == "same":
             _pass_on(given, groups, step)

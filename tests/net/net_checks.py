@@ -19,6 +19,7 @@ PEER_DB = 3.0
 UNSURE_DB = 30.0
 STEPS = 2.0
 # Functions of one 16-bit value are read from 513 knots, which TFLite places up to half an input step off, and a line.
+# Gates of recurrent operators have sums of 12 bits of fraction, which is coarse where outputs are small.
 LOOKUP_DB, LOOKUP_STEPS = 40.0, 256.0
 
 
@@ -134,8 +135,12 @@ class _Peers:
         self._found: list[Arrays] | None = None
 
     def outputs(self, name: str) -> np.ndarray:
+        level = self.stages.level(self.number)
+        if self._found is None and any(layer.matrices for layer in level.plan.layers):
+            # its quantizer leaves recurrent operators and their weights in float: with the integers of the weights
+            self._found = level.exported
         if self._found is None:
-            plan = self.stages.level(self.number).plan
+            plan = level.plan
             self._found = run_all(quantized(self.stages.saved, self.stages.case.feeds, plan), self.stages.case.feeds)
         return np.stack([item[name] for item in self._found])
 
@@ -171,10 +176,10 @@ def _near_float(stages: Stages, number: int, judge: Judge) -> None:
 
 
 def _read_from_knots(stages: Stages, number: int, steps: float, found: np.ndarray, wanted: np.ndarray) -> bool:
-    """Return whether a 16-bit network with functions of one value is as near to float as their knots are."""
+    """Return whether a 16-bit network with functions of one value, or gates, is as near to float as these are."""
     families = {TRAITS[node.op].family for node in stages.graph.nodes if node.op in TRAITS and not node.domain}
     near = steps <= LOOKUP_STEPS or sqnr(wanted, found) >= LOOKUP_DB
-    return number == 4 and "pointwise" in families and near
+    return number == 4 and not families.isdisjoint({"pointwise", "recurrent"}) and near
 
 
 def _wide(name: str, found: np.ndarray, wanted: np.ndarray) -> str:

@@ -38,6 +38,7 @@ class Tensor:
     """A tensor of the model; `data` makes it a constant. scale and zero_point: one, or one a channel of `axis`.
 
     signature: the shape with -1 for what the file leaves open.
+    variable: a state that the interpreter keeps, zero at first.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Tensor:
     axis: int = 0
     data: np.ndarray | None = None
     signature: tuple[int, ...] = ()
+    variable: bool = False
 
 
 def _vector(builder, start, values, prepend):
@@ -87,6 +89,8 @@ def _tensor(builder, tensor: Tensor, buffer: int):
     tflite.TensorAddName(builder, name)
     if quantization is not None:
         tflite.TensorAddQuantization(builder, quantization)
+    if tensor.variable:
+        tflite.TensorAddIsVariable(builder, True)
     return tflite.TensorEnd(builder)
 
 
@@ -118,7 +122,10 @@ def _options(builder, kind: str, fields: dict):
 
 @dataclass
 class Step:
-    """One operator of a model: BuiltinOperator name, tensor numbers, options table `kind` with `fields`."""
+    """One operator of a model: BuiltinOperator name, tensor numbers, options table `kind` with `fields`.
+
+    An absent input is -1. intermediates: tensors that tell scales inside an operator.
+    """
 
     operator: str
     inputs: list[int]
@@ -126,6 +133,7 @@ class Step:
     kind: str = ""
     fields: dict = field(default_factory=dict)
     version: int = 0
+    intermediates: list[int] = field(default_factory=list)
 
 
 def build(
@@ -161,7 +169,9 @@ def _step(builder, item: Step, code: int):
     options = _options(builder, item.kind, item.fields)
     ins = _vector(builder, tflite.OperatorStartInputsVector, item.inputs, builder.PrependInt32)
     outs = _vector(builder, tflite.OperatorStartOutputsVector, item.outputs, builder.PrependInt32)
+    inner = _vector(builder, tflite.OperatorStartIntermediatesVector, item.intermediates, builder.PrependInt32)
     tflite.OperatorStart(builder)
+    tflite.OperatorAddIntermediates(builder, inner)
     tflite.OperatorAddOpcodeIndex(builder, code)
     tflite.OperatorAddInputs(builder, ins)
     tflite.OperatorAddOutputs(builder, outs)

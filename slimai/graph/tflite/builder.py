@@ -67,7 +67,7 @@ class Builder(FileAccess):
         values = item.data if change is None else change(item.data)
         self._layouts[key] = name
         self.params[name] = self._constant_params(op, item, axis, values)
-        self._add_constant(name, np.ascontiguousarray(values))
+        self.add_constant(name, np.ascontiguousarray(values))
         return name
 
     def _constant_params(self, op: FileOperator, item: FileTensor, axis: int, values: Array) -> StoredParams:
@@ -92,7 +92,8 @@ class Builder(FileAccess):
             )
         return StoredParams(item.dtype, item.scale, int(item.zero_point[0]), axis)
 
-    def _add_constant(self, name: str, values: Array) -> None:
+    def add_constant(self, name: str, values: Array) -> None:
+        """Add a constant whose parameters are known already."""
         self.integers[name] = values
         self.constants[name] = self.params[name].dequantize(values)
         self.tensors[name] = TensorInfo(name, tuple(values.shape))
@@ -119,7 +120,7 @@ class Builder(FileAccess):
                 return name
             name = self.fresh(f"{name}__bias")
         self.params[name] = StoredParams(item.dtype, scale)
-        self._add_constant(name, item.data.reshape(-1))
+        self.add_constant(name, item.data.reshape(-1))
         return name
 
     def _check_bias_scale(self, op: FileOperator, item: FileTensor, product: Array) -> None:

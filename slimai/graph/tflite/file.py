@@ -72,6 +72,10 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "GATHER": ("GatherOptions", ("Axis", "BatchDims")),
     "BATCH_MATMUL": ("BatchMatMulOptions", ("AdjX", "AdjY")),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        "UnidirectionalSequenceLSTMOptions",
+        ("FusedActivationFunction", "CellClip", "ProjClip", "TimeMajor"),
+    ),
     "GELU": ("GeluOptions", ("Approximate",)),
     "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
     "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
@@ -91,6 +95,7 @@ class FileTensor:
     """One tensor. scale, zero_point: [C] float64 / int64, empty when there are none. data: the constant, or None.
 
     signature: the shape with -1 where the file leaves a size open; () where it says nothing.
+    variable: a state that the interpreter keeps from run to run.
     """
 
     name: str
@@ -101,16 +106,21 @@ class FileTensor:
     axis: int = 0
     data: Array | None = None
     signature: tuple[int, ...] = ()
+    variable: bool = False
 
 
 @dataclass(frozen=True)
 class FileOperator:
-    """One operator: the schema's name of it, tensor numbers (-1: an absent optional input), scalar options."""
+    """One operator: the schema's name of it, tensor numbers (-1: an absent optional input), scalar options.
+
+    intermediates: tensors that tell scales inside it.
+    """
 
     code: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +233,8 @@ class _Reader:
         if data is None and dtype not in _READ.values() and self._has_data(root, item.Buffer()):
             dtype = f"{dtype} constant"
         signature = tuple(item.ShapeSignature(i) for i in self._each(item.ShapeSignatureLength()))
-        return FileTensor(name, shape, dtype if dense else f"sparse {dtype}", scale, zero, axis, data, signature)
+        dtype = dtype if dense else f"sparse {dtype}"
+        return FileTensor(name, shape, dtype, scale, zero, axis, data, signature, bool(item.IsVariable()))
 
     def _quantization(self, item: Any) -> tuple[Array, Array, int]:
         empty = np.zeros(0, np.int64)
@@ -262,7 +273,8 @@ class _Reader:
         code = codes[item.OpcodeIndex()]
         inputs = tuple(item.Inputs(i) for i in self._each(item.InputsLength()))
         outputs = tuple(item.Outputs(i) for i in self._each(item.OutputsLength()))
-        return FileOperator(code, inputs, outputs, self._options(item, code))
+        inner = tuple(item.Intermediates(i) for i in self._each(item.IntermediatesLength()))
+        return FileOperator(code, inputs, outputs, self._options(item, code), inner)
 
     def _options(self, item: Any, code: str) -> Mapping[str, Any]:
         """Return the fields of the options table; empty when the file has another table or none."""
@@ -289,7 +301,7 @@ class _Reader:
         count: int, operators: tuple[FileOperator, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]
     ) -> None:
         """Refuse tensor numbers that are not there; -1 stands for an absent optional input."""
-        read = {number for item in operators for number in item.inputs if number != -1}
+        read = {number for item in operators for number in (*item.inputs, *item.intermediates) if number != -1}
         written = [number for item in operators for number in item.outputs]
         wrong = sorted(n for n in read.union(written, inputs, outputs) if not 0 <= n < count)
         if wrong:

@@ -10,7 +10,7 @@ from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.batch import with_batch
 from slimai.graph.damage import damage_refused
 from slimai.graph.ir import Graph
-from slimai.graph.tflite import gather, move, pointwise, spatial
+from slimai.graph.tflite import gather, move, pointwise, recurrent, spatial
 from slimai.graph.tflite.access import RefusedError
 from slimai.graph.tflite.builder import Builder
 from slimai.graph.tflite.ending import ended
@@ -25,6 +25,7 @@ RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
     **pointwise.RULES,
     **move.RULES,
     **gather.RULES,
+    **recurrent.RULES,
 }
 _INTEGERS = ("int8", "uint8", "int16", "int32", "int64")
 
@@ -126,7 +127,7 @@ def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
     used = dict.fromkeys(n for op in model.operators for n in (*op.inputs, *op.outputs) if n >= 0)
     for number in dict.fromkeys((*model.inputs, *used, *model.outputs)):
         item = model.tensors[number]
-        if item.dtype not in _INTEGERS:
+        if item.dtype not in _INTEGERS and not (item.variable and item.dtype == "int16"):  # the cell of an LSTM
             cure = "convert with 8-bit integer inputs, outputs and operators"
             yield Diagnostic(
                 f"tensor is {item.dtype}; the network must be fully 8-bit", item.name, suggestion=cure, file=where
