@@ -386,10 +386,11 @@ def _require_static(nodes: Sequence[Node], tensors: Mapping[str, TensorInfo], wh
 
 
 def _require_float_inputs(graph: Graph, where: str) -> None:
+    message, cure = "inputs must be float32, int32 or int64", "export the model in float32"
     problems = [
-        Diagnostic("inputs must be float32", name, graph.tensors[name].dtype, "export the model in float32", where)
+        Diagnostic(message, name, graph.tensors[name].dtype, cure, where)
         for name in graph.inputs
-        if graph.tensors[name].dtype != "float32"
+        if graph.tensors[name].dtype not in ("float32", "int32", "int64")
     ]
     if problems:
         raise UnsupportedError(problems)

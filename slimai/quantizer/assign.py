@@ -125,7 +125,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     }
     limits = {width: dict(found.limits) for width, found in masks.items()}
     own = {name: limits[widths[name]][name] for name in tensors}
-    held = frozenset(graph.inputs) | fixed
+    held = (frozenset(graph.inputs) - graph.states.keys()) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
     told = tuple(notes.values())
     return Assignment(
@@ -189,6 +189,9 @@ def tensor_widths(
         widths.update((name, writes[step.name]) for name in step.outputs if name in widths and step.integer)
     for name in set(graph.inputs) & set(tensors):
         widths[name] = max(reads[step.name] for step in steps if step.integer and name in step.inputs)
+    for state, output in graph.states.items():
+        if state in widths and output in widths:  # what reads it otherwise gets a Requantize
+            widths[state] = widths[output]
     return widths
 
 

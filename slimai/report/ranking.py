@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from slimai.calibration.solve import Grid, best_limits
 from slimai.calibration.statistics import Statistics
 from slimai.graph.ir import Graph
-from slimai.graph.samples import run_samples
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.plan import QuantPlan
 from slimai.report.analysis import LayerRow
@@ -69,7 +68,7 @@ class Trials:
 
     def noise(self, program: Program) -> float:
         """Return the mean over the outputs of their noise over signal."""
-        found = run_samples(program.plan.graph, program.run, self.feeds)
+        found = program.samples(self.feeds)
         ratios = []
         for name, truth in self.truth.items():
             likeness = Likeness()

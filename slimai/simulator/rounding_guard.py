@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph
+from slimai.graph.samples import own_shapes
 from slimai.quantizer.plan import QuantPlan
 from slimai.quantizer.rounding.result import RoundedLayer, Rounding
 from slimai.runtime.session import FloatSession
@@ -67,7 +68,8 @@ def _ratios(
     pool, session = BufferPool(), FloatSession(graph, reuse=True)
     programs = [compile_plan(plan, target, arithmetic=arithmetic, pool=pool) for plan in plans]
     sums: dict[str, list[NDArray[np.float64]]] = {}
-    for feeds in images.batches():
+    for given in images.batches():
+        feeds = own_shapes(graph, given)
         real = session.run(feeds)
         made = [program.dequantize(program.run(feeds)) for program in programs]
         for name, wanted in real.items():

@@ -211,6 +211,10 @@ class Delivery:
             "layers": rounding_facts(self._quantizer.rounding(shown.candidate).reports),
         }
 
+    def _output_shape(self, name: str) -> list[int]:
+        """Return the shape that a metric gets of one sample, the model's own where that is no sequence."""
+        return list(self.job.graph.shape(name) if self.job.steps is None else self.job.sample_shape(name))
+
     def _facts(self, state: SearchState) -> Mapping[str, Any]:
         config, result = self.job.config, self.float_result
         return {
@@ -239,7 +243,7 @@ class Delivery:
                 config.metric.model_dump(mode="json"),
                 self.job.preprocess.inputs,
             ),
-            "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
+            "outputs": [{"name": name, "shape": self._output_shape(name)} for name in self.job.outputs],
         }
 
 

@@ -102,8 +102,7 @@ class Ranking:
         samples, sliced = job.calibration[:SENSED], SliceNoise(item.plan.tensors)
         with self.reporter.stage("sense layers", len(samples)) as stage:
             for taken, feeds in iter_batches(samples, job.preprocess, batch_for(graph)):
-                truth, _ = analyser.add(feeds)
-                sliced.add(truth)
+                analyser.add(feeds, seen=sliced.add)
                 stage.advance(len(taken))
         item.release()
         alone = noise_by_node(analyser.rows(), {layer.name: layer.node.name for layer in item.plan.layers})

@@ -16,7 +16,7 @@ from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
 from slimai.app.delivery.stopped_page import write_verdict
 from slimai.app.float_pass.float_score import judge_float_score
-from slimai.app.float_pass.notes import outputs_note, reference_note, turned_note
+from slimai.app.float_pass.notes import outputs_note, reference_note, states_note, turned_note
 from slimai.app.float_pass.shared import calibrate, reference
 from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.content_keys import ContentKeys, changed_parts, content_keys
@@ -98,7 +98,13 @@ class _Run:
         asked = self.job.config.stages
         plain = quantizer_for(self.job, self._calibrate, self._rounder())
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
-        for line in (*reference_note(self.job), *turned_note(self.job), *outputs_note(self.job), *self.job.mix.lines):
+        for line in (
+            *reference_note(self.job),
+            *states_note(self.job),
+            *turned_note(self.job),
+            *outputs_note(self.job),
+            *self.job.mix.lines,
+        ):
             self.reporter.line(line)
         quantizer = read_edited(self.job, plain, self.candidates)
         keys = content_keys(self.job, quantizer.edits)
