@@ -156,6 +156,7 @@ def load_network(config: SlimaiConfig) -> Graph:
         name=config.network.name,
         batch_of_one=True,
         pictures=_Pictures(config),
+        cut_outputs=config.network.cut_outputs,
     )
 
 
