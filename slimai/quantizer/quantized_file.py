@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slimai.errors import InputError
 from slimai.graph.damage import damage_refused
@@ -20,8 +20,10 @@ SUFFIXES = (".onnx", ".tflite")
 
 
 @damage_refused("quantized model")
-def load_quantized(path: str | Path) -> QuantPlan:
+def load_quantized(path: str | Path, /, **given: Any) -> QuantPlan:
     """Return the integer network in the file, every parameter as stored.
+
+    given: for ONNX files, what `load_onnx` is told of shapes and cuts.
 
     Raises:
         InputError: the suffix is neither .onnx nor .tflite, the file cannot be read, or it is not quantized.
@@ -32,15 +34,17 @@ def load_quantized(path: str | Path) -> QuantPlan:
     if path.suffix == ".tflite":
         return stored_plan(load_tflite(path), keep_asymmetric_weights=True)
 
-    graph = quantized_graph(path)
+    graph = quantized_graph(path, **given)
     if graph is None:
         raise InputError.at(str(path), "the model is not quantized", cure="quantize it first, or give a QDQ model")
     require_sound_parameters(graph, str(path))
     return plan_of_quantized(graph)
 
 
-def quantized_graph(path: Path) -> Graph | None:
+def quantized_graph(path: Path, **given: Any) -> Graph | None:
     """Return the graph of a quantized ONNX model, its operators as they are, or None when it is a float model.
+
+    given: what `load_onnx` is told of shapes and cuts.
 
     Raises:
         InputError: the file cannot be read.
@@ -48,10 +52,10 @@ def quantized_graph(path: Path) -> Graph | None:
     from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares onnx
 
     try:
-        graph = load_onnx(path, optimize=False)
+        graph = load_onnx(path, optimize=False, **given)
     except InputError:
         # Shapes may be open until constants are folded; only float models may be rewritten so.
-        if is_quantized(load_onnx(path)):
+        if is_quantized(load_onnx(path, **given)):
             raise
         return None
     return graph if is_quantized(graph) else None

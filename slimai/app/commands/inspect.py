@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slimai.app.screen.table import render
 from slimai.errors import EXIT_DONE, InputError
@@ -81,15 +81,18 @@ def inspected(
 ) -> Inspected:
     """Return what there is to say of the model. Raises InputError when it cannot be read.
 
-    shapes, cut_outputs: of a float ONNX model, as `load_onnx` takes them.
+    shapes, cut_outputs: of an ONNX model, as `load_onnx` takes them.
     """
-    if path.suffix == ".tflite" or quantized_graph(path) is not None:
-        _refuse_for_quantized(path, shapes, cut_outputs)
-        plan = load_quantized(path)
+    given: dict[str, Any] = {"input_shapes": shapes, "cut_outputs": cut_outputs, "shape_cure": _as_option}
+    if path.suffix == ".tflite":
+        _refuse_for_tflite(path, shapes, cut_outputs)
+        given = {}
+    if path.suffix == ".tflite" or quantized_graph(path, **given) is not None:
+        plan = load_quantized(path, **given)
         return _inspected(plan.graph, _quantized_rows(plan))
     from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares onnx
 
-    graph = with_states(load_onnx(path, input_shapes=shapes, cut_outputs=cut_outputs, shape_cure=_as_option), {})
+    graph = with_states(load_onnx(path, **given), {})
     return _inspected(graph, _float_rows(graph))
 
 
@@ -98,10 +101,10 @@ def _as_option(name: str, sizes: Sequence[str]) -> str:
     return f"give its shape: --shape {name}={','.join(sizes)}"
 
 
-def _refuse_for_quantized(path: Path, shapes: Mapping[str, Sequence[int]] | None, cut_outputs: Sequence[str]) -> None:
+def _refuse_for_tflite(path: Path, shapes: Mapping[str, Sequence[int]] | None, cut_outputs: Sequence[str]) -> None:
     for option, value in (("--shape", shapes), ("--cut-outputs", cut_outputs)):
         if value:
-            raise InputError.at(option, "is for float ONNX models, and this one is quantized", str(path))
+            raise InputError.at(option, "is for ONNX models", str(path))
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:
