@@ -12,6 +12,7 @@ from slimai import interrupts
 from slimai.app.candidates.choose import candidates, quantizer_for
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
+from slimai.app.delivery.bounds import missed_bounds
 from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
 from slimai.app.delivery.stopped_page import write_verdict
@@ -246,14 +247,16 @@ class _Run:
 
     def _result(self, delivery: Delivery, state: SearchState) -> RunResult:
         delivery.timings()
+        choice, found = delivery.choice(state), delivery.float_result
         return RunResult(
             output_dir=self.wiring.output,
             network=self.job.config.network.name,
-            float_result=delivery.float_result,
+            float_result=found,
             candidates=tuple(state.outcomes),
-            choice=delivery.choice(state),
+            choice=choice,
             cut_short=state.cut_short,
             host_layers=delivery.host_layers,
             seconds=dict(self.seconds),
             warnings=self.warnings,
+            missed=missed_bounds(self.job.config, choice, None if found is None else found.score),
         )
