@@ -91,11 +91,14 @@ def each_step(
     begin as `feeds` has them, with every call. Without sequences there is one step.
     """
     held: dict[str, Array] = {}
-    for step in range(steps_of(graph, feeds)):
+    count = steps_of(graph, feeds)
+    for step in range(count):
         now = {name: value[:, step] if name in graph.sequences else value for name, value in feeds.items()}
         ready = own_shapes(graph, {**now, **held})
         found = run(ready)
         yield ready, found
+        if step + 1 == count:
+            return
         # copied: engines may write their next outputs over these
         held = {state: np.array(carry(state, found[output])) for state, output in graph.states.items()}
 

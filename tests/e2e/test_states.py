@@ -178,9 +178,11 @@ def test_dumps_are_scored_as_the_run_scored_them(finished, slimai):
     out = finished[0]
     run = json.loads((out / "run.json").read_text())
     value = next(item["value"] for item in run["candidates"] if item["accuracy_level"] == 3)
-    done = slimai("metric", "--run", out / "acc3" / "net_100", cwd=out)
-    if done.returncode == 0:
-        assert f"{value:.4f}" in done.stdout
+    files = ("--octrl", out / "output_control.octrl", "--imagelist", out / "tmp_list_val.txt")
+    words = ("--blobs", out / "acc3" / "net_100", "--ref", out / "net_ref", "--format", "json")
+    done = slimai("metric", "--metric-cls", "cosine", *files, *words, cwd=out)
+    assert done.returncode == 0, done.stderr
+    assert abs(json.loads(done.stdout)["value"] - value) < 1e-5, "six digits are printed"
 
 
 def test_two_workers_and_a_second_run_find_the_same(finished, tmp_path, slimai, cache_dir):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -164,10 +165,13 @@ class Delivery:
         item.release()
 
     def c_code(self, item: QuantizedCandidate) -> None:
-        """Write the folder of portable C, with test vectors of the first validation images."""
+        """Write the folder of portable C, with test vectors of the first validation images, or steps of a sequence."""
         config = self.job.config
         options = CodeOptions.of(config.codegen, self.name)
-        samples = [self.job.preprocess(sample)[1] for sample in self.job.validation[: config.codegen.test_vectors]]
+        count = config.codegen.test_vectors
+        samples: list[Mapping[str, Any]] = [self.job.preprocess(sample)[1] for sample in self.job.validation[:count]]
+        if self.job.graph.sequences:
+            samples = [ready for ready, _ in islice(item.program.each_step(samples[0]), count)]
         write_tree(self.output / f"{self.name}_c", generate(item.program, config.target, options, samples))
         item.release()
 
