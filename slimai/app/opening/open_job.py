@@ -140,6 +140,10 @@ def open_network(config: SlimaiConfig) -> tuple[Graph, StoredNetwork | None]:
         return with_states(load_network(config), declared), None
     from slimai.graph.tflite.load import load_tflite  # noqa: PLC0415 - spares numpy
 
+    if config.network.cut_outputs:
+        cure = "leave it out, or give the float ONNX network"
+        cut = list(config.network.cut_outputs)
+        raise InputError(Diagnostic("only ONNX networks can be cut", "network.cut_outputs", cut, cure))
     stored = load_tflite(config.network.input_model, name=config.network.name)
     stored = replace(stored, graph=with_states(stored.graph, declared))
     return stored.graph, stored
