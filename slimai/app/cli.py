@@ -25,6 +25,7 @@ COMMANDS = {
     "simulate": "slimai.app.commands.simulate:main",
     "codegen": "slimai.app.commands.codegen:main",
     "metric": "slimai.app.commands.metric:main",
+    "rerun": "slimai.app.commands.rerun:main",
     "report": "slimai.app.commands.report:main",
     "diff": "slimai.app.commands.diff:main",
 }

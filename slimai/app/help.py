@@ -23,6 +23,7 @@ commands:
   simulate   run an already quantized model through the integer simulator
   codegen    portable C of a finished run or an already quantized model
   metric     score dumped blobs without running a model
+  rerun      a run once more, with the same bytes, or what has changed since
   report     rebuild the HTML report of a run
   diff       tensors that differ between two profiles
 

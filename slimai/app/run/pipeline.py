@@ -15,6 +15,7 @@ from slimai.app.candidates.programs import Planned
 from slimai.app.delivery.bounds import missed_bounds
 from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
+from slimai.app.delivery.lock_file import write_lock
 from slimai.app.delivery.stopped_page import write_verdict
 from slimai.app.float_pass.float_score import judge_float_score
 from slimai.app.float_pass.notes import outputs_note, reference_note, states_note, turned_note
@@ -171,6 +172,7 @@ class _Run:
         if changed:
             self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed")
         self.wiring.journal.append({"parts": keys.parts})
+        write_lock(self.job.config, keys.parts)
 
     def _reference(self) -> Validation:
         return reference(self.job, self.wiring.spill, self.reporter, crew=self.wiring.crew)
