@@ -15,6 +15,7 @@ from slimai.app.candidates.programs import Planned
 from slimai.app.delivery.bounds import missed_bounds
 from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
+from slimai.app.delivery.keep_earlier import begin, note_written, set_aside
 from slimai.app.delivery.lock_file import write_lock
 from slimai.app.delivery.stopped_page import write_verdict
 from slimai.app.float_pass.float_score import judge_float_score
@@ -66,10 +67,12 @@ def run_job(config: SlimaiConfig, *, reporter: Reporter | None = None) -> RunRes
         with run_lock(config.path.output_dir):
             remove_partial(config.path.output_dir, leave=_of_others)
             wiring = Wiring(job, say)
+            before = begin(config.path.output_dir)
             try:
                 return _Run(job, say, wiring, started).stages()
             finally:
                 wiring.close()
+                note_written(config.path.output_dir, before)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -170,7 +173,9 @@ class _Run:
         """Say why earlier results do not count when something has changed, and note what this run depends on."""
         changed = changed_parts(self.wiring.journal, keys)
         if changed:
-            self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed")
+            place = set_aside(self.wiring.output, self.job.config.path.keep)
+            kept = f"; they are kept in {place}" if place else ""
+            self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed{kept}")
         self.wiring.journal.append({"parts": keys.parts})
         write_lock(self.job.config, keys.parts)
 
