@@ -15,7 +15,7 @@ from slimai.errors import InputError
 from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
 from slimai.graph.joins import sliced_tensors
-from slimai.graph.samples import own_shapes
+from slimai.graph.samples import each_step
 from slimai.graph.sentinels import sentinel_tensors
 from slimai.runtime.memory import return_freed
 from slimai.runtime.session import FloatSession
@@ -81,11 +81,10 @@ def collect(
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
         share: Map = pool.map if threads > 1 else map  # handing over costs more than a small tensor does
         for feeds in batches:
-            ready = own_shapes(graph, feeds)
-            values = {**ready, **session.run(ready)}
             count = len(next(iter(feeds.values()))) if graph.batchable else 1
             start = first + images
-            _add(share, collectors, values, names[start : start + count], start, count)
+            for ready, found in each_step(graph, session.run, feeds):
+                _add(share, collectors, {**ready, **found}, names[start : start + count], start, count)
             images += count
             if progress is not None:
                 progress(images)
@@ -97,7 +96,14 @@ def collect(
 def activations_runner(graph: Graph, tensors: Sequence[str] | None = None, *, threads: int = 1) -> FloatRunner:
     """Return the runner, feeds -> arrays, of `tensors` (default: every float activation); inputs are left out."""
     wanted = tuple(tensors) if tensors is not None else float_activations(graph)
-    return _session(graph, [name for name in wanted if name not in graph.inputs], threads)
+    given = [name for name in wanted if name not in graph.inputs]
+    return _session(graph, [*given, *_handed_on(graph, given)], threads)
+
+
+def _handed_on(graph: Graph, given: Sequence[str]) -> list[str]:
+    """Return the outputs that the next step of a sequence needs beside those that are given."""
+    needed = graph.states.values() if graph.sequences else ()
+    return [name for name in needed if name not in given]
 
 
 def channel_magnitudes(
@@ -133,11 +139,11 @@ def channel_extremes(
     names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
     names = [name for name in names if axes is None or name in axes]
     places = dict.fromkeys(names, 1) if axes is None else axes
-    session = runner if runner is not None else _session(graph, names, threads)
+    session = runner if runner is not None else _session(graph, [*names, *_handed_on(graph, names)], threads)
     sentinels = sentinel_tensors(graph)
     found: dict[str, NDArray[np.float64]] = {}
-    for feeds in batches:
-        values = session.run(own_shapes(graph, feeds))
+    steps = (values for feeds in batches for _, values in each_step(graph, session.run, feeds))
+    for values in steps:
         for name in names:
             data = values[name]
             if name in sentinels:

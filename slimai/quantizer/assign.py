@@ -142,7 +142,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     masks = {width: masked_limits(graph, stats, own, width, frozenset(options.limits)) for width, own in limits.items()}
     limits = {width: dict(mask.limits) for width, mask in masks.items()}
     own = {name: limits[widths[name]][name] for name in tensors}
-    held = frozenset(graph.inputs) | fixed
+    held = (frozenset(graph.inputs) - graph.states.keys()) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
     told = (*sums.decisions, *joins.decisions, *found, *notes.values())
     return Assignment(
@@ -215,6 +215,9 @@ def tensor_widths(
         widths[name] = max(reads[step.name] for step in steps if step.integer and name in step.inputs)
         if name in brought and graph.only_consumer(name) is not None:
             widths[name] = CELL_BITS
+    for state, output in graph.states.items():
+        if state in widths and output in widths:  # what reads it otherwise gets a Requantize
+            widths[state] = widths[output]
     return widths
 
 

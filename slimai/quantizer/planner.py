@@ -164,7 +164,7 @@ class LayerBuilder:
         """Return an LSTM or GRU with its matrices, and its constant states on the grids of what it writes."""
         params = self.network.params
         x, y = params[step.inputs[0]], params[step.node.outputs[Y]]
-        dtype = weight_type(self.given.scheme, self.options, max(x.dtype.bits, y.dtype.bits))
+        dtype = weight_type(self.given, self.options, step, max(x.dtype.bits, y.dtype.bits))
         # a target with a scale an output channel in Gemm has it here too: both are rows of a matrix
         per_row = self.given.scheme.at(self._bits(step)).per_channel and "Gemm" in self.target.per_channel_ops
         matrices, notes = quantized_matrices(self.graph, step, x, y, dtype, per_row=per_row)

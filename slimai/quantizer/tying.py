@@ -3,7 +3,8 @@
 An operator whose output integers are its input integers (MaxPool, Reshape, Slice ...) gives its output the
 parameters of its input. A Concat gives its inputs those of its output where that costs nothing or little;
 elsewhere the planner puts a Requantize on the edge, as in front of a Pad whose value lies outside of its input's range.
-A group takes the union of its members' limits.
+A state and the output that it takes over have one scale from step to step. A group takes the union of its members'
+limits.
 
 Sharing is free for an input that only the Concat reads: its values are rounded once, to the grid that they end
 on anyway. An input with other readers is tied only while their grid gets at most `TOLERATED_RATIO` coarser.
@@ -82,11 +83,19 @@ def tie(given: TyingInput) -> Groups:
     for step in given.steps:
         if step.integer and TRAITS[step.node.op].scale == "same":
             _pass_on(given, groups, step)
+    _join_states(given, groups)
     for step in reversed(given.steps):
         if step.integer and TRAITS[step.node.op].scale == "concat":
             for tensor in dict.fromkeys(step.inputs):
                 _join_concat(given, groups, step, tensor)
     return groups
+
+
+def _join_states(given: TyingInput, groups: Groups) -> None:
+    """Give a state the parameters of its output, so that integers are handed on as they are."""
+    for state, output in given.graph.states.items():
+        if state in given.limits and output in given.limits and given.widths[state] == given.widths[output]:
+            groups.join(output, state)
 
 
 def _pass_on(given: TyingInput, groups: Groups, step: Step) -> None:

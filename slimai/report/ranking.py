@@ -18,7 +18,6 @@ from slimai.calibration.solve import Grid, best_limits
 from slimai.calibration.statistics import Statistics
 from slimai.graph.ir import Graph
 from slimai.graph.joins import end_nodes
-from slimai.graph.samples import run_samples
 from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.plan import QuantPlan
@@ -72,7 +71,7 @@ class Trials:
 
     def noise(self, program: Program) -> float:
         """Return the mean over the outputs of their noise over signal, each part of a joined output by itself."""
-        found = program.dequantize(run_samples(program.plan.graph, program.run, self.feeds))
+        found = program.dequantize(program.samples(self.feeds))
         noise = OutputNoise(output_parts(program.plan.graph, self.truth))
         noise.add(self.truth, found)
         return noise.ratio()

@@ -10,7 +10,10 @@ For each layer::
     memory  = (inputs + weights + outputs) / dma_bytes_per_cycle + tiles * (read_delay + write_delay)
     cycles  = max(compute, memory)
 
-Inputs and outputs go through main memory. Host layers take no target time and are listed by the program.
+Inputs and outputs go through main memory. Layers that run in float on the host are of the pair `host`::
+
+    compute = MACs / host_macs_per_cycle           elements, where there are no MACs; nothing for a Reshape
+    memory  = float32 inputs, weights and outputs / dma_bytes_per_cycle
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from typing import Any, Protocol
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.plan import Layer, QuantPlan
+from slimai.simulator.host_cost import host_macs, host_work
 
+HOST = "host"  # in place of a pair of types
 _PASSES: Mapping[str, int] = {"normalization": 3}
 
 
@@ -49,6 +54,10 @@ class Speed(Protocol):
     @property
     def elementwise_lanes(self) -> Lanes:
         """Elements a cycle."""
+
+    @property
+    def host_macs_per_cycle(self) -> float:
+        """Of layers in float on the host."""
 
     @property
     def dma_bytes_per_cycle(self) -> float:
@@ -129,9 +138,9 @@ class Estimate:
 def estimate(plan: QuantPlan, target: Speed, clock: Clock) -> Estimate:
     """Return the estimated cost of one image (batch 1)."""
     layers = [
-        _layer_cost(plan, layer, target, clock)
+        _layer_cost(plan, layer, target, clock) if layer.mode == "integer" else _host_cost(plan.graph, layer, target)
         for layer in plan.layers
-        if layer.mode == "integer" and not TRAITS[layer.node.op].view
+        if layer.mode == "host" or not TRAITS[layer.node.op].view
     ]
     return Estimate(tuple(layers), clock.dsp_frequency)
 
@@ -147,6 +156,14 @@ def _layer_cost(plan: QuantPlan, layer: Layer, target: Speed, clock: Clock) -> L
     pair = _pair(plan, layer)
     compute = macs / target.macs_per_cycle[pair] if macs else _elementwise_cycles(plan, layer, target)
     return LayerCost(layer.name, layer.kind, pair, macs, moved, compute, memory)
+
+
+def _host_cost(graph: Graph, layer: Layer, target: Speed) -> LayerCost:
+    work = host_work(graph, layer.node)
+    names = {*layer.node.inputs, *layer.node.outputs} & graph.tensors.keys() if work else set()
+    moved = sum(4 * math.prod(graph.shape(name)) for name in names)
+    compute, memory = work / target.host_macs_per_cycle, moved / target.dma_bytes_per_cycle
+    return LayerCost(layer.name, layer.kind, HOST, host_macs(graph, layer.node), moved, compute, memory)
 
 
 def layer_macs(graph: Graph, layer: Layer) -> int:

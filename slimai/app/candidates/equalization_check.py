@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slimai.calibration.collect import collect
+from slimai.calibration.unrolled import single_steps
 from slimai.data.loader import iter_batches
 from slimai.quantizer.layers import quantized_tensors, weighted_inputs
 from slimai.quantizer.planner import build_plan
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.rewrites.aids import Rewrites
 
+STEPS = 8  # of a sequence
 MEASURED_IMAGES = 16
 
 
@@ -56,17 +58,19 @@ class EqualizationCheck:
 
     def _batches(self) -> list[Mapping[str, NDArray[Any]]]:
         samples = self.job.calibration[:MEASURED_IMAGES]
-        return [feeds for _, feeds in iter_batches(samples, self.job.preprocess, 1)]
+        found = (feeds for _, feeds in iter_batches(samples, self.job.preprocess, 1))
+        graph = self.job.graph
+        return list(single_steps(graph, found, STEPS) if graph.sequences else found)
 
     def _ratios(self, rewrites: Rewrites, batches: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[Any]:
         """Return [2] the ratios of the outputs of one float network in integers."""
-        graph = self.networks.graph(rewrites)
+        graph, truth = (replace(item, sequences=()) for item in (self.networks.graph(rewrites), self.job.graph))
         tensors, means = quantized_tensors(graph), weighted_inputs(graph)
         stats = collect(graph, batches, tensors=tensors, per_channel=means, bins=RANGE_BINS)
         target = self.job.config.target
         plan = build_plan(graph, stats, self.options, target)
-        images = Images(len(self.job.calibration[:MEASURED_IMAGES]), lambda: batches)
-        ratios: NDArray[Any] = output_ratios(self.job.graph, [plan], target, images, target.arithmetic)[0]
+        images = Images(len(batches), lambda: batches)
+        ratios: NDArray[Any] = output_ratios(truth, [plan], target, images, target.arithmetic)[0]
         return ratios
 
 

@@ -12,8 +12,8 @@ from slimai.app.candidates.empirical_bias import corrected_options
 from slimai.app.candidates.equalization_check import EqualizationCheck
 from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
+from slimai.calibration.unrolled import single_steps
 from slimai.data.loader import iter_batches
-from slimai.graph.samples import run_samples
 from slimai.quantizer.key import plan_key
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.options import QuantOptions
@@ -130,6 +130,7 @@ class Quantizer:
         if key not in self._offsets:
             graph, stats = self.networks.get(aids.rewrites)
             batches, target = self._correction_images(graph), self.job.config.target
+            graph = replace(graph, sequences=())
             found = corrected_options(graph, stats, options, target, batches)
             self._offsets[key] = found.bias_offsets
         return replace(options, bias_offsets=self._offsets[key])
@@ -138,7 +139,11 @@ class Quantizer:
         """Return calibration images, as many as their activations fit in memory."""
         largest = max(math.prod(graph.shape(name)) for name in graph.activations())
         count = max(1, min(EMPIRICAL_IMAGES, EMPIRICAL_ELEMENTS // max(largest, 1)))
-        return [feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1)]
+        found = (feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1))
+        if not graph.sequences:
+            return list(found)
+        share = max(1, count // len(self.job.calibration[:count]))  # steps of a sequence
+        return list(single_steps(graph, found, share))
 
     def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         raised = LEVELS[candidate.level].raised_bits or LEVELS[candidate.level].bits
@@ -212,7 +217,7 @@ class QuantizedCandidate:
         program = self.program
 
         def run(feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-            return program.dequantize(run_samples(program.plan.graph, program.run, feeds))
+            return program.dequantize(program.samples(feeds))
 
         return run
 

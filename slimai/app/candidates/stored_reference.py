@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.job import Job
-from slimai.graph.samples import run_samples
 from slimai.quantizer.prequantized import level_as_stored, preset_as_stored, stored_plan
 from slimai.simulator.program import compile_plan
 
@@ -44,4 +43,4 @@ def reference_program(job: Job) -> Program:
 def reference_runner(job: Job) -> Callable[[Arrays], dict[str, Any]]:
     """Return the function from float inputs to the dequantized outputs of the reference."""
     program = reference_program(job)
-    return lambda feeds: program.dequantize(run_samples(program.plan.graph, program.run, feeds))
+    return lambda feeds: program.dequantize(program.samples(feeds))

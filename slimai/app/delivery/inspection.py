@@ -16,12 +16,11 @@ from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
-from slimai.app.float_pass.notes import turned_note
+from slimai.app.float_pass.notes import states_note, turned_note
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key
 from slimai.data.loader import iter_batches
-from slimai.graph.samples import run_samples
 from slimai.quantizer.planner import build_plan
 from slimai.report import document
 from slimai.report.alone import AloneRounding, images_for
@@ -243,7 +242,7 @@ class Inspection:
         pairs = []
         for index, reason in found:
             floats = validation.reference.pick([index])
-            made = run_samples(item.plan.graph, item.program.run, validation.inputs.pick([index]))
+            made = item.program.samples(validation.inputs.pick([index]))
             fixed = item.program.dequantize(made)
             outputs = tuple([each[name] for name in validation.outputs] for each in (floats, fixed))
             pairs.append(pair(self.job.metric, validation.samples[index], reason, (outputs[0], outputs[1])))
@@ -272,6 +271,7 @@ class Inspection:
                 "changes": list(self.job.graph.history),
                 "refusals": list(self.job.graph.refusals),
                 "notes": [
+                    *states_note(self.job),
                     *turned_note(self.job),
                     *(f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions),
                     *reach_notes(findings.analyser.reach, item.plan.tensors, item.plan.profile_names),
@@ -283,7 +283,7 @@ class Inspection:
 def fixed_batches(program: Program, validation: Validation) -> Iterator[tuple[list[Any], Arrays]]:
     """Yield (samples, integers of the outputs in the metric's order) of all validation images."""
     for indices in batches(range(len(validation.samples)), validation.batch):
-        found = run_samples(program.plan.graph, program.run, validation.inputs.pick(indices))
+        found = program.samples(validation.inputs.pick(indices))
         yield [validation.samples[index] for index in indices], {name: found[name] for name in validation.outputs}
 
 

@@ -24,3 +24,17 @@ def turned_note(job: Job) -> tuple[str, ...]:
     if not job.turned:
         return ()
     return (f"{job.turned} pictures are turned as EXIF says (network.exif: ignore reads them as they are stored)",)
+
+
+def states_note(job: Job) -> tuple[str, ...]:
+    """Return one line about the inputs that are states, and one about sequences."""
+    graph, declared = job.graph, job.config.network.input_node_name
+    told = []
+    for name, output in graph.states.items():
+        known = name in declared and declared[name].state
+        told.append(f"{name} takes over {output}" + ("" if known else " (by their names; state: false is against it)"))
+    lines = [f"states: {'; '.join(told)}"] if told else []
+    if graph.sequences:
+        count = "" if job.steps is None else f", {job.steps} steps a validation sample"
+        lines.append(f"sequences: {', '.join(graph.sequences)}{count}; states begin anew with every sample")
+    return tuple(lines)

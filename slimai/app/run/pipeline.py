@@ -20,7 +20,7 @@ from slimai.app.delivery.keep_earlier import begin, note_written, set_aside
 from slimai.app.delivery.lock_file import write_lock
 from slimai.app.delivery.stopped_page import write_verdict
 from slimai.app.float_pass.float_score import judge_float_score
-from slimai.app.float_pass.notes import outputs_note, reference_note, turned_note
+from slimai.app.float_pass.notes import outputs_note, reference_note, states_note, turned_note
 from slimai.app.float_pass.shared import calibrate, reference
 from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.content_keys import ContentKeys, changed_parts, content_keys
@@ -104,8 +104,8 @@ class _Run:
         asked = self.job.config.stages
         plain = quantizer_for(self.job, self._calibrate, self._rounder())
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
-        notes = (*reference_note(self.job), *turned_note(self.job), *outputs_note(self.job), *self.job.mix.lines)
-        for line in (*notes, *joins_note(plain, self.candidates)):
+        notes = (*reference_note(self.job), *states_note(self.job), *turned_note(self.job), *outputs_note(self.job))
+        for line in (*notes, *self.job.mix.lines, *joins_note(plain, self.candidates)):
             self.reporter.line(line)
         quantizer = read_edited(self.job, plain, self.candidates)
         keys = content_keys(self.job, quantizer.edits)
