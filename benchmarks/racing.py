@@ -1,6 +1,6 @@
 """How close racing comes to the exhaustive winner, and how many forwards it spends, on labelled networks.
 
-Usage: SLIMAI_SHARED=../shared python benchmarks/racing.py RECORDS [--networks a,b] [--seeds 10] [--guarantee none,certified]
+Usage: SLIMAI_SHARED=../shared python benchmarks/racing.py RECORDS [--networks a,b] [--seeds 10] [--guarantee G]
        [--constants]
 
 Every candidate (levels 0-3 x 8 ranges 93..100) is scored once on all images; its records are kept in the folder
