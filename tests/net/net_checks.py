@@ -14,9 +14,11 @@ from slimai.graph.ops import TRAITS
 FLOAT_TOLERANCE = 1e-4  # of the largest value of the output
 WIDE_DB = 50.0
 PEER_DB = 3.0
-# The ratio of two noise powers, each seen on n values, is itself uncertain by about 8.7 / sqrt(n) dB; this is
-# three and a half times as much, as few networks of thousands may fail by chance.
-UNSURE_DB = 30.0
+# Two noise powers of one kind differ by chance. Each is a mean of squares; equal values of the output have the same
+# error, so count as one. The standard deviation of the ratio of two such means is 10 / ln 10 * sqrt(2) * that of the
+# mean over the mean (8.7 / sqrt(n) dB for normal noise of n different values). Allowed are three and a half of them, as
+# few networks of thousands may fail by chance. The noise is the peer's: a fault of slimai cannot loosen its own bound.
+DEVIATIONS = 3.5
 STEPS = 2.0
 # Functions of one 16-bit value are read from 513 knots, which TFLite places up to half an input step off, and a line.
 LOOKUP_DB, LOOKUP_STEPS = 40.0, 256.0
@@ -71,7 +73,7 @@ def check_exported(stages: Stages) -> None:
             text = (
                 f"level {number}, {name}: export and simulator {near:.1f} dB apart; from float {theirs:.1f}, {ours:.1f}"
             )
-            slack = 2 * PEER_DB + unsure(wanted)
+            slack = 2 * PEER_DB + unsure(exported, wanted)
             assert near >= least - slack, text
             assert abs(ours - theirs) <= slack or near >= WIDE_DB, text
 
@@ -144,7 +146,7 @@ class _Peers:
         theirs = self.outputs(name)
         signal = sqnr(wanted, theirs)
         steps = _steps(self.stages.level(self.number), name, found, theirs)
-        good = sqnr(wanted, found) >= signal - PEER_DB - unsure(wanted) or steps <= STEPS
+        good = sqnr(wanted, found) >= signal - PEER_DB - unsure(theirs, wanted) or steps <= STEPS
         return "" if good else f"ONNX Runtime's quantizer has {signal:.1f} dB, {steps:.1f} steps away"
 
 
@@ -204,9 +206,15 @@ def sqnr(wanted: np.ndarray, found: np.ndarray) -> float:
     return 10 * np.log10(max(power, 1e-300) / noise)
 
 
-def unsure(values: np.ndarray) -> float:
-    """Return by how many dB a comparison of two signal-to-noise ratios over these values is uncertain."""
-    return float(UNSURE_DB / np.sqrt(max(values.size, 1)))
+def unsure(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Return by how many dB other noise of the kind of `found - wanted` may be stronger by chance."""
+    power = np.square(found.astype(np.float64) - wanted).reshape(-1)
+    if not power.any():
+        return 0.0
+    groups = np.unique(wanted, return_inverse=True)[1].reshape(-1)
+    apart = np.bincount(groups, power - power.mean())
+    deviation = 10 / np.log(10) * np.sqrt(2 * np.square(apart).sum()) / power.sum()
+    return float(DEVIATIONS * deviation)
 
 
 def arg_max(values: np.ndarray, attrs: dict) -> np.ndarray:
