@@ -12,6 +12,7 @@ from typing import Any, Literal
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_INVALID = 2
+EXIT_MISSED = 3  # done, but a bound that the user stated is not kept
 EXIT_INTERRUPTED = 130
 
 Severity = Literal["error", "warning"]

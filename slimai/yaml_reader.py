@@ -194,6 +194,15 @@ def scalar_value(node: yaml.ScalarNode) -> Any:
     return value
 
 
+def plain_value(node: yaml.Node) -> Any:
+    """Return the value of a node whose scalars were checked: a list, a dict with its keys as text, or a scalar."""
+    if isinstance(node, yaml.SequenceNode):
+        return [plain_value(item) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): plain_value(value) for key, value in node.value}
+    return scalar_value(node) if isinstance(node, yaml.ScalarNode) else None
+
+
 _LONG = f"is an integer of more than {INT_BITS} bits"
 
 

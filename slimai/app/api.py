@@ -42,7 +42,7 @@ def validate(*target: str | Path, deep: bool = False) -> list[Diagnostic]:
     return list(judge_job(composed, deep=deep).diagnostics)
 
 
-def run(config: SlimaiConfig | Sequence[str], *, reporter: Reporter | None = None) -> RunResult:
+def run(config: SlimaiConfig | str | Sequence[str], *, reporter: Reporter | None = None) -> RunResult:
     """Run a job and return the table of candidates, the best one and the paths.
 
     Raises:
@@ -50,5 +50,6 @@ def run(config: SlimaiConfig | Sequence[str], *, reporter: Reporter | None = Non
     """
     from slimai.app.run.pipeline import run_job  # noqa: PLC0415 - spares filelock, numpy
 
-    job = config if isinstance(config, SlimaiConfig) else load_config(*config)
+    words = (config,) if isinstance(config, str) else config
+    job = words if isinstance(words, SlimaiConfig) else load_config(*words)
     return run_job(job, reporter=reporter)

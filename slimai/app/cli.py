@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from slimai import __version__, interrupts
+from slimai.app.completion import query as completion
 from slimai.app.help import HELP
 from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError, printable
 from slimai.suggest import suggest
 
 COMMANDS = {
     "validate": "slimai.app.commands.validate:main",
+    "models": "slimai.app.commands.models:main",
+    "explain": "slimai.app.commands.explain:main",
     "convert": "slimai.app.commands.convert:main",
     "export": "slimai.app.commands.export:main",
     "schema": "slimai.app.commands.schema:main",
@@ -22,6 +25,7 @@ COMMANDS = {
     "simulate": "slimai.app.commands.simulate:main",
     "codegen": "slimai.app.commands.codegen:main",
     "metric": "slimai.app.commands.metric:main",
+    "rerun": "slimai.app.commands.rerun:main",
     "report": "slimai.app.commands.report:main",
     "diff": "slimai.app.commands.diff:main",
 }
@@ -76,12 +80,14 @@ def _run(words: list[str]) -> int:
         return _command(first)(words[1:])
     if first and not first.startswith(("-", "+", "~")) and "=" not in first:
         return _unknown(first)
-    if first in ("-h", "--help") and len(words) == 1:
+    if not {"-h", "--help"}.isdisjoint(words):
         sys.stdout.write(HELP)
         return 0
     if first == "--version":
         sys.stdout.write(f"slimai {__version__}\n")
         return 0
+    if completion.asked(words):
+        return completion.answer(words, COMMANDS)
     from slimai.app.launch.main_job import run_words  # noqa: PLC0415 - spares hydra, omegaconf, pydantic, yaml
 
     return run_words(words)

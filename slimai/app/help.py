@@ -14,6 +14,8 @@ examples:
 
 commands:
   validate   check configurations and the files they name; every mistake at once
+  models     presets that can run here, and what the others need
+  explain    where each value of a job comes from, what it overrode, what it means
   convert    legacy .cfg to YAML
   export     YAML to a legacy .cfg with the tuned values
   schema     write the JSON Schemas of the configuration
@@ -21,10 +23,12 @@ commands:
   simulate   run an already quantized model through the integer simulator
   codegen    portable C of a finished run or an already quantized model
   metric     score dumped blobs without running a model
+  rerun      a run once more, with the same bytes, or what has changed since
   report     rebuild the HTML report of a run
   diff       tensors that differ between two profiles
 
+-sc install=bash (zsh, fish) writes what makes TAB complete commands, presets, keys and values.
 --quiet says nothing but warnings and the table at the end.
 Hydra's own flags work too: --cfg job, --info defaults, --hydra-help. SLIMAI_DEBUG=1 shows tracebacks.
-exit codes: 0 done, 1 the job failed, 2 the input is wrong, 130 interrupted
+exit codes: 0 done, 1 the job failed, 2 the input is wrong, 3 done but a stated bound is missed, 130 interrupted
 """

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -24,14 +25,16 @@ from slimai.config.overrides import in_hydra_terms
 from slimai.errors import Diagnostic, InputError
 
 MOST_JOBS = 10_000  # of one multirun
+_ONE_AT_A_TIME = RLock()  # Hydra's state is the process's
 
 
 @contextmanager
 def hydra_ready() -> Iterator[None]:
     """Make Hydra's compose usable inside the block, and leave its global state as it was."""
-    prepare_hydra()
-    with initialize_config_dir(str(bundled_conf()), job_name="slimai", version_base=VERSION_BASE):
-        yield
+    with _ONE_AT_A_TIME:
+        prepare_hydra()
+        with initialize_config_dir(str(bundled_conf()), job_name="slimai", version_base=VERSION_BASE):
+            yield
 
 
 def compose_job(

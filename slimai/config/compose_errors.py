@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import yaml
 from hydra import compose
@@ -12,14 +14,31 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from slimai.config.dirs import preset_names
 from slimai.config.hydra_setup import CONFIG_NAME
 from slimai.config.overrides import as_written
+from slimai.config.yaml_source import PRESETS
 from slimai.errors import Diagnostic, InputError, SlimaiError
 from slimai.suggest import did_you_mean
 from slimai.yaml_reader import yaml_problem
 
 SEVERAL = "several values for one job"
 GROUPS = ("model", "target", "hydra/launcher", "hydra/sweeper")
+LISTS = (  # settings of which a search tries several
+    "quantization.accuracy_level",
+    "quantization.range",
+    "quantization.calibration",
+    "quantization.weight_rounding",
+)
+MOST_LISTED = 32
+_CALL = re.compile(r"(range|choice)\([^()\[\]{}]*\)")
+EXTRAS = {  # what comes with another package: the extra of pyproject.toml that installs it
+    "hydra/launcher=ray": "ray-launcher",
+    "hydra/launcher=joblib": "joblib",
+    "hydra/launcher=submitit_local": "submitit",
+    "hydra/launcher=submitit_slurm": "submitit",
+    "hydra/sweeper=optuna": "optuna",
+}
 QUOTE = "quote the value twice, for the shell and for Hydra: key=\"'a;b c'\""
 
 
@@ -90,8 +109,10 @@ def _parse_problem(term: str, written: list[str]) -> Diagnostic | None:
 def _missing(error: MissingConfigException, terms: Sequence[str], written: list[str]) -> Diagnostic:
     path = (error.missing_cfg_file or "").removesuffix(".yaml")
     group, _, name = path.rpartition("/")
-    options = list(error.options or ())
-    cure = did_you_mean(name, options) or (f"one of {', '.join(options)}" if options else "")
+    options = list(error.options or (preset_names() if group == PRESETS else ()))
+    extra = EXTRAS.get(f"{group}={name}")
+    cure = f"it needs the extra '{extra}': pip install 'slimai[{extra}]'" if extra else did_you_mean(name, options)
+    cure = cure or (f"one of {', '.join(options)}" if options else "")
     override = next((t for t in terms if t.lstrip("+").partition("=")[0] == group), None)
     what = f"there is no {group} '{name}'" if group else f"there is no configuration '{name}'"
     return Diagnostic(what, suggestion=cure, override=as_written(override, written) if override else None)
@@ -109,14 +130,34 @@ def _composition(error: HydraException, terms: Sequence[str], written: list[str]
         return _interpolation(cause)
     term = next((item for item in terms if f"'{item}'" in text), None)
     if term is not None and ("Ambiguous value" in text or "requires --multirun" in text):
-        key, _, values = term.partition("=")
-        return Diagnostic(
-            SEVERAL,
-            key=key.lstrip("+"),
-            override=as_written(term, written),
-            suggestion=f"write [{values}] to try them inside one job, or add -m for one job each",
-        )
+        key = term.partition("=")[0].lstrip("+")
+        cure = f"{_as_list(key, term)}add -m for one job each"
+        return Diagnostic(SEVERAL, key=key, override=as_written(term, written), suggestion=cure)
+    for item in terms:
+        plain = _sweep_in_a_list(item) if f"override {item}" in text else ""
+        if plain:
+            shown = as_written(item, written)
+            return Diagnostic("a list takes plain values", override=shown, suggestion=f"write {plain}")
     return _unknown_key(text, terms, written)
+
+
+def _sweep_in_a_list(term: str) -> str:
+    """Return the plain list that ``key=[range(0,3)]`` means; an empty string where there is none such."""
+    bare, _, value = term.partition("=")
+    inner = value[1:-1].strip() if value.startswith("[") and value.endswith("]") else ""
+    if not _CALL.fullmatch(inner):
+        return ""
+    item = OverridesParser.create().parse_override(f"{bare}={inner}")
+    return f"[{','.join(islice(item.sweep_string_iterator(), MOST_LISTED))}]" if item.is_discrete_sweep() else ""
+
+
+def _as_list(key: str, term: str) -> str:
+    """Return the advice to give the values as one list, where the key takes one and the values can be listed."""
+    item = OverridesParser.create().parse_override(term)
+    if key not in LISTS or not item.is_discrete_sweep():
+        return ""
+    values = list(islice(item.sweep_string_iterator(), MOST_LISTED + 1))
+    return "" if len(values) > MOST_LISTED else f"write [{','.join(values)}] to try them inside one job, or "
 
 
 def _unknown_key(text: str, terms: Sequence[str], written: list[str]) -> Diagnostic:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from slimai.config.dirs import preset_names
 from slimai.config.full_width import named
+from slimai.config.presets import ready_names
 from slimai.errors import Diagnostic
 from slimai.schema.base import WRONG
 from slimai.schema.metric import SECTIONS, metric_kind
@@ -53,7 +53,8 @@ def judge(composed: Composed, base: Path | None = None) -> Verdict:
     if composed.config_file is not None:
         values.setdefault("config_file", str(composed.config_file))
     if "network" not in values and "path" not in values:
-        cure = f"add +model=NAME (one of {', '.join(preset_names())}) or the sections path and network"
+        names = f"one of {', '.join(ready_names())}; all: slimai models --all"
+        cure = f"add +model=NAME ({names}) or the sections path and network"
         return Verdict(None, (Diagnostic("no model is chosen", suggestion=cure),))
     verdict = examine(values, base)
     unquoted = _unquoted_range(values, composed.config_file)
@@ -140,6 +141,10 @@ def _sound_part(
     for _ in range(8):
         for item in details:
             loc = key_path(item["loc"])
+            meant = _meant_metric(item) if loc == METRIC_NAME else None
+            if meant is not None:  # the rest is judged as that metric's
+                pruned["metric"]["metric_cls"] = meant
+                continue
             broken.add(".".join(loc))
             if item["type"] == "extra_forbidden":  # what it is a misspelling of cannot be judged either
                 near = re.search(r"'([^']+)'", _near_key(loc, values))
@@ -150,6 +155,15 @@ def _sound_part(
         except ValidationError as error:
             details = error.errors(include_url=False)
     return None, frozenset(broken)
+
+
+METRIC_NAME = ("metric", "metric_cls")
+
+
+def _meant_metric(detail: Mapping[str, Any]) -> str | None:
+    """Return the metric that a misspelt one is taken for, or None."""
+    found = re.fullmatch(r"did you mean '([^']+)'\?", (detail.get("ctx") or {}).get("cure", ""))
+    return found[1] if found else None
 
 
 def _replace(values: Any, loc: Sequence[str], *, placeholder: bool) -> None:
@@ -195,7 +209,7 @@ def _of_detail(detail: Mapping[str, Any], values: Mapping[str, Any]) -> Diagnost
     loc, kind, value = _written_path(key_path(detail["loc"]), values), detail["type"], detail["input"]
     key = ".".join(loc)
     if kind == "missing":
-        return Diagnostic(MISSING, key, suggestion=_help(loc, values))
+        return Diagnostic(MISSING, key, suggestion=description(loc, values))
     if kind == "extra_forbidden":
         return Diagnostic(UNKNOWN, key, value, suggestion=_near_key(loc, values))
     if kind == WRONG:
@@ -223,7 +237,8 @@ def _near_key(loc: Sequence[str], values: Mapping[str, Any]) -> str:
     return f"one of {', '.join(fields)}" if fields else "no keys belong here"
 
 
-def _help(loc: Sequence[str], values: Mapping[str, Any]) -> str:
+def description(loc: Sequence[str], values: Mapping[str, Any]) -> str:
+    """Return the description of the key at the YAML path `loc`, an empty string for a name of the user's own."""
     model = model_at(loc[:-1], values)
     info = _names(model).get(loc[-1]) if model else None
     return info.description or "" if info else ""

@@ -22,6 +22,11 @@ def examples_dir() -> Path:
     return _bundled("examples", "examples/data")
 
 
+def schemas_dir() -> Path:
+    """Return the folder of the JSON Schemas that ship with slimai."""
+    return _bundled("schemas", "schemas")
+
+
 def user_conf() -> Path | None:
     """Return the folder `./conf` beside the data, or None when it is absent or the bundled one."""
     found = Path.cwd() / "conf"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.sources_registry import SourcesRegistry
@@ -17,7 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from slimai.config.dirs import PACKAGE, examples_dir, user_conf
-from slimai.config.yaml_source import FileConfigSource
+from slimai.config.yaml_source import ROOT, FileConfigSource
 
 CONFIG_NAME = "slimai"
 VERSION_BASE = "1.3"
@@ -48,19 +47,7 @@ def prepare_hydra() -> None:
     OmegaConf.register_new_resolver("slimai_examples", lambda: str(examples_dir()), replace=True)
 
 
-def store_preset(name: str, values: Mapping[str, Any], package: str = "_global_") -> str:
+def store_preset(name: str, values: Mapping[str, Any], package: str = ROOT) -> str:
     """Make the mapping `values` selectable, and return the override that selects it."""
     ConfigStore.instance().store(group=FILE_GROUP, name=name, node=dict(values), package=package, provider="slimai")
     return f"+{FILE_GROUP}={name}"
-
-
-def preset_package(path: Path) -> str:
-    """Return the package of the ``# @package`` header of a YAML file, the root when it has none."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.strip()
-        if text and not text.startswith("#"):
-            break
-        head, _, package = text.removeprefix("#").strip().partition(" ")
-        if head == "@package" and package.strip():
-            return package.strip()
-    return "_global_"

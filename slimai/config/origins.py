@@ -19,10 +19,11 @@ from hydra.types import RunMode
 
 from slimai.config.compose import hydra_ready
 from slimai.config.composed import Composed
-from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP, preset_package
+from slimai.config.hydra_setup import CONFIG_NAME, FILE_GROUP
 from slimai.config.legacy.load import judge_cfg
 from slimai.config.overrides import as_written
-from slimai.yaml_reader import CONFIG, read_yaml
+from slimai.config.yaml_source import ROOT, header_package
+from slimai.yaml_reader import CONFIG, plain_value, read_text, read_yaml
 
 
 @dataclass(frozen=True)
@@ -59,27 +60,57 @@ class Origins:
         return Place()
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One place that sets a dotted key, and the value as it stands there; whole: what was set below `key` is gone.
+
+    removed: the place takes the key away. section: a mapping in a file, whose keys are settings of their own.
+    """
+
+    key: str
+    place: Place
+    value: Any = None
+    whole: bool = False
+    removed: bool = False
+    section: bool = False
+
+
 def trace(composed: Composed) -> Origins:
     """Return the origins of every key of `composed`; call it inside `compose.hydra_ready`."""
-    loader: Any = GlobalHydra.instance().config_loader()
-    terms = list(composed.overrides)
     keys: dict[str, Place] = {}
     sections: dict[str, Place] = {}
+    for item in settings_of(composed):
+        if item.whole:
+            for known in [known for known in keys if known.startswith(item.key + ".")]:
+                del keys[known]
+        (sections if item.section else keys)[item.key] = item.place
+    return Origins(keys, sections)
+
+
+def settings_of(composed: Composed) -> Iterator[Setting]:
+    """Yield every setting of `composed` in the order in which they are merged; call it inside `hydra_ready`."""
+    loader: Any = GlobalHydra.instance().config_loader()
+    terms = list(composed.overrides)
     for default in loader.compute_defaults_list(CONFIG_NAME, terms, RunMode.RUN).defaults:
         path = default.config_path
         if path is None or path.startswith("hydra/") or default.package == "hydra":
             continue
         file = _file_of(loader, path, composed.files)
         if file is not None and file.suffix.lower() == ".cfg":
-            _place_cfg(file, keys)
+            yield from _cfg_settings(file)
         elif file is not None:
-            package = preset_package(file) if path.startswith(FILE_GROUP) else default.package or ""
-            place_keys(file, "" if package == "_global_" else package.removeprefix("_global_."), keys, sections)
+            package = _package(file) if path.startswith(FILE_GROUP) else default.package or ""
+            yield from yaml_settings(file, "" if package == ROOT else package.removeprefix(f"{ROOT}."))
     for item in OverridesParser.create(config_loader=loader).parse_overrides(terms):
-        if not item.is_hydra_override() and not (loader.repository.group_exists(item.key_or_group) and item.is_add()):
-            _forget(item.key_or_group, keys)
-            keys[item.key_or_group] = Place(override=as_written(item.input_line or "", list(composed.written)))
-    return Origins(keys, sections)
+        choice = loader.repository.group_exists(item.key_or_group) and (item.is_add() or isinstance(item.value(), str))
+        if not (item.is_hydra_override() or choice):
+            place = Place(override=as_written(item.input_line or "", list(composed.written)))
+            removed = item.is_delete()
+            yield Setting(item.key_or_group, place, None if removed else item.value(), whole=True, removed=removed)
+
+
+def _package(file: Path) -> str:
+    return header_package(read_text(file, CONFIG)) or ROOT
 
 
 def _file_of(loader: Any, config_path: str, files: Mapping[str, Path]) -> Path | None:
@@ -93,28 +124,22 @@ def _file_of(loader: Any, config_path: str, files: Mapping[str, Path]) -> Path |
     return None
 
 
-def _place_cfg(file: Path, keys: dict[str, Place]) -> None:
-    for path, place in judge_cfg(file).settings.places.items():
-        keys[".".join(map(str, path))] = Place(str(file), place.line, place.column)
+def _cfg_settings(file: Path) -> Iterator[Setting]:
+    settings = judge_cfg(file).settings
+    for path, place in settings.places.items():
+        key = ".".join(map(str, path))
+        yield Setting(key, Place(str(file), place.line, place.column), settings.get(key))
 
 
-def _forget(key: str, keys: dict[str, Place]) -> None:
-    for known in [known for known in keys if known.startswith(key + ".")]:
-        del keys[known]
-
-
-def place_keys(file: Path, package: str, keys: dict[str, Place], sections: dict[str, Place]) -> None:
-    """Add the place of every key of a YAML file, below the dotted `package`."""
+def yaml_settings(file: Path, package: str) -> Iterator[Setting]:
+    """Yield the settings of a YAML file, below the dotted `package`."""
     root = read_yaml(file, CONFIG)
     for dotted, key_node, value_node in _walk(root, package):
         mark = key_node.start_mark
+        section = isinstance(value_node, yaml.MappingNode)
         scalar = value_node.value if isinstance(value_node, yaml.ScalarNode) and not value_node.style else None
         place = Place(str(file), mark.line + 1, mark.column + 1, text=scalar)
-        if isinstance(value_node, yaml.MappingNode):
-            sections[dotted] = place
-        else:
-            _forget(dotted, keys)
-            keys[dotted] = place
+        yield Setting(dotted, place, None if section else plain_value(value_node), whole=not section, section=section)
 
 
 def _walk(node: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:

@@ -16,9 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 from slimai.config.compose import compose_job, hydra_ready
 from slimai.config.composed import Composed
 from slimai.config.dirs import preset_names
-from slimai.config.hydra_setup import preset_package, store_preset
+from slimai.config.hydra_setup import store_preset
 from slimai.config.legacy.yaml_text import escape_interpolation
-from slimai.config.yaml_source import checked_text
+from slimai.config.yaml_source import PRESETS, ROOT, checked_text, header_package
 from slimai.errors import Diagnostic, InputError
 from slimai.suggest import did_you_mean
 from slimai.yaml_reader import yaml_problem
@@ -46,7 +46,7 @@ def load_target(target: Sequence[str]) -> Composed:
     if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for names that are too long
         raise InputError(Diagnostic("there is no such file", value=target[0], suggestion=_file_cure(target[0])))
     if path.suffix.lower() in (".yaml", ".yml"):
-        return _preset(path, _yaml_values(path), target[1:])
+        return _from_yaml(path, target[1:])
     return _legacy(path, target[1:])
 
 
@@ -73,9 +73,9 @@ def _file_cure(name: str) -> str:
     return near or "give +model=NAME, a YAML file or a legacy .cfg"
 
 
-def _yaml_values(path: Path) -> dict[str, Any]:
+def _yaml_values(path: Path, text: str) -> dict[str, Any]:
     try:
-        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(checked_text(path))), resolve=False)
+        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
     except yaml.YAMLError as error:
         raise InputError(yaml_problem(error, str(path))) from None
     except (OSError, ValueError, RecursionError, OmegaConfBaseException) as error:
@@ -85,8 +85,38 @@ def _yaml_values(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def _preset(path: Path, values: dict[str, Any], overrides: Sequence[str]) -> Composed:
-    package = preset_package(path) if path.suffix.lower() in (".yaml", ".yml") else "_global_"
+def _absolute(item: Any) -> Any:
+    """Return an entry of a preset's defaults list as it reads beside the other presets, wherever the file lies."""
+    if isinstance(item, str) and item != "_self_" and not item.startswith("/"):
+        return f"/{PRESETS}/{item}"
+    if isinstance(item, dict):
+        return {_absolute_group(str(key)): value for key, value in item.items()}
+    return item
+
+
+def _absolute_group(key: str) -> str:
+    words = key.split()  # "override /target", "optional target"
+    return key if words[-1].startswith("/") else " ".join([*words[:-1], f"/{words[-1]}"])
+
+
+def _from_yaml(path: Path, overrides: Sequence[str]) -> Composed:
+    text = checked_text(path)
+    values = _yaml_values(path, text)
+    if isinstance(values.get("defaults"), list):
+        values["defaults"] = [_absolute(item) for item in values["defaults"]]
+    return _preset(path, values, overrides, header_package(text) or ROOT)
+
+
+def _preset(path: Path, values: dict[str, Any], overrides: Sequence[str], package: str = ROOT) -> Composed:
     with hydra_ready():
         chosen = store_preset("preset", values, package)
-        return compose_job([chosen, *overrides], {"preset": path.resolve()})
+        try:
+            return compose_job([chosen, *overrides], {"preset": path.resolve()})
+        except InputError as error:  # the word that stands for the file is not the user's
+            found = (
+                replace(item, override=None, file=str(path))
+                if item.override == chosen or not (item.override or item.file)
+                else item
+                for item in error.diagnostics
+            )
+            raise InputError(list(found)) from None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource as _FileConfigSource
 from hydra.plugins.config_source import ConfigResult
+from omegaconf import OmegaConf
 
 from slimai.errors import InputError
-from slimai.yaml_reader import CONFIG, check_scalars, compose_yaml, read_text
+from slimai.yaml_reader import CONFIG, check_scalars, compose_yaml, read_text, yaml_problem
+
+ROOT = "_global_"
+PRESETS = "model"  # the group of whole configurations
 
 
 def checked_text(path: Path) -> str:
-    """Return the text of a YAML configuration that is safe to load.
+    """Return the text of a YAML configuration that is safe to load, without a byte order mark.
 
     Raises:
         InputError: unreadable, no UTF-8, no YAML, beyond the bounds, or scalars that do not fit their tags.
@@ -24,12 +30,36 @@ def checked_text(path: Path) -> str:
     return text
 
 
+def header_package(text: str) -> str | None:
+    """Return the package that a ``# @package NAME`` names among the comments before the first key, or None.
+
+    Hydra looks no further than the first line that is no header: a comment of the user's own, an editor's modeline
+    or a byte order mark before it would send the whole preset elsewhere.
+    """
+    for line in text.removeprefix("\ufeff").splitlines():
+        words = line.strip()
+        if words and not words.startswith("#"):
+            return None
+        head, _, package = words.lstrip("#").strip().partition(" ")
+        if head == "@package" and package.strip():
+            return package.split()[0]
+    return None
+
+
 class FileConfigSource(_FileConfigSource):
     """Hydra's source of files (`./conf`, ``-cd`` and the search path included), each checked before it is loaded."""
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """Return what Hydra reads, after the file was checked."""
-        file = Path(self.path) / self._normalize_file_name(config_path)
-        if file.is_file():
-            checked_text(file)
-        return super().load_config(config_path)
+        """Return the values of a file and where they belong: a preset that does not say so, to the root."""
+        name = self._normalize_file_name(config_path)
+        file = Path(self.path) / name
+        if not file.is_file():
+            return super().load_config(config_path)
+        text = checked_text(file)
+        package = header_package(text) or (ROOT if Path(name).parts[0] == PRESETS else None)
+        place = f"{self.scheme()}://{self.path}"
+        try:
+            values = OmegaConf.load(io.StringIO(text))
+        except yaml.YAMLError as error:  # what OmegaConf's loader alone refuses: a key given twice
+            raise InputError(yaml_problem(error, str(file))) from None
+        return ConfigResult(config=values, path=place, provider=self.provider, header={"package": package})

@@ -90,6 +90,9 @@ class MetricBase(Section):
     ] = Field(
         default=None, description="[lo, hi]: metric values that become score 0 and 1 (lo > hi: smaller is better)."
     )
+    fail_under: Annotated[Real, Field(ge=0, le=1)] | None = Field(
+        default=None, description="A delivered score below it ends the finished run with exit code 3: a gate for CI."
+    )
     allow_low_float_score: Flag = Field(
         default=False,
         description="Go on where the float score cannot be right: exactly 0 with 10 images or more; one class for all "

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
-from slimai.schema.base import Section, legacy
+from slimai.schema.base import Int, Section, legacy
 from slimai.schema.values import AbsPath
 
 
@@ -26,6 +27,11 @@ class PathSection(Section):
         validate_default=True,
         description="Folder that a relative `network.input_model` starts from.",
         json_schema_extra=legacy("path.input_dir"),
+    )
+    keep: Annotated[Int, Field(ge=0, le=99)] = Field(
+        default=5,
+        description="How many earlier results of another configuration are kept, as `<output_dir>.old-1` (the last) "
+        "and on; 0 = they are overwritten.",
     )
     tmp_dir: AbsPath | None = Field(
         default=None,

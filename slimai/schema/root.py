@@ -25,6 +25,7 @@ MACHINE_KEYS = (
     "path.output_dir",
     "path.input_dir",  # the model is named by its whole path
     "path.tmp_dir",
+    "path.keep",
     "codegen.language",  # what is written of the result, not the result
     "codegen.prefix",
     "codegen.test_vectors",

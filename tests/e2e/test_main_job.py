@@ -122,3 +122,44 @@ def test_stages_stop_where_they_are_told(slimai, tmp_path, cache_dir):
     names = {path.name for path in tmp_path.iterdir()}
     assert "mobilenet_digits_100.yaml" in names
     assert not any(re.search("quant.onnx|BestProfile", name) for name in names)
+
+
+GATED = (
+    "+model=yolo",
+    "quantization.range=97",
+    "quantization.accuracy_level=0",
+    "quantization.weight_rounding=nearest",
+    "dataset.calibration_count=4",
+    "dataset.validation_count=12",
+)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        (("metric.fail_under=1",), "is under metric.fail_under 1"),
+        (("smart_search.latency_limit=0.001",), "missed: no candidate keeps latency_limit 0.001 ms"),
+        (("smart_search.latency_limit=100", "metric.fail_under=0.1"), ""),
+    ],
+)
+def test_a_missed_bound_is_a_finished_run_with_exit_code_3(slimai, tmp_path, cache_dir, bounds, said):
+    done = slimai(*GATED, f"path.output_dir={tmp_path}", f"path.tmp_dir={cache_dir}", *bounds)
+    assert done.returncode == (3 if said else 0), done.stderr
+    assert said in done.stdout
+    assert ("\nmissed: " in done.stdout) == bool(said)
+    assert (tmp_path / "run.json").is_file()
+
+
+def test_a_multirun_with_a_missed_bound_ends_with_exit_code_3(slimai, tmp_path, cache_dir):
+    places = (f"path.output_dir={tmp_path}", f"path.tmp_dir={cache_dir}")
+    done = slimai("-m", *GATED, *places, "metric.fail_under=0.1,1")
+    assert done.returncode == 3, done.stderr
+    assert [row["status"] for row in json.loads((tmp_path / "multirun.json").read_text())["jobs"]] == ["done", "missed"]
+
+
+def test_another_bound_makes_no_result_stale(slimai, tmp_path, cache_dir):
+    places = (f"path.output_dir={tmp_path}", f"path.tmp_dir={cache_dir}")
+    assert slimai(*GATED, *places).returncode == 0
+    again = slimai(*GATED, *places, "metric.fail_under=0.2")
+    assert again.returncode == 0
+    assert "earlier results" not in again.stdout + again.stderr

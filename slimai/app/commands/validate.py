@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 
 from slimai.app.check.verdict import judge_job, shadow_report
+from slimai.app.screen.formats import FORMATS
 from slimai.config.target import is_file_target, load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError
 
@@ -24,11 +24,12 @@ def main(argv: Sequence[str]) -> int:
     unknown = [word for word in overrides if word.startswith("-")]
     if unknown:
         _parser().error(f"unknown option {unknown[0]}")
-    found = [item for target in targets([*options.target, *overrides]) for item in check(target, deep=options.deep)]
-    if options.format == "json":
-        sys.stdout.write(json.dumps([item.to_json() for item in found], indent=2, default=str) + "\n")
-    else:
+    judged = [(" ".join(one), check(one, deep=options.deep)) for one in targets([*options.target, *overrides])]
+    found = [item for _, items in judged for item in items]
+    if options.format == "text":
         _print(found)
+    elif text := FORMATS[options.format](judged):
+        sys.stdout.write(text + "\n")
     return EXIT_INVALID if any(item.severity == "error" for item in found) else EXIT_DONE
 
 
@@ -71,6 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "target", nargs="*", help="+model=NAME and overrides, a YAML file, or a legacy .cfg (overrides apply to files)"
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="form of the answer")
+    parser.add_argument("--format", choices=("text", *FORMATS), default="text", help="form of the answer")
     parser.add_argument("--deep", action="store_true", help="open the model and every picture too")
     return parser

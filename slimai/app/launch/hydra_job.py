@@ -25,7 +25,7 @@ from slimai.config.dirs import bundled_conf
 from slimai.config.hydra_setup import CONFIG_NAME, VERSION_BASE, prepare_hydra
 from slimai.config.overrides import in_hydra_terms
 from slimai.config.placing import placed
-from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, InputError, SlimaiError
+from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_MISSED, InputError, SlimaiError
 from slimai.schema.root import MACHINE_KEYS, SlimaiConfig
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES: dict[State, int] = {
     "done": EXIT_DONE,
+    "missed": EXIT_MISSED,
     "failed": EXIT_FAILED,
     "invalid": EXIT_INVALID,
     "interrupted": EXIT_INTERRUPTED,
@@ -105,8 +106,9 @@ class _Job:
         words = _telling(self.composed.overrides)
         with job_log(folder) as logger:
             try:
-                score = self._pipeline(config, logger)
-                end = Status("done", key, words, score)
+                result = self._pipeline(config, logger)
+                missed = "; ".join(result.missed)
+                end = Status("missed" if missed else "done", key, words, result.score, missed)
             except (InputError, SlimaiError) as error:
                 self._pass_on_interruption(folder, key, words)
                 state: State = "invalid" if isinstance(error, InputError) else "failed"
@@ -118,7 +120,7 @@ class _Job:
                 self._pass_on_interruption(folder, key, words)
                 end = Status("failed", key, words, None, f"{type(error).__name__}: {error}")
                 logger.error("%s", traceback.format_exc())  # noqa: TRY400 - the traceback belongs to this log alone
-            if end.status != "done":
+            if not end.finished:
                 self._tell(end, logger)
         if end.status != "invalid" or self.number is not None:
             write_status(folder, end)
@@ -130,7 +132,7 @@ class _Job:
             write_status(folder, Status("interrupted", key, words, None, "interrupted"))
             raise KeyboardInterrupt
 
-    def _pipeline(self, config: SlimaiConfig, logger: Any) -> float | None:
+    def _pipeline(self, config: SlimaiConfig, logger: Any) -> RunResult:
         from slimai.app.run.pipeline import run_job  # noqa: PLC0415 - spares filelock, numpy
 
         console = ConsoleReporter(quiet=os.environ.get("SLIMAI_QUIET", "") not in ("", "0"))
@@ -139,11 +141,12 @@ class _Job:
         logger.info("%s", ending)
         if self.number is None:
             console.table(ending)
-        return result.score
+        return result
 
     def _tell(self, end: Status, logger: Any) -> None:
         head = "" if self.number is None else f"{JOB}{self.number}: "
-        sys.stderr.write(f"{head}{end.message}\n")
+        kind = "error: " if end.status == "invalid" else ""
+        sys.stderr.write("".join(f"{head}{kind}{line}\n" for line in end.message.splitlines()))
         if end.status == "failed":
             sys.stderr.write(f"{head}details: {self.config.path.output_dir / 'slimai.log'}\n")
         if self.number is not None:

@@ -17,18 +17,26 @@ from slimai.search.events import Reporter, Stage
 LOG, STATUS = "slimai.log", ".slimai/status.json"
 
 
-State = Literal["done", "failed", "invalid", "interrupted"]
+State = Literal["done", "missed", "failed", "invalid", "interrupted"]
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a job ended. key: identifies what it computes. score: of its best setting, None when it has none."""
+    """How a job ended: `missed` is done, but a stated bound is not kept.
+
+    key: identifies what it computes. score: of its best setting, None when it has none.
+    """
 
     status: State
     key: str
     overrides: tuple[str, ...] = ()
     score: float | None = None
     message: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job came to its end, whatever it found."""
+        return self.status in ("done", "missed")
 
 
 def write_status(folder: Path, status: Status) -> None:

@@ -23,7 +23,7 @@ def run_words(words: Sequence[str]) -> int:
     if line.multirun:
         return run_multirun(line, jobs)
     ends = run_hydra(line)
-    return max((EXIT_CODES[end.status] for end in ends), default=EXIT_FAILED)
+    return EXIT_CODES[ends[-1].status] if ends else EXIT_FAILED
 
 
 def _show(line: CommandLine) -> None:

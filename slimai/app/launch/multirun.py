@@ -14,7 +14,7 @@ from slimai.app.launch.multirun_table import Row, _row, summary_text, write_summ
 from slimai.app.launch.preflight import CheckedJob, CommandLine
 from slimai.artifacts.lock import MULTIRUN, run_lock
 from slimai.config.overrides import quoted
-from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSED
 
 
 def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
@@ -42,9 +42,15 @@ def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
             write_summary(folder, rows)
     if rows:
         sys.stdout.write(summary_text(rows) + f"\nsummary: {folders[0] / 'multirun.csv'}\n")
-    if code == EXIT_INTERRUPTED or all(row.done for row in rows):
-        return code
-    return EXIT_FAILED
+    return code if code == EXIT_INTERRUPTED else _exit_code(code, rows)
+
+
+def _exit_code(launched: int, rows: Sequence[Row]) -> int:
+    """Return the exit code of the jobs together: one that failed counts more than one that misses a bound."""
+    if not all(row.done for row in rows):
+        return EXIT_FAILED
+    missed = any(row.status is not None and row.status.status == "missed" for row in rows)
+    return launched or (EXIT_MISSED if missed else EXIT_DONE)
 
 
 def _found_rows(folder: Path, started: float) -> list[Row]:

@@ -35,7 +35,7 @@ class Row:
     @property
     def done(self) -> bool:
         """Whether the job ended well."""
-        return self.status is not None and self.status.status == "done"
+        return self.status is not None and self.status.finished
 
     def cells(self) -> dict[str, Any]:
         """Return the row of the CSV and JSON summary."""
@@ -59,7 +59,7 @@ class Row:
 def _row(number: int, folder: Path, overrides: tuple[str, ...]) -> Row:
     run: dict[str, Any] = {}
     status = read_status(folder)
-    if status is not None and status.status == "done":
+    if status is not None and status.finished:
         try:
             run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -98,7 +98,7 @@ def summary_text(rows: Sequence[Row]) -> str:
     failures = [
         f"job{row.number}: {row.cells()['message'].splitlines()[0] if row.cells()['message'] else 'failed'}"
         for row in rows
-        if not row.done
+        if row.cells()["message"] or not row.done
     ]
     return "\n".join([render(header, lines), *failures])
 

@@ -57,6 +57,11 @@ def read_words(words: Sequence[str]) -> CommandLine:
     overrides = tuple(options.overrides)
     passive = any((options.help, options.hydra_help, options.cfg, options.info))
     passive = passive or bool(options.shell_completion)
+    if passive and options.multirun:
+        shown = "--cfg" if options.cfg else "--info" if options.info else "a flag that shows something"
+        raise InputError(
+            Diagnostic(f"{shown} and --multirun exclude each other", suggestion="leave -m out, with one value a key")
+        )
     mode = any(word.lower() == "hydra.mode=multirun" for word in overrides)
     sweeper = next((word.partition("=")[2] for word in overrides if word.lstrip("+").startswith("hydra/sweeper=")), "")
     other_config = bool(options.config_name or options.config_path or options.experimental_rerun)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph
 
 _SCORE_PARTS = ("slimai version", "model", "preprocessing", "validation images", "labels", "metric", "target")
+_NOT_SCORED = {"output_debug", "adjust", "allow_low_float_score", "fail_under"}
 _SPACE = {"accuracy_level", "range", "calibration", "mix_goal", "weight_rounding"}
 
 
@@ -35,7 +36,7 @@ class ContentKeys:
 def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentKeys:
     """Return the keys of a job's results; `edits` are limits edited by hand."""
     config = job.config
-    metric = config.metric.model_dump(mode="json", exclude={"output_debug", "adjust", "allow_low_float_score"})
+    metric = config.metric.model_dump(mode="json", exclude=_NOT_SCORED)
     quantization = config.quantization.model_dump(mode="json", exclude=_SPACE)
     rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
     parts = {

@@ -67,7 +67,7 @@ def prepare(config: SlimaiConfig) -> Job:
         metric = findings.attempt(lambda: _metric(config, graph, outputs, validation))
     if graph is not None and outputs is not None:
         findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
-    if preprocess is not None and not findings.errors:
+    if preprocess is not None:  # of the lists that can be read; pictures are looked at whatever else is wrong
         placed, found = preprocess.survey((*calibration, *validation))
         findings.sort(found)
         check = getattr(metric, "check_samples", None)

@@ -12,8 +12,11 @@ from slimai import interrupts
 from slimai.app.candidates.choose import candidates, quantizer_for
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
+from slimai.app.delivery.bounds import missed_bounds
 from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
+from slimai.app.delivery.keep_earlier import begin, note_written, set_aside
+from slimai.app.delivery.lock_file import write_lock
 from slimai.app.delivery.stopped_page import write_verdict
 from slimai.app.float_pass.float_score import judge_float_score
 from slimai.app.float_pass.notes import outputs_note, reference_note, turned_note
@@ -64,10 +67,12 @@ def run_job(config: SlimaiConfig, *, reporter: Reporter | None = None) -> RunRes
         with run_lock(config.path.output_dir):
             remove_partial(config.path.output_dir, leave=_of_others)
             wiring = Wiring(job, say)
+            before = begin(config.path.output_dir)
             try:
                 return _Run(job, say, wiring, started).stages()
             finally:
                 wiring.close()
+                note_written(config.path.output_dir, before)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -162,8 +167,11 @@ class _Run:
         """Say why earlier results do not count when something has changed, and note what this run depends on."""
         changed = changed_parts(self.wiring.journal, keys)
         if changed:
-            self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed")
+            place = set_aside(self.wiring.output, self.job.config.path.keep)
+            kept = f"; they are kept in {place}" if place else ""
+            self.reporter.line(f"earlier results do not count: {', '.join(changed)} changed{kept}")
         self.wiring.journal.append({"parts": keys.parts})
+        write_lock(self.job.config, keys.parts)
 
     def _reference(self) -> Validation:
         return reference(self.job, self.wiring.spill, self.reporter, crew=self.wiring.crew)
@@ -240,14 +248,16 @@ class _Run:
 
     def _result(self, delivery: Delivery, state: SearchState) -> RunResult:
         delivery.timings()
+        choice, found = delivery.choice(state), delivery.float_result
         return RunResult(
             output_dir=self.wiring.output,
             network=self.job.config.network.name,
-            float_result=delivery.float_result,
+            float_result=found,
             candidates=tuple(state.outcomes),
-            choice=delivery.choice(state),
+            choice=choice,
             cut_short=state.cut_short,
             host_layers=delivery.host_layers,
             seconds=dict(self.seconds),
             warnings=self.warnings,
+            missed=missed_bounds(self.job.config, choice, None if found is None else found.score),
         )

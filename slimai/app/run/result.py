@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class RunResult:
     """What a run found. `candidates` has one outcome a candidate; `best` is None when none was scored.
 
-    warnings: about the float score, worth saying again beside the result.
+    warnings: about the float score, worth saying again beside the result. missed: the stated bounds that what is
+    delivered does not keep; the command line ends with exit code 3.
     """
 
     output_dir: Path
@@ -29,6 +30,7 @@ class RunResult:
     host_layers: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
 
     @property
     def best(self) -> Outcome | None:

@@ -24,6 +24,7 @@ def run_summary(result: RunResult) -> str:
     if result.host_layers:
         lines.append("in float on the host: " + ", ".join(result.host_layers))
     lines.extend(f"warning: {text}" for text in result.warnings)
+    lines.extend(f"missed: {text}" for text in result.missed)
     lines.append(f"results: {result.output_dir}")
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from slimai.config.dirs import schemas_dir
 from slimai.config.legacy.load import CfgReport, find_place, judge_cfg, lacking
 from slimai.config.legacy.yaml_text import comment_lines, yaml_text
 from slimai.errors import Diagnostic, InputError
@@ -16,6 +17,7 @@ from slimai.schema.plugin_places import PLUGIN_FOLDER, PLUGIN_VARIABLE, plugin_p
 MARK = "# Converted by `slimai convert` from "
 """Begins the third line of every converted file; such a file may be converted again over itself."""
 
+SCHEMA = Path("schemas/slimai.schema.json")
 _FROM_OUTSIDE = "network.input_model"  # the vendor's flow takes the model from its command line
 
 
@@ -60,13 +62,20 @@ def convert_cfg(source: Path, target: Path) -> Conversion:
     return Conversion(source, target, text, diagnostics)
 
 
+def schema_place(target: Path) -> str:
+    """Return where an editor finds the schema of the preset `target`: beside its `conf`, else where slimai lies."""
+    own = start_folder(target) / SCHEMA
+    if own.is_file():
+        return Path(os.path.relpath(own, target.absolute().parent)).as_posix()
+    return (schemas_dir() / SCHEMA.name).as_uri()
+
+
 def document(report: CfgReport, target: Path) -> str:
     """Return the YAML text of `report`: package line, editor modeline, where it is from, then the settings."""
     settings = report.settings
-    schema = Path(os.path.relpath(start_folder(target) / "schemas/slimai.schema.json", target.absolute().parent))
     head = [
         "# @package _global_",
-        f"# yaml-language-server: $schema={schema.as_posix()}",
+        f"# yaml-language-server: $schema={schema_place(target)}",
         *comment_lines([f"{MARK[2:]}{Path(settings.file).name}."]),
         *comment_lines(settings.comments.above.get((), [])),
     ]
