@@ -12,6 +12,7 @@ import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node
 from slimai.graph.ops import TRAITS
+from slimai.graph.sentinels import sentinel_tensors
 from slimai.quantizer.assign import Assignment
 from slimai.quantizer.layers import Step
 from slimai.quantizer.options import QuantOptions
@@ -46,7 +47,10 @@ def constant_weights(graph: Graph, node: Node) -> Array | None:
 def reachable_grids(given: Assignment, options: QuantOptions, store: WeightStore) -> list[Decision]:
     """Raise output scales to what the layers can reach, and say where."""
     decisions = []
+    masked = sentinel_tensors(given.graph)  # what computes them chooses, and never brings a sentinel to a grid
     for step in given.steps:
+        if not masked.keys().isdisjoint((*step.node.outputs, *step.outputs)):
+            continue
         if not step.integer or TRAITS[step.node.op].scale not in ("free", "same", "concat"):
             continue
         finest, reason = _finest(given, step, options, store)
