@@ -39,8 +39,8 @@ def estimated_anchors(
     """
     found: list[list[list[Array]]] = [[[] for _ in head] for head in usual]
     for outputs, boxes in images:
-        for head, output in enumerate(outputs):
-            _gather(found[head], output, boxes, layout, size)
+        for own, output in zip(found, outputs, strict=True):
+            _gather(own, output, boxes, layout, size)
     anchors: Anchors = []
     total, whole = 0, True
     for head, own in zip(usual, found, strict=True):

@@ -17,7 +17,7 @@ from slimai.app.draft.values import LABEL_LIST, Frame
 from slimai.data.sample import Sample
 
 Settings = Mapping[str, Any]
-PICTURES, CLASS_PICTURES, ARRAYS = 16, 48, 256  # samples of a trial
+PICTURES, CLASS_PICTURES, ARRAYS, BOXED = 16, 48, 64, 64  # samples of a trial; of the estimate of anchors
 ANCHORS = "metric.metric_input.anchors"
 
 __all__ = ["Choice", "choose"]
@@ -169,6 +169,9 @@ def _tried(frame: Frame, shares: Shares, readings: Sequence[Task]) -> tuple[list
         found = preferred([*found, *bench.best(turned, [found[0].task])])
     for resize in resizes(kind, item.size, sizes)[1:] if found else ():
         found = preferred([*found, *bench.best([{**found[0].network, "resize": resize}], [found[0].task])])
+    if found and found[0].task.heads:  # anchors want more boxes than a comparison does
+        wide = Bench(facts.graph, _samples(frame, shares, BOXED), frame.values)
+        found[:1] = wide.best([found[0].network], [found[0].task])
     return found, bench
 
 
@@ -178,7 +181,7 @@ def _same_pair(one: Settings, other: Settings) -> bool:
 
 
 def _with_arrays(frame: Frame, bench: Bench, readings: Sequence[Task]) -> list[Tried]:
-    """Return what arrays score as they are and, where those are poor integers, with mean and stddev that are searched."""
+    """Return what arrays score as they are and, where they are integers, with a mean and stddev that are searched."""
     item = frame.material.facts.inputs[0]
     base = _first_settings(frame, item, readings[0].network_class)
     found = bench.best([base], readings)

@@ -30,7 +30,7 @@ def read_class_lines(place: Path, samples: Sequence[Sample]) -> dict[int, str]:
     if place.suffix.lower() == ".npy":
         return _in_order(_array(place), samples, place)
     rows = _rows(place)
-    if rows and rows[0] == [str(len(rows) - 1)]:
+    if rows and rows[0] == [str(len(rows) - 1)] and len(rows) != len(samples):
         rows = rows[1:]
     if not rows:
         raise InputError(Diagnostic("there are no labels in it", KEY, str(place), FORM))
