@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -66,10 +67,8 @@ def _write(files: Mapping[Path, bytes]) -> None:
 
 def _take_away(paths: Sequence[Path]) -> None:
     for path in reversed(paths):
-        if path.is_dir():
-            path.rmdir()
-        else:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it was never made, or holds what somebody else has put there
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _said(found: Draft) -> str:

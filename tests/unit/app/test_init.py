@@ -1,4 +1,4 @@
-"""``slimai init`` on the networks that ship: what it writes runs, what it says is so, wrong input leaves nothing behind."""
+"""``slimai init`` on the networks that ship: what it writes runs, and wrong input leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def label_file(place, labels):
 
 
 def test_a_classifier_with_lines_of_names_and_labels(capsys, digits, tmp_path):
-    folder, labels = digits
+    labels = digits[1]
     code, out, err = init(
         capsys, CLASSIFIER, "--images", "pictures", "--labels", label_file(tmp_path / "l.txt", labels), "--name", "mine"
     )
@@ -90,7 +90,7 @@ def test_lists_and_preset_are_the_same_again(capsys, digits, tmp_path):
 
 
 def test_forms_of_class_labels_say_the_same(capsys, digits, tmp_path):
-    folder, labels = digits
+    labels = digits[1]
     ordered = [labels[name] for name in sorted(labels)]
     forms = {"a.txt": "\n".join(ordered), "b.txt": "\n".join(["40", *ordered])}
     for name, text in forms.items():
@@ -167,7 +167,7 @@ def test_without_pictures_noise_shows_that_it_runs(capsys):
 def test_pictures_that_cannot_be_used_are_left_out_and_told(capsys, digits):
     folder = digits[0]
     (folder / "broken.png").write_bytes(b"no picture")
-    first = sorted(digits[1])[0]
+    first = min(digits[1])
     (folder / first).rename(folder / "with blank.png")
     code, out, _ = init(capsys, CLASSIFIER, "--images", "pictures")
     assert code == 0
