@@ -17,7 +17,7 @@ from slimai.app.draft.values import LABEL_LIST, Frame
 from slimai.data.sample import Sample
 
 Settings = Mapping[str, Any]
-PICTURES, CLASS_PICTURES, ARRAYS, BOXED = 16, 48, 64, 64  # samples of a trial; of the estimate of anchors
+PICTURES, CLASS_PICTURES, ARRAYS, BOXED = 12, 48, 64, 64  # samples of a trial; of the estimate of anchors
 ANCHORS = "metric.metric_input.anchors"
 
 __all__ = ["Choice", "choose"]

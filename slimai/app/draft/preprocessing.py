@@ -12,12 +12,12 @@ Size = tuple[int, int]
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 CAFFE = ((123.68, 116.78, 103.94), (1.0,))
-SHARES, SIGNED, BYTES, NEAR_SIGNED = ((0.0,), (255.0,)), ((127.5,), (127.5,)), ((0.0,), (1.0,)), ((127.0,), (128.0,))
+SHARES, SIGNED, BYTES = ((0.0,), (255.0,)), ((127.5,), (127.5,)), ((0.0,), (1.0,))
 USUAL = {
-    "Classification": (IMAGENET, SIGNED, SHARES, BYTES, NEAR_SIGNED, CAFFE),
-    "Detection": (SHARES, BYTES, SIGNED, NEAR_SIGNED, IMAGENET, CAFFE),
-    "Segmentation": (SHARES, IMAGENET, SIGNED, BYTES, NEAR_SIGNED, CAFFE),
-    "Other": (SHARES, SIGNED, BYTES, IMAGENET, NEAR_SIGNED, CAFFE),
+    "Classification": (IMAGENET, SIGNED, SHARES, BYTES, CAFFE),
+    "Detection": (SHARES, BYTES, SIGNED, IMAGENET, CAFFE),
+    "Segmentation": (SHARES, IMAGENET, SIGNED, BYTES, CAFFE),
+    "Other": (SHARES, SIGNED, BYTES, IMAGENET, CAFFE),
 }
 NORMALIZING = frozenset(("Sub", "Add", "Mul", "Div", "BatchNormalization"))
 OF_IMAGENET = 0.875  # 224 / 256: a picture is scaled so that the crop is this share of its short side
@@ -85,7 +85,6 @@ def resizes(kind: str, size: Size, sizes: Sequence[Size]) -> list[Any]:
             "stretch",
             {"mode": "letterbox", "anchor": "center", "pad_value": 114},
             {"mode": "letterbox", "anchor": "top_left", "pad_value": 114},
-            {"mode": "letterbox", "anchor": "top_left", "pad_value": 0},
         ]
     return ["stretch", {"mode": "letterbox", "anchor": "center", "pad_value": 114}]
 

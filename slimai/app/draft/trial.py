@@ -85,7 +85,7 @@ class Bench:
         samples, outputs = ran
         return [tried for task in tasks if (tried := self._scored(network, task, samples, outputs)) is not None]
 
-    def _outputs(self, network: Settings, task: Task) -> tuple[list[Sample], list[Mapping[str, Array]]] | None:
+    def _outputs(self, network: Settings, task: Task) -> tuple[list[Sample], Sequence[Mapping[str, Array]]] | None:
         """Return the samples with their geometry, and the network's outputs; None where the settings do not fit."""
         try:
             make = preprocessing(self._config(network, task), self._graph)
