@@ -83,4 +83,4 @@ class Frame:
         return os.path.relpath(whole, start)
 
 
-LIMITS: dict[str, Any] = {"range": 100}
+LIMITS: dict[str, Any] = {"limits": "auto"}  # several kinds of limits are tried: docs/guide.md
