@@ -102,6 +102,8 @@ def _usual(frame: Frame, kind: str) -> tuple[Settings, list[Guess]]:
     for item in facts.inputs:
         own = settings[item.name]
         head = "network" if single else f"network.input_node_name.{item.name}"
+        if item.limits is not None:
+            continue  # whole numbers are taken as they are
         stored = stored_normalization(item) is not None
         how, why = (SURE, "the file's own quantization of the input") if stored else _no_trial(frame, item, kind)
         guesses.append(Guess(f"{head}.mean", _pair(own), how, why))
@@ -121,6 +123,8 @@ def _no_trial(frame: Frame, item: InputFacts, kind: str) -> tuple[str, str]:
 
 
 def _first_settings(frame: Frame, item: InputFacts, kind: str) -> dict[str, Any]:
+    if item.limits is not None:
+        return {"input_data_layout": item.layout}
     if item.size is None:
         base: dict[str, Any] = {"mean": 0, "stddev": 1}
     else:
@@ -185,7 +189,7 @@ def _with_arrays(frame: Frame, bench: Bench, readings: Sequence[Task]) -> list[T
     item = frame.material.facts.inputs[0]
     base = _first_settings(frame, item, readings[0].network_class)
     found = bench.best([base], readings)
-    if not found or stored_normalization(item) is not None or not bench.integers():
+    if not found or item.limits is not None or stored_normalization(item) is not None or not bench.integers():
         return found
     task = found[0].task
 
@@ -216,7 +220,7 @@ def _chosen(frame: Frame, tried: Sequence[Tried], fixed: Sequence[Guess]) -> Cho
     labels = frame.material.labels
     guesses = [*fixed, _class_guess(best.task.network_class, SURE, best.task.why)]
     item = frame.material.facts.inputs[0]
-    if single:
+    if single and item.limits is None:
         guesses += _network_guesses(item, tried)
     else:
         guesses += _usual(frame, best.task.network_class)[1]

@@ -139,7 +139,10 @@ def _noise(facts: ModelFacts) -> Material:
         names = []
         for place, item in enumerate(facts.inputs):
             name = f"noise_{number}_{place}.npy"
-            if item.layout != "NonImage":
+            if item.limits is not None:
+                values = random.integers(item.limits[0], item.limits[1] + 1, item.shape)
+                values = values.astype(facts.graph.tensors[item.name].dtype)
+            elif item.layout != "NonImage":
                 values = random.integers(0, 256, item.shape).astype(np.uint8)
             elif item.stored is not None:
                 values = random.integers(-128, 128, item.shape).astype(np.int8)

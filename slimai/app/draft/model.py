@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slimai.errors import Diagnostic, InputError
@@ -23,7 +23,8 @@ __all__ = ["InputFacts", "ModelFacts", "open_model"]
 class InputFacts:
     """One input. shape: at batch 1. layout: NCHW, NHWC or NonImage. sure: whether the shape alone decides the layout.
 
-    stored: how the file quantizes it, None in a float network. dtype: NumPy name of the stored integers.
+    stored: how the file quantizes it, None in a float network. limits: of whole numbers that it takes as they are,
+    smallest and largest; None for one that takes real numbers.
     """
 
     name: str
@@ -31,6 +32,7 @@ class InputFacts:
     layout: str
     sure: bool = True
     stored: StoredParams | None = None
+    limits: tuple[int, int] | None = None
 
     @property
     def channels(self) -> int:
@@ -106,15 +108,26 @@ def _onnx(file: Path, *, arrays: bool, picture_size: Size | None) -> ModelFacts:
         if not chosen:
             raise
         graph = load_onnx(file, input_shapes=chosen)
-    inputs = tuple(
-        InputFacts(name, graph.shape(name), *_layout(graph.shape(name), ("NCHW", "NHWC"), arrays=arrays))
-        for name in graph.inputs
-    )
+    inputs = _onnx_inputs(graph, arrays=arrays)
     if not arrays and any(item.layout == "NonImage" for item in inputs) and not chosen:
         pictures = {item.name for item in inputs if item.layout != "NonImage"}
         graph = load_onnx(file, pictures=pictures)  # a fixed batch of other data stays as it is
-        inputs = tuple(InputFacts(item.name, graph.shape(item.name), item.layout, item.sure) for item in inputs)
+        inputs = tuple(replace(item, shape=graph.shape(item.name)) for item in inputs)
     return ModelFacts(file, graph, inputs, chosen)
+
+
+def _onnx_inputs(graph: Graph, *, arrays: bool) -> tuple[InputFacts, ...]:
+    """Return the inputs that samples feed: all but states."""
+    from slimai.graph.tokens import token_limits  # noqa: PLC0415 - spares numpy
+
+    tokens = token_limits(graph)
+    found = []
+    for name in (item for item in graph.inputs if item not in graph.states):
+        shape, whole = graph.shape(name), graph.tensors[name].dtype != "float32"
+        low, high, _ = tokens.get(name, (0, 1, ""))
+        layout, sure = _layout(shape, ("NCHW", "NHWC"), arrays=arrays or whole)
+        found.append(InputFacts(name, shape, layout, sure, limits=(max(low, 0), high) if whole else None))
+    return tuple(found)
 
 
 def _chosen_shapes(file: Path, picture_size: Size | None) -> dict[str, Shape]:
