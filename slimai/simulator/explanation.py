@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -55,12 +56,14 @@ class Trials:
         """Parameters of the tensor that differs."""
         return self.plan.tensors[self.case.tensor]
 
-    def made(self, layer: Layer | None = None, *, preset: str = "", **tensors: QParams) -> Array | None:
+    def made(
+        self, layer: Layer | None = None, *, preset: str = "", grids: Mapping[str, QParams] | None = None
+    ) -> Array | None:
         """Return the tensor under other settings, or None where the layer cannot be computed so.
 
-        tensors: parameters by the tensor's name.
+        grids: parameters by the tensor's name.
         """
-        plan = replace(self.plan, tensors={**self.plan.tensors, **tensors}) if tensors else self.plan
+        plan = replace(self.plan, tensors={**self.plan.tensors, **grids}) if grids else self.plan
         try:
             step = compile_layer(plan, layer or self.layer, self.target, preset or self.step.rule.name, self._pool)
             reads = [self.case.reads[name] for name in self.layer.inputs]
@@ -68,14 +71,14 @@ class Trials:
         except (SlimaiError, ValueError, OverflowError):  # no kernel, or parameters beyond the arithmetic
             return None
 
-    def same(self, layer: Layer | None = None, *, preset: str = "", **tensors: QParams) -> bool:
+    def same(self, layer: Layer | None = None, *, preset: str = "", grids: Mapping[str, QParams] | None = None) -> bool:
         """Return whether these settings give all of the device's integers."""
-        made = self.made(layer, preset=preset, **tensors)
+        made = self.made(layer, preset=preset, grids=grids)
         return made is not None and bool(np.array_equal(made, self.case.found))
 
 
 def explanations(plan: QuantPlan, target: Target, case: Case) -> list[Explanation]:
-    """Return what gives exactly the device's integers: every preset that does, else the first other cause found."""
+    """Return what gives exactly the device's integers: every preset that does, else other causes of one kind."""
     if not isinstance(case.step, IntegerStep):
         return []
     trials = Trials(plan, target, case.step, case)
@@ -83,9 +86,9 @@ def explanations(plan: QuantPlan, target: Target, case: Case) -> list[Explanatio
     if presets:
         return presets
     for search in (_clamp, _zero_point, _scales, _one_channel):
-        found = next(search(trials), None)
-        if found is not None:
-            return [found]
+        found = list(search(trials))
+        if found:
+            return found
     return []
 
 
@@ -113,9 +116,8 @@ def _zero_point(trials: Trials) -> Iterator[Explanation]:
     shifts = np.unique((case.found.astype(np.int64) - case.expected)[inside])[:16]
     for shift in sorted(map(int, shifts), key=abs):
         zero = out.zero_point + shift
-        if shift and out.dtype.low <= zero <= out.dtype.high and trials.same(
-            **{case.tensor: replace(out, zero_point=zero)}
-        ):  # fmt: skip
+        fits = out.dtype.low <= zero <= out.dtype.high
+        if shift and fits and trials.same(grids={case.tensor: replace(out, zero_point=zero)}):
             yield Explanation("zero_point", f"zero point {zero} in place of {out.zero_point}")
             return
         moved = np.clip(case.expected.astype(np.int64) + shift, out.dtype.low, out.dtype.high)
@@ -143,13 +145,16 @@ def _scales(trials: Trials) -> Iterator[Explanation]:
         params, reads = trials.plan.tensors[name], case.reads[name]
         if reads.shape != case.found.shape:
             continue
-        side = -np.sign(reads.astype(np.int64) - params.zero_point)
-        found = _scale_of(
-            trials, name, lambda made, side=side: float(((made.astype(np.int64) - case.found) * side).sum())
-        )
+        side = np.sign(reads.astype(np.int64) - params.zero_point)
+        found = _scale_of(trials, name, partial(_shortfall, case.found, side))
         if found is not None:
             yield Explanation("scale", f"scale {found:.9g} of {name}, which it reads, in place of {params.scale:.9g}")
             return
+
+
+def _shortfall(found: Array, side: NDArray[np.int64], made: Array) -> float:
+    """Return by how much integers lie below the device's, on the side that a larger scale of what is read lifts."""
+    return float(((found.astype(np.int64) - made) * side).sum())
 
 
 def _scale_of(trials: Trials, tensor: str, excess: Callable[[Array], float]) -> float | None:
@@ -158,7 +163,7 @@ def _scale_of(trials: Trials, tensor: str, excess: Callable[[Array], float]) -> 
     low, high = np.log(params.scale / WIDEST), np.log(params.scale * WIDEST)
     for _ in range(HALVINGS):
         scale = as_float32(float(np.exp((low + high) / 2)))
-        made = trials.made(**{tensor: replace(params, scale=scale)})
+        made = trials.made(grids={tensor: replace(params, scale=scale)})
         if made is None:
             return None
         if np.array_equal(made, trials.case.found):

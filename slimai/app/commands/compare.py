@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,7 +113,7 @@ def _report(options: argparse.Namespace, first: Subject, second: Subject) -> Rep
     raise InputError.at(str(second.path), message, cure=cure)
 
 
-def _refuse_unused(options: argparse.Namespace, kinds: set[str]) -> None:
+def _refuse_unused(options: argparse.Namespace, kinds: AbstractSet[str]) -> None:
     if options.image and "dump" not in kinds:
         raise InputError.at("--image", "is the input of a board's dump, and there is none", options.image)
     if options.arithmetic and "model" not in kinds:
