@@ -28,6 +28,7 @@ COMMANDS = {
     "metric": "slimai.app.commands.metric:main",
     "rerun": "slimai.app.commands.rerun:main",
     "report": "slimai.app.commands.report:main",
+    "compare": "slimai.app.commands.compare:main",
     "diff": "slimai.app.commands.diff:main",
 }
 

@@ -26,6 +26,7 @@ commands:
   metric     score dumped blobs without running a model
   rerun      a run once more, with the same bytes, or what has changed since
   report     rebuild the HTML report of a run
+  compare    what two runs, quantized models or profiles differ in; a board's tensors against a run's
   diff       tensors that differ between two profiles
 
 -sc install=bash (zsh, fish) writes what makes TAB complete commands, presets, keys and values.

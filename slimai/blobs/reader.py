@@ -22,7 +22,9 @@ DTYPES: dict[str, tuple[int, int] | None] = {
     "S32": (-(2**31), 2**31 - 1),
 }
 
-__all__ = ["DTYPES", "Blob", "parse_blob", "read_blob"]
+LONGEST_HEADER = 256  # bytes
+
+__all__ = ["DTYPES", "Blob", "parse_blob", "read_blob", "read_header"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ def read_blob(path: Path) -> Blob:
     except OSError as error:
         raise InputError.at(str(path), f"the blob cannot be read: {error.strerror}") from None
     return parse_blob(data, str(path))
+
+
+def read_header(path: Path) -> tuple[float, tuple[int, int, int, int], str]:
+    """Return coefficient, (N, C, H, W) and dtype of a file, without its numbers; raises InputError."""
+    try:
+        with path.open("rb") as file:
+            head = file.readline(LONGEST_HEADER).rstrip(b"\n")
+    except OSError as error:
+        raise InputError.at(str(path), f"the blob cannot be read: {error.strerror}") from None
+    return _parse_header(head, str(path))
 
 
 def parse_blob(data: bytes, where: str) -> Blob:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
@@ -66,6 +68,43 @@ def read_npz(path: Path, largest: int = LARGEST_NPZ) -> dict[str, Array]:
     if not arrays:
         raise InputError.at(str(path), "holds no array", cure="save one array per network input")
     return arrays
+
+
+class NpzFile:
+    """An .npz file whose arrays are read one at a time.
+
+    headers: array name -> (shape, dtype), in the file's order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the headers; raise InputError where it cannot be read or is no archive of plain arrays."""
+        self.path = path
+        self.headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+        with self._opened() as archive:
+            for item in archive.infolist():
+                if item.filename.endswith(".npy"):
+                    with archive.open(item) as file:
+                        shape, dtype = _header(file)
+                    _require(shape, dtype, item.file_size)
+                    self.headers[item.filename.removesuffix(".npy")] = (shape, dtype)
+        if not self.headers:
+            raise InputError.at(str(path), "holds no array", cure="save one array per tensor")
+
+    def read(self, name: str) -> Array:
+        """Return one array; raises InputError where the file is damaged."""
+        with self._opened() as archive:
+            return _member(archive, archive.getinfo(f"{name}.npy"))
+
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                yield archive
+        except OSError as error:
+            raise InputError.at(str(self.path), f"cannot be read ({error.strerror or error})") from None
+        except _DAMAGED as error:
+            message = f"is no .npz file of plain arrays ({_line(error)})"
+            raise InputError.at(str(self.path), message, cure="write it with numpy.savez") from None
 
 
 def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> Array:

@@ -18,7 +18,7 @@ from slimai.search.events import Reporter, Stage
 from slimai.search.guarantee import Guarantee
 from slimai.search.headline import Headline
 from slimai.search.race import interval
-from slimai.search.records import load_records, save_records
+from slimai.search.records import load_records, records_path, save_records
 from slimai.search.stopwatch import Stopwatch
 from slimai.search.units import Executor, Measured, Unit
 
@@ -261,7 +261,7 @@ class Contest:
         return len(entrant.records) == images, -1.0 if score is None else score
 
     def keep_records(self, entrant: Entrant) -> None:
-        """Store the records of an entrant that is not finished."""
+        """Store the records of an entrant."""
         save_records(self._records_path(entrant), entrant.records)
 
     def _fail(self, entrant: Entrant, error: SlimaiError) -> None:
@@ -307,8 +307,8 @@ class Contest:
         if full:
             for outcome in entrant.outcomes():
                 self._journal(outcome)
-            if setup.strategy == "exhaustive":
-                self._records_path(entrant).unlink(missing_ok=True)
+            if setup.strategy == "exhaustive":  # those of what is delivered stay, the run removes the others
+                self.keep_records(entrant)
         entrant.records = []  # memory: those of a race are on disk, and needed again only if all finalists fail
 
     def combined(self, entrant: Entrant, records: Sequence[Record]) -> Result | None:
@@ -335,9 +335,8 @@ class Contest:
         self.setup.journal.append({**keys, "outcome": outcome.to_json(self.setup.network)})
 
     def _records_path(self, entrant: Entrant) -> Path:
-        setup = self.setup  # the order of the images depends on strategy and seed
-        order = setup.strategy if setup.strategy == "exhaustive" else f"{setup.strategy}{setup.seed}"
-        return setup.records_dir / f"{entrant.key[:16]}-{setup.score_key[:16]}-{order}.npz"
+        setup = self.setup
+        return records_path(setup.records_dir, entrant.key, setup.score_key, setup.strategy, setup.seed)
 
 
 def _journaled(setup: SearchSetup) -> tuple[dict[str, Outcome], dict[Candidate, Outcome]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -13,6 +13,19 @@ from numpy.typing import NDArray
 
 from slimai.artifacts.atomic import write_bytes
 from slimai.metrics.base import Record
+
+
+def records_path(folder: Path, key: str, score_key: str, strategy: str, seed: int) -> Path:
+    """Return the file of an integer network's records: their order depends on the strategy, a race's on its seed."""
+    order = strategy if strategy == "exhaustive" else f"{strategy}{seed}"
+    return folder / f"{key[:16]}-{score_key[:16]}-{order}.npz"
+
+
+def forget_records(folder: Path, keys: Iterable[str]) -> None:
+    """Remove the exhaustive search's records of these integer networks; those of a race are replayed and stay."""
+    for key in keys:
+        for path in folder.glob(f"{key[:16]}-*-exhaustive.npz"):
+            path.unlink(missing_ok=True)
 
 
 def save_records(path: Path, records: Sequence[Record]) -> None:

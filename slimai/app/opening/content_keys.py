@@ -52,8 +52,12 @@ def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentK
         "quantization": content_key(quantization, hash_files(rules)),
         "edited limits": content_key(dict(edits)),
     }
-    score = content_key([parts[name] for name in _SCORE_PARTS])
-    return ContentKeys(score, content_key(list(parts.values())), parts)
+    return ContentKeys(score_key(parts), content_key(list(parts.values())), parts)
+
+
+def score_key(parts: Mapping[str, str]) -> str:
+    """Return the key of what decides a score beside the integers, of the parts of a job or of a run's lock."""
+    return content_key([parts[name] for name in _SCORE_PARTS])
 
 
 def _stored_key(job: Job) -> str:

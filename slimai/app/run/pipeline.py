@@ -38,9 +38,11 @@ from slimai.cache_folders import offer
 from slimai.errors import SlimaiError
 from slimai.metrics.scores import require_score
 from slimai.schema.root import SlimaiConfig
+from slimai.search.candidate import Outcome
 from slimai.search.evaluate import Validation, batches, measure_batch
 from slimai.search.events import Reporter, Silent
 from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState, search
+from slimai.search.records import forget_records
 from slimai.search.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ class _Run:
         if state.cut_short == INTERRUPTED and state.best is None:
             raise KeyboardInterrupt
         self._timed("gen_code", lambda: delivery.finish(state))
+        self._forget_records(state, delivery.choice(state).delivered)
         adjust_delivered(plain, quantizer, validation, delivery.choice(state).delivered, self.reporter)
         self.watch.mark("gen_code")
         inspection = Inspection(self.job, delivery, quantizer, self.reporter)
@@ -140,6 +143,12 @@ class _Run:
         if state.cut_short == INTERRUPTED:
             raise KeyboardInterrupt
         return result
+
+    def _forget_records(self, state: SearchState, delivered: Outcome | None) -> None:
+        """Remove the records of all finished candidates but what is delivered, which runs can be compared by."""
+        kept = "" if delivered is None else delivered.key
+        done = {item.key for item in state.outcomes if item.status == "full"} - {kept}
+        forget_records(self.wiring.state_dir / "records", done)
 
     def _timed(self, name: str, step: Callable[[], T]) -> T:
         interrupts.check()

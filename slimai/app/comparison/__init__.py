@@ -1,0 +1,1 @@
+"""What two results differ in: runs, quantized models, and the tensors of a device."""
