@@ -43,6 +43,9 @@ def memory_orders(graph: Graph, layers: tuple[Layer, ...]) -> Mapping[str, Order
             alike = [name for name in names if len(graph.shape(name)) == rank]
             for name in alike[1:]:
                 joined.join(alike[0], name)
+    for name, output in graph.states.items():  # the caller hands the output on as it is
+        if {name, output} <= joined.members.keys():
+            joined.join(name, output)
     last = {joined.find(name) for name in spatial}
     return {
         name: (channels_last if joined.find(name) in last else identity)(len(graph.shape(name)))

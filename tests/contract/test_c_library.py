@@ -20,7 +20,7 @@ from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
 
 # Integer operators of the simulator that the C library lacks: refused by name. An entry leaves when its kernel comes.
-LACKS: tuple[str, ...] = ("LSTM", "GRU")
+LACKS: tuple[str, ...] = ()
 
 
 def test_what_the_library_lacks_is_listed():

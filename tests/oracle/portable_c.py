@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plans import Op, build_plan, params
 
 from slimai.codegen.generate import files_of
 from slimai.codegen.network import Network, build_network
@@ -16,7 +17,10 @@ from slimai.codegen.options import CodeOptions
 from slimai.codegen.project import sources
 from slimai.codegen.source import arguments, traced
 from slimai.codegen.vectors import in_memory
-from slimai.simulator.program import Program
+from slimai.quantizer.params import S8
+from slimai.quantizer.plan import QWeight
+from slimai.schema.target import TargetSection
+from slimai.simulator.program import Program, compile_plan
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZED = ("-O0", "-g0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -189,3 +193,29 @@ def extremes(program: Program, seed: int = 0) -> list[dict[str, np.ndarray]]:
         for sample, values in zip(made, (low, high, rng.choice(ends, shape), noise, noise // 7), strict=True):
             sample[name] = values.astype(kind.numpy)
     return made
+
+
+SQUARE = {"strides": (1, 1), "dilations": (1, 1), "pads": (1, 1, 1, 1), "group": 1}
+
+
+def small_program(seed=0, arithmetic="gemmlowp"):
+    """Return a convolution, a reshape, and a dense layer."""
+    rng = np.random.default_rng(seed)
+    x, y = params("u8", 0.02, 110), params("u8", 0.05, 20)
+    conv = QWeight(rng.integers(-127, 128, (6, 3, 3, 3)).astype(np.int8), S8, rng.uniform(0.001, 0.01, 6))
+    dense = QWeight(rng.integers(-127, 128, (4, 150)).astype(np.int8), S8, np.array([0.004]))
+    ops = [
+        Op("Conv", ("x",), "a", SQUARE, conv, rng.integers(-500, 500, 6)),
+        Op("Reshape", ("a",), "b", {"shape": (1, 150)}),
+        Op("Gemm", ("b",), "y", {"transB": 1}, dense, rng.integers(-500, 500, 4)),
+    ]
+    shapes = {"x": (1, 3, 5, 5), "a": (1, 6, 5, 5), "b": (1, 150), "y": (1, 4)}
+    plan = build_plan(ops, shapes, {"x": x, "a": y, "b": y, "y": params("u8", 0.2, 128)}, ("x",), ("y",))
+    return compile_plan(plan, TargetSection(), arithmetic=arithmetic)
+
+
+def written(folder, files):
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)

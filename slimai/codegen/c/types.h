@@ -53,3 +53,20 @@ typedef struct {
     int32_t a[6];
     int32_t b[6];
 } nest;
+
+/* Multipliers and exponents of the sums of gates: one for `share` rows that follow each other. */
+typedef struct {
+    const int32_t *multiplier;
+    const int8_t *exponent;
+    int32_t share;
+} gate_table;
+
+/* An LSTM or GRU of one direction. bits: integer bits of its cell or state; multiplier .. high: of its output. */
+typedef struct {
+    int32_t steps, batch, inputs, units;
+    int32_t backwards, after, wide, zero_x;
+    int32_t bits, cell_low, cell_high;
+    int32_t multiplier, exponent, zero, low, high;
+    int32_t entering_multiplier, entering_exponent;
+    int32_t acc_bits, acc_wraps;
+} recurrent;

@@ -28,6 +28,7 @@ _MODULES = {
     "move": ("Concat", "Split", "Slice", "Pad", "Reshape", "Transpose", "DepthToSpace", "SpaceToDepth"),
     "gather": ("Gather", "Tile", "ScatterND"),
     "index": ("ArgMax",),
+    "recurrent": ("LSTM", "GRU"),
 }  # fmt: skip
 WRITERS = {op: f"slimai.codegen.layers.{module}:write_{op.lower()}" for module, ops in _MODULES.items() for op in ops}
 _SHARED = {"pointwise": "write_pointwise"}

@@ -84,13 +84,20 @@ class Recurrent:
         rows = np.abs(sums.weights).sum(axis=1) * float(largest(source)) + np.abs(sums.bias)
         return float(rows.max(initial=0.0))
 
+    def largest_sum(self) -> float:
+        """Return a bound of every sum of products and its partial sums, bias included."""
+        found = ((self.input_sums, self.x), (self.hidden_sums, self.y), (self.first_sums, self.h))
+        return max(self._bound(sums, source) for sums, source in found)
+
+    def accumulator_bits(self) -> int:
+        """Return the width of the accumulator where a sum can be wider, else 0."""
+        bits = self.context.acc_bits if self.context.acc_bits < 32 else 48 if self.wide else 32
+        return bits if self.largest_sum() > (1 << (bits - 1)) - 1 else 0
+
     def _limit(self) -> int:
         """Return the largest sum that the accumulator holds, where one can be larger."""
-        bits = self.context.acc_bits if self.context.acc_bits < 32 else 48 if self.wide else 32
-        high = (1 << (bits - 1)) - 1
-        found = ((self.input_sums, self.x), (self.hidden_sums, self.y), (self.first_sums, self.h))
-        bound = max(self._bound(sums, source) for sums, source in found)
-        return high if bound > high else _UNBOUNDED
+        bits = self.accumulator_bits()
+        return (1 << (bits - 1)) - 1 if bits else _UNBOUNDED
 
     def input_parts(self, x: Array, tally: Tally) -> Int:
         """Return the input's part of all gates, [T, N, G * H] s16 of 3.12 fixed point."""
@@ -121,6 +128,12 @@ class Recurrent:
         """Add sums that the accumulator did not hold."""
         if overflows:
             tally.overflows[self.context.layer.name] += overflows
+
+    def lstm_output(self) -> tuple[int, int, int, int, int]:
+        """Return the output numbers of an LSTM: formed in float32 of 8-bit layers, in float64 of 16-bit ones."""
+        single = np.float32  # as TFLite forms it
+        narrow = single(2.0**-15) / single(self.y.scale) * single(2.0**-15)
+        return self.output_numbers(2.0**-30 / self.y.scale if self.wide else float(narrow))
 
     def output_numbers(self, real: float) -> tuple[int, int, int, int, int]:
         """Return multiplier and exponent of `real`, zero point, lowest and highest integer of the output."""
@@ -198,10 +211,7 @@ def compile_lstm(context: LayerContext) -> Compiled:
     """Return the kernel of an LSTM of one direction; steps on the first axis."""
     core = Recurrent(context)
     bits = cell_integer_bits(context, context.tensors[context.layer.node.outputs[3]])
-    single = np.float32
-    # as TFLite forms it: in float32 of 8-bit layers, in float64 of 16-bit ones
-    narrow = single(2.0**-15) / single(core.y.scale) * single(2.0**-15)
-    out = core.output_numbers(2.0**-30 / core.y.scale if core.wide else float(narrow))
+    out = core.lstm_output()
     limits = cell_limits(float(context.attrs.get("cell_clip", 0.0)), bits)
     numbers = (int(core.wide), 15 + bits, *limits, *out, core.limit, core.wraps, int(core.backwards))
     tables = gate_tables(wide=core.wide, cell_bits=bits)
