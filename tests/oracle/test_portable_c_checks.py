@@ -50,6 +50,11 @@ def sources(folders):
     return [str(path) for folder in folders for path in sorted(folder.glob("*.c"))]
 
 
+def for_cppcheck(files):
+    """Return the files but those of constants: there is nothing but numbers in them, which take it minutes."""
+    return [path for path in files if not path.endswith("_weights.c")]
+
+
 @pytest.mark.parametrize("name", ["gcc", "clang"])
 def test_no_compiler_warns(every_operator, name):
     found = compiler() if name == "gcc" else tool(name)
@@ -57,14 +62,14 @@ def test_no_compiler_warns(every_operator, name):
 
 
 def test_cppcheck_finds_nothing(every_operator):
-    assert ran(tool("cppcheck"), *CPPCHECK, *sources(every_operator)) == ""
+    assert ran(tool("cppcheck"), *CPPCHECK, *for_cppcheck(sources(every_operator))) == ""
 
 
 @pytest.mark.slow
 def test_nothing_is_found_in_any_form_of_an_operator(tmp_path):
     files = sources(networks(tmp_path, whole=True))
     for start in range(0, len(files), 100):
-        ran(tool("cppcheck"), *CPPCHECK, *files[start : start + 100])
+        ran(tool("cppcheck"), *CPPCHECK, *for_cppcheck(files[start : start + 100]))
         for found in (compiler(), tool("clang")):
             assert ran(found, *WARNINGS, "-fsyntax-only", *files[start : start + 100]) == ""
 
