@@ -90,21 +90,29 @@ def test_the_blobs_that_a_run_writes_are_what_it_computes(slimai, runs):
     assert done.stderr.startswith("--image: is no validation image of the run (got 'val_3'); did you mean 'val_")
 
 
-def faulty(network, file: Path, image: str, wanted: int, preset: str):
-    """Write the tensors of a device that computes one layer under another preset; return the layer."""
-    steps = list(network.program.steps)
-    at = [n for n, step in enumerate(steps) if isinstance(step, IntegerStep)][wanted]
-    plan = network.program.plan
-    steps[at] = compile_layer(plan, steps[at].layer, network.target, preset, BufferPool())
+def faulty(network, file: Path, image: str, preset: str):
+    """Write the tensors of a device that computes one layer under another preset; return the layer.
+
+    It is the first layer in whose place several tensors are others then.
+    """
+    plan, feeds = network.program.plan, validation_image(network, image).feeds
     names = [name for name in network.names if name not in plan.graph.inputs]
-    found = Program(plan, tuple(steps)).run(validation_image(network, image).feeds, capture=names)
-    np.savez(file, **{network.names[name]: found[name] for name in names})
-    return steps[at].layer
+    right = network.program.run(feeds, capture=names)
+    for at, step in enumerate(network.program.steps):
+        if not isinstance(step, IntegerStep):
+            continue
+        steps = list(network.program.steps)
+        steps[at] = compile_layer(plan, step.layer, network.target, preset, BufferPool())
+        found = Program(plan, tuple(steps)).run(feeds, capture=names)
+        if sum(not np.array_equal(found[name], right[name]) for name in names) > 2:
+            np.savez(file, **{network.names[name]: found[name] for name in names})
+            return step.layer
+    raise AssertionError(f"no layer computes other integers under {preset}")
 
 
 def test_a_device_with_another_preset_in_one_layer(slimai, runs, tmp_path):
     network = network_of(Subject("run", runs / "one"))
-    layer = faulty(network, tmp_path / "board.npz", "0", 4, "single")
+    layer = faulty(network, tmp_path / "board.npz", "0", "single")
     done = slimai("compare", str(runs / "one"), str(tmp_path / "board.npz"), "--image", "0")
     assert done.returncode == 3, done.stderr
     assert f"written by {layer.name} (xi_sym)" in done.stdout
@@ -117,7 +125,7 @@ def test_a_device_with_another_preset_in_one_layer(slimai, runs, tmp_path):
 
 def test_layers_that_were_not_dumped_are_named(slimai, runs, tmp_path):
     network = network_of(Subject("run", runs / "one"))
-    layer = faulty(network, tmp_path / "board.npz", "0", 4, "single")
+    layer = faulty(network, tmp_path / "board.npz", "0", "single")
     with np.load(tmp_path / "board.npz") as file:
         values = dict(file)
     del values[network.names[layer.outputs[0]]]
