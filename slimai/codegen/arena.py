@@ -21,7 +21,7 @@ _ELEMENTWISE = frozenset({"pointwise", "clamp", "arithmetic"})
 
 @dataclass(frozen=True)
 class LayerMemory:
-    """One layer, in bytes. ram: of the arena, live while it runs. flash: of its tables. planned: the C library lacks it."""
+    """One layer. ram: bytes of the arena that live while it runs. flash: of its tables. planned: without a C kernel."""
 
     name: str
     ram: int
