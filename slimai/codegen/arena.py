@@ -6,6 +6,7 @@ Others are planned from their tensors alone: no scratch memory, in place where e
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from slimai.codegen.constants import Constants
@@ -14,6 +15,7 @@ from slimai.codegen.layers import writer_for
 from slimai.codegen.network import main_operator, storage_of, tensor_orders, write_step
 from slimai.codegen.writer import Step
 from slimai.graph.ops import TRAITS
+from slimai.quantizer.plan import QuantPlan
 from slimai.simulator.program import IntegerStep, Program, Target
 
 _ELEMENTWISE = frozenset({"pointwise", "clamp", "arithmetic"})
@@ -42,6 +44,21 @@ class MemoryPlan:
         """The layers that need most RAM."""
         most = max((layer.ram for layer in self.layers), default=0)
         return tuple(layer.name for layer in self.layers if most and layer.ram == most)
+
+
+def memory_key(plan: QuantPlan) -> Hashable:
+    """Return what the arena of a plan depends on: its layers, the types of tensors, and which are on one grid."""
+    grids = {params: number for number, params in enumerate(dict.fromkeys(plan.tensors.values()))}
+    return tuple(
+        (
+            layer.name, layer.kind, layer.mode, layer.activation is not None,
+            tuple(
+                (name, plan.tensors[name].dtype.name, grids[plan.tensors[name]]) if name in plan.tensors else (name,)
+                for name in (*layer.inputs, *layer.outputs)
+            ),
+        )
+        for layer in plan.layers
+    )  # fmt: skip
 
 
 def memory_plan(program: Program, target: Target) -> MemoryPlan | None:

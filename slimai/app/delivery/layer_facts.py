@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from slimai.codegen.arena import LayerMemory, MemoryPlan, memory_plan
 from slimai.quantizer.plan import QuantPlan
 from slimai.schema.target import TargetSection
-from slimai.simulator.program import compile_plan, integer_contexts
+from slimai.simulator.program import Program, compile_plan, integer_contexts
 from slimai.simulator.proofs.bounds import Reach, Witness, reaches
 from slimai.simulator.proofs.presets import Comparison, compare_presets
 
@@ -47,9 +47,13 @@ class LayerFacts:
 
 
 def layer_facts(
-    plan: QuantPlan, target: TargetSection, arithmetic: str, presets: tuple[str, str] | None = None
+    plan: QuantPlan,
+    target: TargetSection,
+    arithmetic: str,
+    presets: tuple[str, str] | None = None,
+    program: Program | None = None,
 ) -> LayerFacts:
-    """Return the facts of an integer network.
+    """Return the facts of an integer network; program: the plan compiled under this arithmetic, where it is at hand.
 
     Raises:
         InputError: an unknown preset, or layers that the arithmetic cannot express.
@@ -57,8 +61,24 @@ def layer_facts(
     pairs = () if presets is None else compare_presets(plan, target, *presets)
     found = reaches(plan, integer_contexts(plan, target, arithmetic))
     host = any(layer.mode == "host" for layer in plan.layers)
-    memory = None if host else memory_plan(compile_plan(plan, target, arithmetic=arithmetic), target)
+    memory = None if host else memory_plan(program or compile_plan(plan, target, arithmetic=arithmetic), target)
     return LayerFacts({item.layer: item for item in found}, {item.layer: item for item in pairs}, memory)
+
+
+def proof_table(facts: LayerFacts) -> dict[str, Any]:
+    """Return by layer what the report tells of its sums."""
+    return {
+        name: {"needed": item.needed, "bits": item.bits, "overflows": item.overflows, "verdict": item.verdict}
+        for name, item in facts.reach.items()
+    }
+
+
+def memory_table(memory: MemoryPlan | None) -> dict[str, Any] | None:
+    """Return `memory_json` with a row a layer; None where there is no plan."""
+    whole = memory_json(memory)
+    if memory is None or whole is None:
+        return None
+    return {**whole, "layers": [asdict(layer) for layer in memory.layers]}
 
 
 def witness_json(item: Witness) -> dict[str, Any]:
