@@ -6,14 +6,15 @@ Others are planned from their tensors alone: no scratch memory, in place where e
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from slimai.codegen.constants import Constants
 from slimai.codegen.kernels import KernelSet
-from slimai.codegen.layers import writer_for
-from slimai.codegen.network import main_operator, storage_of, tensor_orders, write_step
+from slimai.codegen.layouts import Order
+from slimai.codegen.network import has_kernel, storage_of, tensor_orders, write_step
 from slimai.codegen.writer import Step
+from slimai.errors import InputError
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.plan import QuantPlan
 from slimai.simulator.program import IntegerStep, Program, Target
@@ -70,11 +71,10 @@ def memory_plan(program: Program, target: Target) -> MemoryPlan | None:
     for index, item in enumerate(program.steps):
         if not isinstance(item, IntegerStep):
             continue
-        if writer_for(main_operator(item)) is not None and item.rule.recipe != "ort":
-            steps.append(write_step(index, item, program.plan, target, orders, constants, kernels))
-        else:
+        step = _written(index, item, program, target, orders, constants, kernels)
+        if step is None:
             planned.add(item.layer.name)
-            steps.append(_plain_step(index, item, program, constants))
+        steps.append(_plain_step(index, item, program, constants) if step is None else step)
     storage = storage_of(program.plan, steps)
     layers = tuple(
         LayerMemory(
@@ -86,6 +86,19 @@ def memory_plan(program: Program, target: Target) -> MemoryPlan | None:
         for number, step in enumerate(steps)
     )
     return MemoryPlan(storage.arena, constants.size, layers)
+
+
+def _written(
+    index: int, item: IntegerStep, program: Program, target: Target, orders: Mapping[str, Order], constants: Constants,
+    kernels: KernelSet,
+) -> Step | None:  # fmt: skip
+    """Return the C of a layer, or None where the library has no kernel for it."""
+    if not has_kernel(program.plan, item):
+        return None
+    try:
+        return write_step(index, item, program.plan, target, orders, constants, kernels)
+    except InputError:  # a form of the operator that the library lacks
+        return None
 
 
 def _plain_step(index: int, item: IntegerStep, program: Program, constants: Constants) -> Step:

@@ -6,10 +6,10 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slimai.app.delivery.finished import FinishedRun, finished_run
 from slimai.app.delivery.layer_facts import LayerFacts, layer_facts, memory_json, memory_line
@@ -17,13 +17,15 @@ from slimai.app.screen.table import render
 from slimai.errors import EXIT_DONE, InputError
 from slimai.graph.names import node_names
 from slimai.graph.ops import KIND_ALIASES
+from slimai.graph.states import with_states
 from slimai.metrics.detection.recognize import likely_heads
 from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.planner import layer_kinds
-from slimai.quantizer.quantized_file import load_quantized, quantized_graph
+from slimai.quantizer.quantized_file import is_quantized_file, load_quantized
 from slimai.schema.target import TargetSection
 from slimai.simulator.arithmetic import NATIVE
 from slimai.simulator.cost import node_macs
+from slimai.simulator.host_cost import host_macs
 from slimai.simulator.proofs.bounds import Reach
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ EPILOG = """examples:
   slimai inspect kws_int8.tflite --format json
   slimai inspect net.onnx --changes
   slimai inspect slimai_output/kws --presets xi_sym,single
+  slimai inspect net.onnx --shape x=1,3,320,320
 
 Float models show what the quantizer would do; quantized ones and runs what is stored, with the bits that the sums of
 each layer need, whether they can overflow the accumulator (--format json has an input that does), RAM and tables.
@@ -58,13 +61,15 @@ class Row:
 class Inspected:
     """The nodes of a model in order, and what its loading changed (`changes`) or refused to (`refusals`) and why.
 
-    heads: the detector heads that the outputs look like. facts: of integer networks. run: the finished run that it is.
+    heads: the detector heads that the outputs look like. states: input -> output, as names tell. facts: of integer
+    networks. run: the finished run that it is.
     """
 
     rows: tuple[Row, ...]
     changes: tuple[str, ...]
     refusals: tuple[str, ...]
     heads: tuple[str, ...]
+    states: Mapping[str, str] = field(default_factory=dict)
     facts: LayerFacts | None = None
     run: FinishedRun | None = None
 
@@ -72,7 +77,7 @@ class Inspected:
 def main(argv: Sequence[str]) -> int:
     """Print what the command line asks of the model that it names; return 0."""
     options = _parser().parse_args(list(argv))
-    found = inspected(options.model, options.presets)
+    found = inspected(options.model, dict(options.shape), options.cut_outputs, options.presets)
     if options.changes:
         text = _changes_json(found) if options.format == "json" else _changes_text(found)
     else:
@@ -81,28 +86,39 @@ def main(argv: Sequence[str]) -> int:
     return EXIT_DONE
 
 
-def inspected(path: Path, presets: tuple[str, str] | None = None) -> Inspected:
-    """Return what there is to say of a model, or of a finished run where `path` is a folder; compare two presets on it.
+def inspected(
+    path: Path,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    cut_outputs: Sequence[str] = (),
+    presets: tuple[str, str] | None = None,
+) -> Inspected:
+    """Return what there is to say of a model, or of a finished run where `path` is a folder.
+
+    shapes, cut_outputs: as `load_onnx` takes them. presets: two to compare on every weighted layer.
 
     Raises:
         InputError: it cannot be read, or two presets are named and there are no integers to compare them on.
     """
     if path.is_dir():
-        run = finished_run(path)
-        plan = load_quantized(run.model)
-        run.require_same_weights(plan)
-        return replace(_integer_network(plan, run.target, run.arithmetic, presets), run=run)
-    if path.suffix == ".tflite" or quantized_graph(path) is not None:
+        return _of_run(finished_run(path), presets)
+    given: dict[str, Any] = {"input_shapes": shapes, "cut_outputs": cut_outputs, "shape_cure": _as_option}
+    if is_quantized_file(path, **given):
         target = TargetSection()
         arithmetic = target.native.asym8 if path.suffix == ".tflite" else NATIVE
-        return _integer_network(load_quantized(path), target, arithmetic, presets)
+        return _integer_network(load_quantized(path, **given), target, arithmetic, presets)
     if presets is not None:
         cure = "give a finished run or a quantized model"
         raise InputError.at("--presets", "is about integers, and the model is a float one", str(path), cure=cure)
     from slimai.graph.load import load_onnx  # noqa: PLC0415 - spares onnx
 
-    graph = load_onnx(path)
+    graph = with_states(load_onnx(path, **given), {})
     return _inspected(graph, _float_rows(graph))
+
+
+def _of_run(run: FinishedRun, presets: tuple[str, str] | None) -> Inspected:
+    plan = load_quantized(run.model)
+    run.require_same_weights(plan)
+    return replace(_integer_network(plan, run.target, run.arithmetic, presets), run=run)
 
 
 def _integer_network(
@@ -112,8 +128,25 @@ def _integer_network(
     return replace(_inspected(plan.graph, _quantized_rows(plan)), facts=facts)
 
 
+def _as_option(name: str, sizes: Sequence[str]) -> str:
+    """Return how the command line gives the shape of an input."""
+    return f"give its shape: --shape {name}={','.join(sizes)}"
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Return (input, sizes) of ``x=1,3,224,224``."""
+    name, _, sizes = text.rpartition("=")
+    try:
+        found = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        found = ()
+    if not name or not found or min(found) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no shape; write NAME=1,3,224,224")
+    return name, found
+
+
 def _inspected(graph: Graph, rows: list[Row]) -> Inspected:
-    return Inspected(tuple(rows), graph.history, graph.refusals, _heads(graph))
+    return Inspected(tuple(rows), graph.history, graph.refusals, _heads(graph), graph.states)
 
 
 def _heads(graph: Graph) -> tuple[str, ...]:
@@ -146,10 +179,11 @@ def _float_rows(graph: Graph) -> list[Row]:
 
 
 def _row(graph: Graph, name: str, kind: str, node: Node, runs: str) -> Row:
-    output = node.outputs[0]
+    output = next(name for name in node.outputs if name)
     shape = graph.shape(output) if output in graph.tensors else ()
     parameters = sum(math.prod(graph.shape(item)) for item in dict.fromkeys(node.inputs) if item in graph.constants)
-    return Row(name, kind, shape, parameters, node_macs(graph, node.op, node.inputs, output), runs)
+    macs = node_macs(graph, node.op, node.inputs, output) if runs == "integer" else host_macs(graph, node)
+    return Row(name, kind, shape, parameters, macs, runs)
 
 
 def _as_text(found: Inspected) -> str:
@@ -170,10 +204,16 @@ def _as_text(found: Inspected) -> str:
     header = ("node", "kind", "output", "params", "MACs", *memory_heads, *proof_heads, "runs")
     lines = [render(header, cells, left=(0, 1, 2, 8, 9), rule=False)]
     total, host = sum(row.macs for row in rows), [row for row in rows if row.runs != "integer"]
-    lines.append(f"{len(rows)} nodes, {sum(row.parameters for row in rows):,} parameters, {total:,} MACs an image")
+    left = sum(row.macs for row in host)
+    share = f" ({left:,} of them on the host)" if left else ""
+    lines.append(
+        f"{len(rows)} nodes, {sum(row.parameters for row in rows):,} parameters, {total:,} MACs an image{share}"
+    )
     lines.append(f"{len(host)} on the host" + (": " + ", ".join(row.name for row in host) if host else ""))
     if facts is not None:
         lines += _proof_lines(facts, len(host))
+    if found.states:
+        lines.append("states: " + ", ".join(f"{name} takes over {output}" for name, output in found.states.items()))
     if found.heads:
         lines.append("the outputs look like " + ", or ".join(found.heads))
     kinds = {row.kind.split(" ")[0] for row in rows}
@@ -236,6 +276,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--presets", type=_presets, metavar="A,B", help="whether two arithmetics can differ on a layer, and a sum where"
+    )
+    parser.add_argument(
+        "--shape",
+        action="append",
+        type=_shape,
+        default=[],
+        metavar="NAME=SIZES",
+        help="shape of an input that the model leaves open, as x=1,3,224,224; again for others",
+    )
+    parser.add_argument(
+        "--cut-outputs",
+        nargs="+",
+        default=(),
+        metavar="TENSOR",
+        help="end the network at these tensors, as network.cut_outputs does",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     return parser
