@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,28 +69,40 @@ def build_network(program: Program, target: Target, options: CodeOptions) -> Net
     """
     _refuse(program)
     plan = program.plan
-    layers = tuple(step.layer for step in program.steps if isinstance(step, IntegerStep))
-    orders = dict(memory_orders(plan.graph, layers))
-    for name in plan.graph.inputs:
-        orders.setdefault(name, tuple(range(len(plan.graph.shape(name)))))
+    orders = tensor_orders(program)
     constants = Constants(options.prefix, options.weights == "file")
     kernels = KernelSet(options.prefix)
     steps, errors = [], []
     for index, item in enumerate(program.steps):
         if isinstance(item, IntegerStep):
             try:
-                steps.append(_step(index, item, plan, target, orders, constants, kernels))
+                steps.append(write_step(index, item, plan, target, orders, constants, kernels))
             except InputError as error:
                 errors.append(error)
     if errors:
         raise InputError(item for error in errors for item in error.diagnostics)
+    storage = storage_of(plan, steps)
+    return Network(
+        plan.graph.name, plan, options, tuple(steps), orders, constants, kernels, storage, dict(program.arithmetic)
+    )
+
+
+def tensor_orders(program: Program) -> Mapping[str, Order]:
+    """Return tensor -> axes in memory order, of the network's inputs too."""
+    graph = program.plan.graph
+    layers = tuple(step.layer for step in program.steps if isinstance(step, IntegerStep))
+    orders = dict(memory_orders(graph, layers))
+    for name in graph.inputs:
+        orders.setdefault(name, tuple(range(len(graph.shape(name)))))
+    return orders
+
+
+def storage_of(plan: QuantPlan, steps: Sequence[Step]) -> Storage:
+    """Return where the tensors of the steps lie."""
     graph = plan.graph
     sizes = {name: _size(plan, name) for step in steps for name in (*step.inputs, *step.outputs)}
     sizes.update({name: _size(plan, name) for name in graph.inputs})
-    storage = plan_storage(steps, sizes, graph.inputs, graph.outputs)
-    return Network(
-        graph.name, plan, options, tuple(steps), orders, constants, kernels, storage, dict(program.arithmetic)
-    )
+    return plan_storage(steps, sizes, graph.inputs, graph.outputs)
 
 
 def _size(plan: QuantPlan, tensor: str) -> tuple[int, int]:
@@ -99,15 +111,16 @@ def _size(plan: QuantPlan, tensor: str) -> tuple[int, int]:
     return int(np.prod(plan.graph.shape(tensor))) * width, width
 
 
-def _step(
+def write_step(
     index: int, item: IntegerStep, plan: QuantPlan, target: Target, orders: Mapping[str, Order], constants: Constants,
     kernels: KernelSet,
 ) -> Step:  # fmt: skip
+    """Return the C of one layer, whose operator has a kernel."""
     layer = item.layer
     overflow: Overflow = target.acc_overflow
     context = LayerContext(layer, plan.graph, plan.tensors, item.rule, acc_bits=target.acc_bits, overflow=overflow)
     writer = LayerWriter(index, context, item.compiled.tables, orders, constants, kernels)
-    write = writer_for(_main(item))
+    write = writer_for(main_operator(item))
     if write is None:
         raise ValueError(f"{layer.name}: refused before")
     write(writer)
@@ -117,7 +130,13 @@ def _step(
     return step
 
 
-def _main(item: IntegerStep) -> str:
+def has_kernel(plan: QuantPlan, item: IntegerStep) -> bool:
+    """Return whether the C library has a kernel for a layer under its arithmetic."""
+    return item.rule.recipe != "ort" and writer_for(main_operator(item)) is not None and not _over_volumes(plan, item)
+
+
+def main_operator(item: IntegerStep) -> str:
+    """Return the operator that a layer's writer is chosen by."""
     return "Requantize" if item.layer.kind == "Requantize" else item.layer.node.op
 
 
@@ -165,7 +184,7 @@ def _refuse(program: Program) -> None:
             errors.append(
                 InputError.at(f"codegen: {step.layer.name}", "ort_f32 is float arithmetic by definition", cure=cure)
             )
-        elif writer_for(_main(step)) is None:
+        elif writer_for(main_operator(step)) is None:
             message = "has no kernel in the C library yet"
             errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
         elif _over_volumes(program.plan, step):

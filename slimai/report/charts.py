@@ -168,6 +168,17 @@ def cycles(layers: Rows) -> str:
         return _svg(figure, "cycles", "estimated cycles of the most expensive layers")
 
 
+def memory(layers: Rows, peak: Sequence[str]) -> str:
+    """Return the bytes of the arena that live in each layer, in the order they run; those of the peak stand out."""
+    with _figure(9.6, 2.6) as (figure, axes):
+        colors = [ACCENT if row["name"] in peak else SERIES[0] for row in layers]
+        axes.bar(range(1, len(layers) + 1), [row["ram"] for row in layers], color=colors)
+        axes.set_xlabel("layer, in the order they run")
+        axes.set_ylabel("bytes of the arena")
+        axes.grid(visible=False, axis="x")
+        return _svg(figure, "memory", "memory of activations by layer")
+
+
 def shortened(name: str, length: int = NAME_LENGTH) -> str:
     """Return the name with an ellipsis in its middle when it is longer than `length`."""
     half = (length - 1) // 2

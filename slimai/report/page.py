@@ -47,6 +47,8 @@ def page(run: Document, saved: Document) -> str:
         "depth": charts.depth(saved["layers"]) if saved["layers"] else "",
         "cycles": charts.cycles(saved["cost"]["layers"]) if saved["cost"]["layers"] else "",
     }
+    memory = saved.get("memory")
+    figures["memory"] = charts.memory(memory["layers"], memory["peak"]) if memory and memory["layers"] else ""
     return _render(
         "report.html.j2",
         run=run,
@@ -55,6 +57,8 @@ def page(run: Document, saved: Document) -> str:
         best=best,
         figures=figures,
         # runs of earlier versions have not saved them
+        proofs=saved.get("proofs", {}),
+        memory=memory,
         refusals=saved.get("refusals", ()),
         changes=saved.get("changes", ()),
         rows=_ranked(candidates, best),

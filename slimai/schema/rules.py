@@ -124,6 +124,8 @@ def automatic_mix(config: Sections) -> Iterator[Problem]:
     for name in ("max_drop", "latency_limit"):
         if getattr(config.search, name) is not None:
             yield Problem(f"smart_search.{name}", "cannot stand beside mix: auto", "give it as quantization.mix_goal")
+    if config.search.arena_limit is not None:
+        yield Problem("smart_search.arena_limit", "cannot stand beside mix: auto", "leave one of them out")
 
 
 def _one_setting(quantization: QuantizationSection) -> Iterator[Problem]:

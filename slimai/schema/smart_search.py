@@ -43,6 +43,10 @@ class SmartSearchSection(Section):
     latency_limit: Annotated[Real, Field(gt=0)] | None = Field(
         default=None, description="Deliver the best setting within this estimated time of a frame, in ms."
     )
+    arena_limit: Annotated[Bytes, Field(ge=1)] | None = Field(
+        default=None,
+        description="Deliver a setting whose activations fit this memory, like 64KiB (slimai inspect RUN_DIR).",
+    )
     memory_limit: Annotated[Bytes, Field(ge=1)] | None = Field(
         default=None, description="Memory for the search, like 4GiB; null = half of the machine's."
     )

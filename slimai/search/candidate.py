@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Status = Literal["full", "partial", "failed"]
 
@@ -126,6 +126,16 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+class Cost(NamedTuple):
+    """What a candidate costs on the target: the estimated time of a frame, and the bytes of its arena.
+
+    arena: None where layers run on the host, whose memory is not planned.
+    """
+
+    latency_ms: float | None = None
+    arena: int | None = None
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a candidate.
@@ -145,6 +155,12 @@ class Outcome:
     values: Mapping[str, float] = field(default_factory=dict)
     interval: tuple[float, float] | None = None
     note: str = ""
+    arena: int | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """What it costs on the target."""
+        return Cost(self.latency_ms, self.arena)
 
     def to_json(self, network: str) -> dict[str, Any]:
         """Return the mapping that run.json holds for a candidate."""
@@ -154,6 +170,7 @@ class Outcome:
             "value": finite(self.value),
             "score": finite(self.score),
             "latency_ms": self.latency_ms,
+            "arena": self.arena,
             "images": self.images,
             "status": self.status,
             "interval": None if self.interval is None else list(self.interval),
@@ -177,6 +194,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> Outcome:
         values={name: math.nan if value is None else value for name, value in data["values"].items()},
         interval=None if low_high is None else (low_high[0], low_high[1]),
         note=data["note"],
+        arena=data["arena"],
     )
 
 

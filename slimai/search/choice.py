@@ -13,17 +13,18 @@ from slimai.search.candidate import Outcome, best, rank_key
 class Bounds:
     """max_drop: largest loss of score against float. latency_limit: largest estimated time of a frame, ms.
 
-    score: smallest score.
+    score: smallest score. arena_limit: most bytes of the arena, which a network with host layers does not keep.
     """
 
     max_drop: float | None = None
     latency_limit: float | None = None
     score: float | None = None
+    arena_limit: int | None = None
 
     @property
     def given(self) -> bool:
         """Whether the user asked for any bound."""
-        return self.by_score or self.latency_limit is not None
+        return self.by_score or self.latency_limit is not None or self.arena_limit is not None
 
     @property
     def by_score(self) -> bool:
@@ -33,6 +34,8 @@ class Bounds:
     def kept_by(self, item: Outcome, float_score: float | None) -> bool:
         """Return whether a fully measured outcome keeps every bound."""
         if item.status != "full" or (self.latency_limit is not None and _cost(item) > self.latency_limit):
+            return False
+        if self.arena_limit is not None and (item.arena is None or item.arena > self.arena_limit):
             return False
         least = self.least(float_score)
         return not self.by_score or (item.score is not None and least is not None and item.score >= least)
@@ -51,6 +54,8 @@ class Bounds:
             parts.append(f"score {self.score:g}")
         if self.latency_limit is not None:
             parts.append(f"latency_limit {self.latency_limit:g} ms")
+        if self.arena_limit is not None:
+            parts.append(f"arena_limit {self.arena_limit} bytes")
         return " and ".join(parts)
 
 
@@ -67,8 +72,8 @@ def choose(outcomes: Sequence[Outcome], bounds: Bounds, float_score: float | Non
     """Return winner and delivered outcome.
 
     With `max_drop` or `score` the cheapest outcome that keeps every bound is delivered (ties: the better score); with
-    `latency_limit` alone the best score within it. When nothing keeps the bounds the winner is delivered, and
-    the note says so.
+    `latency_limit` or `arena_limit` alone the best score within it. When nothing keeps the bounds the winner is
+    delivered, and the note says so.
     """
     winner = best(outcomes)
     if winner is None or not bounds.given:

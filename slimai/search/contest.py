@@ -12,7 +12,7 @@ from slimai.artifacts.journal import Journal
 from slimai.errors import SlimaiError
 from slimai.interrupts import check
 from slimai.metrics.base import Metric, Record, Result
-from slimai.search.candidate import Candidate, Outcome, best, candidate_from_json, outcome_from_json
+from slimai.search.candidate import Candidate, Cost, Outcome, best, candidate_from_json, outcome_from_json
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter, Stage
 from slimai.search.guarantee import Guarantee
@@ -34,6 +34,11 @@ class Prepared(Protocol):
     @property
     def latency_ms(self) -> float | None:
         """Estimated time of a frame on the target."""
+        ...
+
+    @property
+    def arena(self) -> int | None:
+        """Bytes of the activations' memory, or None where layers run on the host."""
         ...
 
 
@@ -94,7 +99,7 @@ class Entrant:
 
     key: str
     candidates: list[Candidate]
-    latencies: list[float | None]
+    costs: list[Cost]
     records: list[Record] = field(default_factory=list)
     outcome: Outcome | None = None
 
@@ -102,8 +107,8 @@ class Entrant:
         """Return the outcome of every candidate, or nothing before there is one."""
         if self.outcome is None:
             return []
-        pairs = zip(self.candidates, self.latencies, strict=True)
-        return [replace(self.outcome, candidate=candidate, latency_ms=ms) for candidate, ms in pairs]
+        pairs = zip(self.candidates, self.costs, strict=True)
+        return [replace(self.outcome, candidate=candidate, **cost._asdict()) for candidate, cost in pairs]
 
 
 class Contest:
@@ -125,7 +130,7 @@ class Contest:
         outcome = self._by_candidate.get(candidate)
         if outcome is None:
             return False
-        self._join(outcome.key, candidate, outcome.latency_ms, outcome)
+        self._join(outcome.key, candidate, outcome.cost, outcome)
         return True
 
     def planned(self, candidate: Candidate) -> bool:
@@ -139,40 +144,40 @@ class Contest:
         dropped depends on all who run. A candidate that cannot be quantized gets an entrant of its own, `failed`.
         """
         try:
-            key, latency = self._plan(candidate)
+            key, cost = self._plan(candidate)
         except SlimaiError as error:
-            entrant = self._join(f"failed {candidate!r}", candidate, None, None)
+            entrant = self._join(f"failed {candidate!r}", candidate, Cost(), None)
             self._fail(entrant, error)
             return entrant
         known = None if self.setup.strategy == "racing" else self._by_key.get(key)
-        entrant = self._join(key, candidate, latency, known)
+        entrant = self._join(key, candidate, cost, known)
         if not entrant.records and entrant.outcome is None:
             entrant.records = load_records(self._records_path(entrant))
             self.stage.advance(len(entrant.records))
         elif entrant.outcome is not None and entrant.outcome.status == "full":
-            self._journal(replace(entrant.outcome, candidate=candidate, latency_ms=latency))
+            self._journal(replace(entrant.outcome, candidate=candidate, **cost._asdict()))
         return entrant
 
-    def _plan(self, candidate: Candidate) -> tuple[str, float | None]:
-        """Return key and estimated time of a candidate: planned now, or as journaled by an earlier invocation."""
+    def _plan(self, candidate: Candidate) -> tuple[str, Cost]:
+        """Return key and cost of a candidate: planned now, or as journaled by an earlier invocation."""
         failure = self.setup.failures.get(candidate)
         if failure is not None:
             raise failure
         if candidate not in self._planned:
             self._headline.begin(candidate)
             prepared = self.setup.prepare(candidate)
-            self._planned[candidate] = found = (prepared.key, prepared.latency_ms)
+            self._planned[candidate] = found = (prepared.key, Cost(prepared.latency_ms, prepared.arena))
             entry = {"plan_key": self.setup.plan_key, "planned": candidate.to_json()}
-            self.setup.journal.append({**entry, "key": found[0], "latency_ms": found[1]})
+            self.setup.journal.append({**entry, "key": found[0], **found[1]._asdict()})
             self.setup.watch.tick()
         return self._planned[candidate]
 
-    def _join(self, key: str, candidate: Candidate, latency: float | None, known: Outcome | None) -> Entrant:
+    def _join(self, key: str, candidate: Candidate, cost: Cost, known: Outcome | None) -> Entrant:
         entrant = self.entrants.get(key)
         if entrant is None:
             entrant = self.entrants[key] = Entrant(key, [], [], outcome=known)
         entrant.candidates.append(candidate)
-        entrant.latencies.append(latency)
+        entrant.costs.append(cost)
         return entrant
 
     def unit(self, entrant: Entrant, order: Sequence[int], seconds: float | None) -> Unit:
@@ -271,7 +276,7 @@ class Contest:
             setup.reporter.warn(f"{first.profile(setup.network)} level {first.level} failed: {error}")
         setup.failures.update(dict.fromkeys(entrant.candidates, error))
         key = "" if entrant.key.startswith("failed") else entrant.key
-        entrant.outcome = Outcome(first, "failed", latency_ms=entrant.latencies[0], key=key, note=str(error))
+        entrant.outcome = Outcome(first, "failed", key=key, note=str(error), **entrant.costs[0]._asdict())
 
     def settle(
         self,
@@ -297,7 +302,7 @@ class Contest:
             status=status,
             value=result.value,
             score=result.score,
-            latency_ms=entrant.latencies[0],
+            **entrant.costs[0]._asdict(),
             images=len(records),
             key=entrant.key,
             values=dict(result.values),
@@ -346,6 +351,8 @@ def _journaled(setup: SearchSetup) -> tuple[dict[str, Outcome], dict[Candidate, 
     for entry in setup.journal.entries():
         if entry.get("score_key") != setup.score_key or not isinstance(entry.get("outcome"), Mapping):
             continue
+        if "arena" not in entry["outcome"]:  # of a version that planned no memory
+            continue
         outcome = outcome_from_json(entry["outcome"])
         by_key[outcome.key] = outcome
         if entry.get("plan_key") == setup.plan_key:
@@ -353,10 +360,10 @@ def _journaled(setup: SearchSetup) -> tuple[dict[str, Outcome], dict[Candidate, 
     return by_key, by_candidate
 
 
-def _planned(setup: SearchSetup) -> dict[Candidate, tuple[str, float | None]]:
-    """Return key and estimated time of the candidates that earlier invocations have quantized."""
+def _planned(setup: SearchSetup) -> dict[Candidate, tuple[str, Cost]]:
+    """Return key and cost of the candidates that earlier invocations have quantized."""
     return {
-        candidate_from_json(entry["planned"]): (entry["key"], entry["latency_ms"])
+        candidate_from_json(entry["planned"]): (entry["key"], Cost(entry["latency_ms"], entry["arena"]))
         for entry in setup.journal.entries()
-        if entry.get("plan_key") == setup.plan_key and isinstance(entry.get("planned"), Mapping)
+        if entry.get("plan_key") == setup.plan_key and isinstance(entry.get("planned"), Mapping) and "arena" in entry
     }

@@ -317,6 +317,20 @@ def _flush(graph: Graph, waiting: list[Layer], steps: list[Step], threads: int) 
 
 def compile_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str, pool: BufferPool) -> IntegerStep:
     """Return one integer layer of `plan`, or one that takes its place, ready to run."""
+    context = layer_context(plan, layer, target, arithmetic, pool)
+    with guarded(layer.name, f"its tables for {context.rule.name} were made"):
+        compiled = with_channel_clamp(context, compiler_for(layer.kind, layer.node.op)(context))
+    return IntegerStep(layer, context.rule, with_scalars(context, compiled))
+
+
+def layer_context(
+    plan: QuantPlan, layer: Layer, target: Target, arithmetic: str, pool: BufferPool | None = None
+) -> LayerContext:
+    """Return what an integer layer of `plan` is compiled from.
+
+    Raises:
+        InputError: an unknown preset, or one under which the operator has no kernel.
+    """
     reads = [plan.tensors[name] for name in layer.inputs]
     writes = [plan.tensors[name] for name in layer.outputs if name in plan.tensors]
     table = {"s16": target.native.s16, "sym8": target.native.sym8, "asym8": target.native.asym8}
@@ -326,9 +340,12 @@ def compile_layer(plan: QuantPlan, layer: Layer, target: Target, arithmetic: str
         known = ", ".join(name for name, preset in PRESETS.items() if preset.recipe in recipes)
         message = f"{layer.node.op} has no kernel under the arithmetic {rule.name}"
         raise InputError.at(f"target.arithmetic: {layer.name}", f"{message}; it has one under {known}")
-    context = LayerContext(
-        layer, plan.graph, plan.tensors, rule, acc_bits=target.acc_bits, overflow=target.acc_overflow, pool=pool
-    )
-    with guarded(layer.name, f"its tables for {rule.name} were made"):
-        compiled = with_channel_clamp(context, compiler_for(layer.kind, layer.node.op)(context))
-    return IntegerStep(layer, rule, with_scalars(context, compiled))
+    return LayerContext(
+        layer, plan.graph, plan.tensors, rule, acc_bits=target.acc_bits, overflow=target.acc_overflow,
+        pool=BufferPool() if pool is None else pool,
+    )  # fmt: skip
+
+
+def integer_contexts(plan: QuantPlan, target: Target, arithmetic: str) -> tuple[LayerContext, ...]:
+    """Return what each integer layer of `plan` is compiled from, in order; see `layer_context`."""
+    return tuple(layer_context(plan, layer, target, arithmetic) for layer in plan.layers if layer.mode == "integer")

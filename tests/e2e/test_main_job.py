@@ -139,6 +139,7 @@ GATED = (
     [
         (("metric.fail_under=1",), "is under metric.fail_under 1"),
         (("smart_search.latency_limit=0.001",), "missed: no candidate keeps latency_limit 0.001 ms"),
+        (("smart_search.arena_limit=10",), "missed: no candidate keeps arena_limit 10 bytes"),
         (("smart_search.latency_limit=100", "metric.fail_under=0.1"), ""),
     ],
 )

@@ -13,6 +13,7 @@ from slimai.app.candidates.equalization_check import EqualizationCheck
 from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
 from slimai.calibration.unrolled import single_steps
+from slimai.codegen.arena import memory_key, memory_plan
 from slimai.data.loader import iter_batches
 from slimai.quantizer.key import plan_key
 from slimai.quantizer.levels import LEVELS
@@ -56,7 +57,7 @@ class Quantizer:
     """Builds the integer network of any candidate; `edits` are final limits by tensor, `rounder` rounds weights.
 
     store, pool: what the candidates share, integer weights and memory of intermediate values. Candidates run one at a
-    time.
+    time. arenas: bytes of the memory plans made so far.
     """
 
     job: Job
@@ -65,6 +66,7 @@ class Quantizer:
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
+    arenas: dict[Hashable, int | None] = field(default_factory=dict, compare=False, repr=False)
     _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
     _groups: dict[tuple[int, Aids], int | None] = field(default_factory=dict, compare=False, repr=False)
     _roundings: dict[tuple[int, Aids], Rounding] = field(default_factory=dict, compare=False, repr=False)
@@ -202,6 +204,21 @@ class QuantizedCandidate:
         """The estimated time of a frame on the target."""
         config = self._quantizer.job.config
         return estimate(self.plan, config.target, config.performance).milliseconds
+
+    @cached_property
+    def arena(self) -> int | None:
+        """The bytes of the activations' memory by the plan of the C code; None where layers run on the host.
+
+        It depends on types and tied scales alone, so candidates that are alike in these share one plan.
+        """
+        known, key = self._quantizer.arenas, memory_key(self.plan)
+        if key not in known:
+            target = self._quantizer.job.config.target
+            arithmetic = self._quantizer.arithmetic(self.plan)
+            program = compile_plan(self.plan, target, arithmetic=arithmetic, pool=self._quantizer.pool)
+            found = memory_plan(program, target)
+            known[key] = None if found is None else found.arena
+        return known[key]
 
     @property
     def program(self) -> Program:

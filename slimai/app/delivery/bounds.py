@@ -12,7 +12,8 @@ def delivery_bounds(config: SlimaiConfig) -> Bounds:
     goal = config.quantization.mix_goal
     if config.quantization.mix == "auto" and goal is not None:
         return Bounds(goal.max_drop, goal.latency_ms, goal.score)
-    return Bounds(config.search.max_drop, config.search.latency_limit)
+    search = config.search
+    return Bounds(search.max_drop, search.latency_limit, arena_limit=search.arena_limit)
 
 
 def missed_bounds(config: SlimaiConfig, choice: Choice, float_score: float | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 import slimai
 from slimai.data.array_file import read_npz
 from slimai.errors import InputError
+from slimai.quantizer.plan import QuantPlan
 from slimai.schema.target import TargetSection
 
 _AGAIN = "run the job again with codegen.language=c: what is finished is kept"
@@ -33,6 +34,25 @@ class FinishedRun:
     def model(self) -> Path:
         """The delivered QDQ model."""
         return self.folder / f"{self.name}_quant.onnx"
+
+    def require_same_weights(self, plan: QuantPlan) -> None:
+        """Refuse a model whose weights or biases are not those that the run has delivered.
+
+        Raises:
+            InputError: a layer that differs.
+        """
+        file = self.folder / f"{self.name}_quant.npz"
+        stored = read_npz(file)
+        for layer in plan.layers:
+            weight, bias = stored.get(f"{layer.name}/weight"), stored.get(f"{layer.name}/bias")
+            own = None if layer.weight is None else layer.weight.values
+            kept = (weight is None or (own is not None and np.array_equal(weight, own))) and (
+                bias is None or (layer.bias is not None and np.array_equal(bias.reshape(-1), layer.bias.reshape(-1)))
+            )
+            if not kept:
+                raise InputError.at(
+                    f"{self.model}: {layer.name}", f"differs from the integers in {file.name}", cure=_AGAIN
+                )
 
     @property
     def tables(self) -> Path:

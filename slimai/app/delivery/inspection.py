@@ -14,6 +14,7 @@ import yaml
 import slimai
 from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
+from slimai.app.delivery.layer_facts import layer_facts, memory_table, proof_table
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
 from slimai.app.float_pass.notes import states_note, turned_note
@@ -251,6 +252,7 @@ class Inspection:
     def _save(self, item: QuantizedCandidate, findings: Findings, pairs: list[Pair], key: str) -> None:
         config = self.job.config
         rows = findings.analyser.rows()
+        facts = layer_facts(item.plan, config.target, self.quantizer.arithmetic(item.plan), program=item.program)
         shown = [*self.job.graph.inputs, *(row.tensor for row in rows)]
         document.save(
             self.delivery.output,
@@ -265,6 +267,8 @@ class Inspection:
                 "layers": document.layer_table(rows),
                 "suspects": document.suspect_table(findings.suspects),
                 "probes": document.probe_table(findings.probes),
+                "proofs": proof_table(facts),
+                "memory": memory_table(facts.memory),
                 "histograms": document.histograms(item.stats, shown),
                 "cost": document.cost_table(estimate(item.plan, config.target, config.performance)),
                 "pictures": document.picture_table(pairs),

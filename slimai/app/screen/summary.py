@@ -7,7 +7,7 @@ from slimai.app.screen.table import render
 from slimai.number_text import decimals
 from slimai.search.candidate import Outcome, ranked
 
-HEADER = ("profile", "level", "score", "95 % interval", "est. ms", "images", "")
+HEADER = ("profile", "level", "score", "95 % interval", "est. ms", "arena", "images", "")
 
 
 def run_summary(result: RunResult) -> str:
@@ -48,6 +48,7 @@ def _row(result: RunResult, item: Outcome) -> tuple[str, ...]:
         decimals(item.score, 4),
         span,
         decimals(item.latency_ms, 3),
+        "" if item.arena is None else str(item.arena),
         str(item.images),
         mark or ("" if item.status == "full" else item.status),
     )

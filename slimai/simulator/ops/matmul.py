@@ -52,6 +52,16 @@ def _constant_product(context: LayerContext, weights: DenseWeights) -> Compiled:
     return Compiled(kernel, tables if context.layer.bias is None else {**tables, "bias": bias})
 
 
+def product_requantizer(context: LayerContext) -> Requantizer:
+    """Return the requantizer of a layer with constant weights: a convolution or a matrix product."""
+    weight = context.layer.weight
+    if weight is None:
+        return _pair_requantizer(context, context.input().scale, context.input(1).scale)
+    if context.layer.node.op == "MatMul" and weight.values.ndim != 2:
+        return _pair_requantizer(context, context.input().scale, float(weight.scale[0]))
+    return matrix_requantizer(context, weight.scale)
+
+
 def _pair_requantizer(context: LayerContext, first: float, second: float) -> Requantizer:
     """Return the requantizer of a product of two activations; TFLite multiplies the two scales in float32."""
     if context.rule.recipe != "tflite":

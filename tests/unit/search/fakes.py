@@ -65,8 +65,9 @@ class MeanMetric:
 class FakePrepared:
     """Gives `scores[image]`; counts the images it ran in `log`."""
 
-    def __init__(self, key, scores, log, latency=1.0, on_run=lambda: None):
+    def __init__(self, key, scores, log, latency=1.0, on_run=lambda: None, arena=100):
         self.key, self.scores, self.log, self.latency_ms, self.on_run = key, scores, log, latency, on_run
+        self.arena = arena
 
     def runner(self):
         def run(feeds):

@@ -10,10 +10,10 @@ from slimai.search.candidate import Candidate, Outcome, Variant
 from slimai.search.choice import Bounds, choose
 
 
-def outcome(score, latency, status="full", trial=None):
+def outcome(score, latency, status="full", trial=None, arena=None):
     variant = frozenset() if trial is None else frozenset({Variant.MIX})
     candidate = Candidate(1, Decimal(100), variant=variant, trial=trial)
-    return Outcome(candidate, status, value=score, score=score, latency_ms=latency, images=4)
+    return Outcome(candidate, status, value=score, score=score, latency_ms=latency, images=4, arena=arena)
 
 
 BASE, SMALL, ALL = outcome(0.7, 1.0), outcome(0.85, 1.5, trial=2), outcome(0.9, 3.0, trial=1)
@@ -48,6 +48,23 @@ def test_a_partial_outcome_keeps_nothing():
 outcomes = st.lists(
     st.builds(outcome, st.floats(0, 1), st.floats(0.1, 9), st.sampled_from(["full", "partial"])), max_size=6
 )
+
+
+@pytest.mark.parametrize(
+    ("limit", "delivered", "note"),
+    [
+        (4000, 0, ""),
+        (3999, 1, "the best that keeps arena_limit 3999 bytes"),
+        (2000, 1, "the best that keeps arena_limit 2000 bytes"),
+        (1999, 0, "no candidate keeps arena_limit 1999 bytes: the best score is delivered"),
+    ],
+)
+def test_arenas_above_the_limit_are_not_delivered(limit, delivered, note):
+    """One whose memory is not planned, because layers run on the host, keeps no limit."""
+    found = [outcome(0.9, 1.0, arena=4000), outcome(0.8, 2.0, arena=2000), outcome(0.85, 0.5, arena=None)]
+    choice = choose(found, Bounds(arena_limit=limit), 0.9)
+    assert choice.delivered is found[delivered]
+    assert choice.note == note
 
 
 @given(outcomes, st.floats(0, 1))
