@@ -20,7 +20,7 @@ from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
-from slimai.quantizer.params import S8, S16, IntType, QParams
+from slimai.quantizer.params import S4, S8, S16, IntType, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
 from slimai.quantizer.recurrent import CELL, CELLS, HIDDEN, Y, initial_state, is_recurrent, quantized_matrices
 from slimai.quantizer.rounding.result import RoundedLayer
@@ -100,7 +100,9 @@ def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
 
 
 def weight_type(given: Assignment, options: QuantOptions, step: Step, bits: int) -> IntType:
-    """Return the type of weights beside activations of `bits` bits: the scheme's, or s8 for 16x8."""
+    """Return the type of weights beside activations of `bits` bits: as named, else the scheme's, or s8 for 16x8."""
+    if step.name in given.weights:
+        return given.weights[step.name]
     own = given.scheme.at(bits).weights
     return S8 if bits > 8 and (options.level4_weights == "s8" or step.name in given.narrow) else own
 
@@ -183,12 +185,12 @@ class LayerBuilder:
 
     def _weighted(self, step: Step, weights: Array) -> QuantizedLayer:
         bits = self._bits(step)
-        dtype, per_channel = weight_type(self.given, self.options, step, bits), self._per_channel(step)
+        dtype = weight_type(self.given, self.options, step, bits)
+        per_channel = dtype == S4 or self._per_channel(step)
         layout = weight_layout(step.node, weights.shape)
         scale = self.network.params[step.inputs[0]].scale
-        limits = (
-            clipped_peaks(weights, layout, dtype, per_channel=per_channel) if self.options.weight_clipping else None
-        )
+        clipped = self.options.weight_clipping or (dtype == S4 and self.options.narrow_clipping)
+        limits = clipped_peaks(weights, layout, dtype, per_channel=per_channel) if clipped else None
 
         def quantized(bias: Array | None) -> QuantizedLayer:
             return quantize_layer(

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from slimai.graph.ops import KIND_ALIASES
 from slimai.graph.states import with_states
 from slimai.metrics.detection.recognize import likely_heads
 from slimai.quantizer.layers import layer_steps
+from slimai.quantizer.params import S4
 from slimai.quantizer.planner import layer_kinds
 from slimai.quantizer.quantized_file import is_quantized_file, load_quantized
 from slimai.simulator.cost import node_macs
@@ -40,7 +41,10 @@ Float models show what the quantizer would do; quantized ones what is stored.
 
 @dataclass(frozen=True)
 class Row:
-    """One node: its profile name, kind, output shape, parameters, multiply-accumulates and where it runs."""
+    """One node: its profile name, kind, output shape, parameters, multiply-accumulates and where it runs.
+
+    weights: the type of its integer weights, of quantized models.
+    """
 
     name: str
     kind: str
@@ -48,6 +52,7 @@ class Row:
     parameters: int
     macs: int
     runs: str
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,11 @@ def _heads(graph: Graph) -> tuple[str, ...]:
 
 
 def _quantized_rows(plan: QuantPlan) -> list[Row]:
-    return [_row(plan.graph, layer.name, layer.kind, layer.node, _place(layer)) for layer in plan.layers]
+    rows = [_row(plan.graph, layer.name, layer.kind, layer.node, _place(layer)) for layer in plan.layers]
+    return [
+        row if layer.weight is None else replace(row, weights=layer.weight.dtype.name)
+        for row, layer in zip(rows, plan.layers, strict=True)
+    ]
 
 
 def _place(layer: Layer) -> str:
@@ -157,7 +166,10 @@ def _as_text(found: Inspected) -> str:
         (row.name, row.kind, "x".join(map(str, row.shape)), f"{row.parameters:,}", f"{row.macs:,}", row.runs)
         for row in rows
     ]
-    lines = [render(("node", "kind", "output", "params", "MACs", "runs"), cells, left=(0, 1, 2, 5), rule=False)]
+    heads: tuple[str, ...] = ("node", "kind", "output", "params", "MACs", "runs")
+    if any(row.weights == S4.name for row in rows):
+        heads, cells = (*heads, "weights"), [(*cell, row.weights) for cell, row in zip(cells, rows, strict=True)]
+    lines = [render(heads, cells, left=(0, 1, 2, 5, 6)[: len(heads) - 2], rule=False)]
     total, host = sum(row.macs for row in rows), [row for row in rows if row.runs != "integer"]
     left = sum(row.macs for row in host)
     share = f" ({left:,} of them on the host)" if left else ""
