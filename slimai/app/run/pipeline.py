@@ -240,6 +240,8 @@ class _Run:
             watch=self.watch,
             strategy=settings.strategy,
             tolerance=settings.tolerance,
+            guarantee=settings.guarantee,
+            error=settings.error,
             seed=settings.seed,
             on_outcome=delivery.progress,
         )
@@ -264,5 +266,6 @@ class _Run:
             host_layers=delivery.host_layers,
             seconds=dict(self.seconds),
             warnings=self.warnings,
+            guarantee="" if state.guarantee is None else str(state.guarantee),
             missed=missed_bounds(self.job.config, choice, None if found is None else found.score),
         )
