@@ -22,7 +22,8 @@ def packed(values: NDArray[Any]) -> NDArray[np.uint8]:
         raise ValueError(f"integers of 4 bits are {S4.low}..{S4.high} (got {flat.min()}..{flat.max()})")
     halves = np.zeros(flat.size + flat.size % 2, np.uint8)
     halves[: flat.size] = flat.astype(np.int8).view(np.uint8) & 0xF
-    return halves[::2] | (halves[1::2] << 4)
+    found: NDArray[np.uint8] = (halves[::2] | (halves[1::2] << 4)).astype(np.uint8)
+    return found
 
 
 def unpacked(data: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.int8]:

@@ -162,7 +162,7 @@ def _row(graph: Graph, name: str, kind: str, node: Node, runs: str) -> Row:
 
 def _as_text(found: Inspected) -> str:
     rows = found.rows
-    cells = [
+    cells: list[tuple[str, ...]] = [
         (row.name, row.kind, "x".join(map(str, row.shape)), f"{row.parameters:,}", f"{row.macs:,}", row.runs)
         for row in rows
     ]
