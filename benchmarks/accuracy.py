@@ -1,7 +1,8 @@
 """Scores of the labelled networks: float, levels 0..4, accuracy aids, and peers on the same images.
 
 Usage: SLIMAI_SHARED=../shared python benchmarks/accuracy.py [--networks a,b] [--levels 0,1,2,3,4]
-       [--images N] [--calibration N] [--aids default,none,fold+eq+act+bc,...] [--methods 100,p99.99,ImprovedMSE]
+       [--images N] [--calibration N] [--target npu] [--aids default,none,fold+eq+act+bc,...]
+       [--methods 100,p99.99,ImprovedMSE]
        [--peers ort:MinMax,ort:Percentile,ort:Entropy,nncf:mixed,aimet:min_max] [--json out.json]
        [--from a.json b.json ...]
 
@@ -11,7 +12,8 @@ alone, in an environment of their own if need be; `--from` prints the summary of
 slimai.quantizer.rewrites.aids, fold constant channels, eq weights, act = eq with activations, clamp = eq through clamps
 (on a target that has one a channel), bc = analytic bias correction, emp = empirical, clip = clipped weights, absorb =
 biases absorbed (absorb3s: mean - 3 sigma of a channel, not its smallest value), cluster = channels clustered by range
-(all = everywhere), tails = tails clipped. default+absorb, default+clamp add one.
+(all = everywhere), tails = tails clipped, round = weights rounded to keep each layer's output, w4 = weights of 4 bits
+(needs `--target npu`; peak = with the scale of the peak). default+absorb, default+clamp add one.
 """
 
 from __future__ import annotations
@@ -113,7 +115,8 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--levels", default="0,1,2,3,4", help="empty: none of ours, peers alone")
     parser.add_argument("--images", type=int, default=100, help="validation images a network (0: all)")
-    parser.add_argument("--calibration", type=int, default=32)
+    parser.add_argument("--calibration", type=int, default=32, help="calibration images (0: all)")
+    parser.add_argument("--target", default="", help="a target of conf/target, as npu; default: the presets' own")
     parser.add_argument("--aids", default="default", help="comma list of combinations such as none,eq,eq+bc")
     parser.add_argument("--methods", default="100", help="comma list of 100, p99.99, ImprovedMSE, MeanExtrema ...")
     parser.add_argument("--peers", default="ort:MinMax,ort:Percentile,ort:Entropy", help="comma list of tool:method")
@@ -127,7 +130,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in listed(given.networks):
-            bench = Bench.load(name, Path(folder), given.images, given.calibration)
+            bench = Bench.load(name, Path(folder), given.images, given.calibration or None, target=given.target)
             counts = f"{len(bench.validation)} images, {len(bench.calibration)} for calibration"
             print(f"{name}: float {bench.float_score.score:.4f} on {counts}")
             rows += own_rows(bench, given) if listed(given.levels) else []

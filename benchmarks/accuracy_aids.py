@@ -14,6 +14,12 @@ from accuracy_bench import Bench
 from accuracy_summary import Score
 
 _OPTIONS = {"bc": "bias_correction", "clip": "weight_clipping", "tails": "tail_clipping"}
+_FOUR_BITS = ("w4", "peak")  # weights of 4 bits; with the scale of the peak, not that of the least squared error
+
+
+def four_bits(aids: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quantizer's options of 4-bit weights, where the aids name them."""
+    return {"weight_bits": 4, "narrow_clipping": not aids.get("peak")} if aids.get("w4") else {}
 
 
 def default_aids(level: int) -> dict[str, Any]:
@@ -56,6 +62,7 @@ def plan_of(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[st
         level=level,
         nonnegative_inputs=nonnegative_inputs(bench.job),
         **{name: True for key, name in _OPTIONS.items() if aids.get(key)},
+        **four_bits(aids),
         **extra,
     )
     if aids.get("round"):
@@ -75,10 +82,11 @@ def rounding(bench: Bench, level: int, aids: Mapping[str, Any], cache: dict[Any,
     from slimai.simulator.rounding_guard import guarded
     from slimai.simulator.rounding_pass import Images, RoundingPass
 
-    own = (key, "round", level, *(bool(aids.get(part)) for part in _OPTIONS))
+    own = (key, "round", level, *(bool(aids.get(part)) for part in (*_OPTIONS, *_FOUR_BITS)))
     if own not in cache:
         graph, stats = cache[key]
-        switches = {name: True for short, name in _OPTIONS.items() if aids.get(short)}
+        switches: dict[str, Any] = {name: True for short, name in _OPTIONS.items() if aids.get(short)}
+        switches |= four_bits(aids)
         options = QuantOptions(level=level, nonnegative_inputs=nonnegative_inputs(bench.job), **switches)
         plan = build_plan(graph, stats, options, bench.job.config.target)
         images = Images(len(bench.calibration), lambda: bench.calibration)

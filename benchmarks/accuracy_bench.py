@@ -14,14 +14,16 @@ from accuracy_summary import Score
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def preset(name: str, work: Path) -> Any:
-    """Return the validated configuration of a preset of conf/model."""
+def preset(name: str, work: Path, target: str = "") -> Any:
+    """Return the validated configuration of a preset of conf/model, for a target of conf/target if one is named."""
     from omegaconf import OmegaConf
 
     from slimai.schema.root import SlimaiConfig
 
     data: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "model" / f"{name}.yaml"), resolve=True)
     data["path"]["output_dir"] = str(work / name)
+    if target:
+        data["target"] = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "target" / f"{target}.yaml"))
     if name == "kws_dscnn":
         from unpack_kws import unpack
 
@@ -42,7 +44,9 @@ class Bench:
     float_score: Score = field(init=False)
 
     @classmethod
-    def load(cls, name: str, work: Path, images: int, calibration: int | None, *, apart: bool = False) -> Bench:
+    def load(
+        cls, name: str, work: Path, images: int, calibration: int | None, *, apart: bool = False, target: str = ""
+    ) -> Bench:
         """Return the network with at most so many images of each kind.
 
         0: all validation images; None: all calibration images. apart: validation images that are calibration images
@@ -52,7 +56,7 @@ class Bench:
         from slimai.data.loader import iter_batches
         from slimai.runtime.session import FloatSession
 
-        job = prepare(preset(name, work))
+        job = prepare(preset(name, work, target))
         calib = [arrays for _, arrays in iter_batches(job.calibration[:calibration], job.preprocess, 1)]
         chosen = job.validation
         if apart:

@@ -2,7 +2,8 @@
 
 A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is taken as it stands;
 ``/*@ kernel NAME T... */`` one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t
-q_t`` and the function ``tail``. ``/*@ part NAME T... */`` begins a function that kernels of the same types call.
+q_t`` and the function ``tail``; ``p_t`` is the type in which weights lie, which are then read as ``w_t``: bytes of two
+where that is ``int4_t``. ``/*@ part NAME T... */`` begins a function that kernels of the same types call.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ FAMILIES = (
 )  # fmt: skip
 _MARK = re.compile(r"^/\*@ (helper|kernel|part) (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_SHORT = {"int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "int64_t": "s64"}
+_SHORT = {
+    "int8_t": "s8",
+    "uint8_t": "u8",
+    "int16_t": "s16",
+    "uint16_t": "u16",
+    "int32_t": "s32",
+    "int64_t": "s64",
+    "int4_t": "s4",
+}
 
 
 @dataclass(frozen=True)
@@ -65,10 +74,13 @@ class KernelSet:
         words = dict(types)
         if "tail" in words:
             words["q_t"] = f"{words['tail'].rsplit('_', 1)[0]}_table"
+        halves = words.get("w_t") == "int4_t"
         endings = [_SHORT.get(words[word], words[word]) for word in piece.words if word != "q_t"]
         name = "_".join([self.prefix, kernel, *endings])
+        if "w_t" in words:
+            words |= {"w_t": "int8_t", "p_t": "uint8_t"} if halves else {"p_t": words["w_t"]}
         for part in _called(piece.text, "part"):
-            words[part] = self._part(part, words)
+            words[part] = self._part("halves" if halves and part == "read_weights" else part, words)
         text = piece.text.replace(f"void {kernel}(", f"void {name}(")
         self.made[name] = _replaced(text, words)
         return name

@@ -17,12 +17,13 @@ from slimai.quantizer.layers import Step, layer_steps, quantized_tensors
 from slimai.quantizer.levels import LEVELS, Scheme, activation_params, as_float32, fixed_params
 from slimai.quantizer.masks import Masks, masked_limits
 from slimai.quantizer.options import QuantOptions
-from slimai.quantizer.params import QParams
+from slimai.quantizer.params import IntType, QParams
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.recurrent import CELL, CELL_BITS, cell_params, cell_tensors, initial_state, reach_initial_cells
 from slimai.quantizer.tails import clip_tails
 from slimai.quantizer.tensor_limits import tensor_grid, tensor_limits
 from slimai.quantizer.tying import Groups, TyingInput, tie
+from slimai.quantizer.weight_types import weight_types
 from slimai.quantizer.wide_sums import wide_sums
 
 
@@ -34,7 +35,7 @@ class Assignment:
     widths: bits by tensor. floors: smallest scale of a group,
     by representative, set where a layer could not reach a finer output grid. masks: bits -> what
     sentinels ask for. notes: what was decided about limits and widths. narrow: layers that keep 8-bit weights
-    whatever they read.
+    whatever they read. weights: the types of weights that are not the level's, by node name.
     """
 
     graph: Graph
@@ -51,6 +52,7 @@ class Assignment:
     masks: Mapping[int, Masks] = field(default_factory=dict)
     notes: tuple[Decision, ...] = ()
     narrow: frozenset[str] = frozenset()
+    weights: Mapping[str, IntType] = field(default_factory=dict)
 
     @cached_property
     def _cells(self) -> frozenset[str]:
@@ -144,7 +146,8 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     own = {name: limits[widths[name]][name] for name in tensors}
     held = (frozenset(graph.inputs) - graph.states.keys()) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
-    told = (*sums.decisions, *joins.decisions, *found, *notes.values())
+    typed = weight_types(graph, steps, options, reads, reads.keys() - options.datatypes.keys())
+    told = (*sums.decisions, *joins.decisions, *found, *notes.values(), *typed.decisions)
     return Assignment(
         graph,
         steps,
@@ -159,6 +162,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
         masks=masks,
         notes=told,
         narrow=frozenset(sums.datatypes) - frozenset(options.datatypes),
+        weights=typed.types,
     )
 
 

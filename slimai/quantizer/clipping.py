@@ -14,6 +14,7 @@ from slimai.quantizer.params import IntType
 from slimai.quantizer.weight_layout import WeightLayout
 
 RATIOS = np.linspace(1.0, 0.5, 26)
+FOUR_BIT_RATIOS = np.linspace(1.0, 0.3, 71)  # with 7 steps to a side more is cut off, and the place matters more
 
 
 def clipped_peaks(weights: Array, layout: WeightLayout, dtype: IntType, *, per_channel: bool) -> NDArray[np.float64]:
@@ -26,8 +27,9 @@ def clipped_peaks(weights: Array, layout: WeightLayout, dtype: IntType, *, per_c
         return peaks  # rounding is far below clipping: nothing to win
     if not per_channel:
         peaks[:] = peaks.max(initial=0.0)
-    errors = np.zeros((RATIOS.size, peaks.size))
-    rounding_errors(rows, peaks, RATIOS, dtype.high, errors)
+    ratios = RATIOS if dtype.bits == 8 else FOUR_BIT_RATIOS
+    errors = np.zeros((ratios.size, peaks.size))
+    rounding_errors(rows, peaks, ratios, dtype.high, errors)
     chosen = np.argmin(errors, axis=0) if per_channel else np.argmin(errors.sum(axis=1))
-    kept: NDArray[np.float64] = peaks * RATIOS[chosen]
+    kept: NDArray[np.float64] = peaks * ratios[chosen]
     return kept

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.quantizer.params import IntType
 from slimai.quantizer.rounding.result import RoundedLayer
 
 Method = Literal["ImprovedMSE", "ImprovedKL", "MeanExtrema"]
@@ -40,7 +41,9 @@ class QuantOptions:
     inputs that cannot be negative. bias_offsets: node name -> [O] added to the float bias. bias_correction: the
     analytic one, from per-channel means. weight_clipping: weights are clipped where that lowers their squared error.
     tail_clipping: limits end where the only readers, saturating functions, are flat. rounding: node name -> weights
-    rounded to keep the layer's output; in them it takes the place of the analytic bias correction.
+    rounded to keep the layer's output; in them it takes the place of the analytic bias correction. weight_bits: 4 gives
+    the layers of `weight_types.four_bit_layers` s4 weights. weights: node name -> type of its weights, from
+    mixed-precision rules. narrow_clipping: the scale of s4 weights is that of the least squared error, not the peak's.
     """
 
     level: int = 1
@@ -56,3 +59,6 @@ class QuantOptions:
     weight_clipping: bool = False
     tail_clipping: bool = False
     rounding: Mapping[str, RoundedLayer] = field(default_factory=dict)
+    weight_bits: Literal[8, 4] = 8
+    weights: Mapping[str, IntType] = field(default_factory=dict)
+    narrow_clipping: bool = True

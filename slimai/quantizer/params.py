@@ -29,14 +29,19 @@ class IntType:
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        """The NumPy dtype that holds it."""
-        return np.dtype(f"{'int' if self.signed else 'uint'}{self.bits}")
+        """The NumPy dtype that holds it; numbers of 4 bits are held in 8."""
+        return np.dtype(f"{'int' if self.signed else 'uint'}{max(self.bits, 8)}")
+
+    def bytes_of(self, count: int) -> int:
+        """Return the bytes of so many numbers, laid without gaps; of 4 bits two lie in a byte."""
+        return (count * self.bits + 7) // 8
 
 
+S4 = IntType("s4", 4, True)
 S8, U8 = IntType("s8", 8, True), IntType("u8", 8, False)
 S16, U16 = IntType("s16", 16, True), IntType("u16", 16, False)
 S32, S64 = IntType("s32", 32, True), IntType("s64", 64, True)
-INT_TYPES = {kind.name: kind for kind in (S8, U8, S16, U16, S32, S64)}
+INT_TYPES = {kind.name: kind for kind in (S4, S8, U8, S16, U16, S32, S64)}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
-from slimai.quantizer.params import S16, QParams
+from slimai.quantizer.params import S4, S16, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
 from slimai.quantizer.reachable import constant_weights, reachable_grids, weight_type
 from slimai.quantizer.recurrent import CELL, CELLS, HIDDEN, Y, initial_state, is_recurrent, quantized_matrices
@@ -148,12 +148,12 @@ class LayerBuilder:
 
     def _weighted(self, step: Step, weights: Array) -> QuantizedLayer:
         bits = self._bits(step)
-        dtype, per_channel = weight_type(self.given, self.options, step, bits), self._per_channel(step)
+        dtype = weight_type(self.given, self.options, step, bits)
+        per_channel = dtype == S4 or self._per_channel(step)
         layout = weight_layout(step.node, weights.shape)
         scale = self.network.params[step.inputs[0]].scale
-        limits = (
-            clipped_peaks(weights, layout, dtype, per_channel=per_channel) if self.options.weight_clipping else None
-        )
+        clipped = self.options.weight_clipping or (dtype == S4 and self.options.narrow_clipping)
+        limits = clipped_peaks(weights, layout, dtype, per_channel=per_channel) if clipped else None
 
         def quantized(bias: Array | None) -> QuantizedLayer:
             return quantize_layer(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 AS_STORED = 3  # the level that keeps zero points: `Scheme.asymmetric`
 WIDE_AS_STORED = 4
 MADE_SYMMETRIC = "weights made symmetric"
-_TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
+_TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values() if kind.bits >= 8}  # 4 bits are held in 8
 
 
 def level_as_stored(network: StoredNetwork) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slimai.calibration.limits import Limits
 from slimai.errors import InputError
 from slimai.number_text import yaml_float
+from slimai.quantizer.params import S4
 from slimai.yaml_reader import compose_yaml
 from slimai.yaml_values import Fields, Reading
 
@@ -24,7 +25,8 @@ HEADER = "# Limits of every activation, in graph order. Real value = Scale * (in
 class Entry:
     """One activation: its profile name, the limits that were quantized, and what came of them.
 
-    float_min and float_max are the extremes that calibration saw, None where it saw none (Requantize).
+    weights: type of the layer's weights where it is s4. float_min and float_max are the extremes that calibration saw,
+    None where it saw none (Requantize).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Entry:
     offset: int = 0
     float_min: float | None = None
     float_max: float | None = None
+    weights: str = ""
 
 
 def entries(plan: QuantPlan, stats: Statistics | None = None) -> tuple[Entry, ...]:
@@ -59,6 +62,7 @@ def entries(plan: QuantPlan, stats: Statistics | None = None) -> tuple[Entry, ..
                 params.zero_point,
                 None if seen is None else seen.minimum,
                 None if seen is None else seen.maximum,
+                S4.name if layer is not None and layer.weight is not None and layer.weight.dtype == S4 else "",
             )
         )
     return tuple(found)
@@ -82,6 +86,8 @@ def entry_text(entry: Entry) -> str:
     ]
     if entry.float_min is not None and entry.float_max is not None:
         rows += [("FloatMin", yaml_float(entry.float_min)), ("FloatMax", yaml_float(entry.float_max))]
+    if entry.weights:
+        rows.append(("Weights", entry.weights))
     lines = [f"  {key + ':':<16}{value}" for key, value in rows]
     lines[0] = "-" + lines[0][1:]
     return "\n".join(lines) + "\n"
@@ -97,6 +103,7 @@ _FIELDS: Mapping[str, str] = {
     "Offset": "offset",
     "FloatMin": "float_min",
     "FloatMax": "float_max",
+    "Weights": "weights",
 }
 _NUMBERS = ("Scale", "FloatMin", "FloatMax")
 
@@ -130,7 +137,7 @@ def _entry(row: Fields) -> Entry | None:
     row.check_keys(_FIELDS)
     limits = limits_of(row)
     values: dict[str, Any] = {_FIELDS[key]: row.number(key) for key in _NUMBERS if key in row.nodes}
-    values |= {_FIELDS[key]: row.text(key) or "" for key in ("Kind", "Dtype") if key in row.nodes}
+    values |= {_FIELDS[key]: row.text(key) or "" for key in ("Kind", "Dtype", "Weights") if key in row.nodes}
     values |= {"offset": row.integer("Offset")} if "Offset" in row.nodes else {}
     if not row.name or limits is None or None in values.values():
         return None

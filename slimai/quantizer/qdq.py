@@ -1,9 +1,9 @@
 """The deployable model: the integer network as a QDQ ONNX that any ONNX Runtime runs (SPEC 8.6).
 
 Every quantized tensor passes QuantizeLinear -> DequantizeLinear with the plan's parameters, weights are
-integer initializers behind a DequantizeLinear, biases s32 initializers at scale s_x * s_w. Host layers stay
-in float between. 16-bit types need operator set 21; there the bias is s32 at a scale of its own, and no exactness is
-claimed.
+integer initializers behind a DequantizeLinear (those of 4 bits int4, which needs operator set 21), biases s32
+initializers at scale s_x * s_w. Host layers stay in float between. 16-bit types need operator set 21 too; there the
+bias is s32 at a scale of its own, and no exactness is claimed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.names import FreeNames
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.insert_requantize import REQUANTIZE
-from slimai.quantizer.params import QParams
+from slimai.quantizer.params import S4, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.weight_layout import weight_layout
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET_8BIT, OPSET_16BIT = 17, 21
+OPSET_8BIT, OPSET_NEW = 17, 21  # 16-bit and 4-bit types came with 21
 
 
 def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
@@ -39,7 +39,8 @@ def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
 
     graph = qdq_graph(plan)
     grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
-    opset = OPSET_16BIT if any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
+    narrow = any(layer.weight is not None and layer.weight.dtype == S4 for layer in plan.layers)
+    opset = OPSET_NEW if narrow or any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
     versions = {**graph.opsets, "": max(opset, graph.opsets.get("", opset))}
     model = to_onnx(replace(graph, opsets=versions), batch="N" if graph.batchable else 1)
     checker.check_model(model, full_check=True)
@@ -124,7 +125,7 @@ class _Writer:
             self.constants[name] = real.astype(np.float32).reshape(self.plan.graph.shape(source))
             return name
         axis = layout.axis if weight.per_channel else None
-        return self._constant(name, weight.values, weight.scale, weight.zero_point, axis)
+        return self._constant(name, _file_integers(weight), weight.scale, weight.zero_point, axis)
 
     def _bias(self, layer: Layer, weight: QWeight, bias: Array) -> str:
         name = self.names.take(f"{layer.name}__bias")
@@ -184,3 +185,12 @@ class _Writer:
     def _linear(self, op: str, inputs: tuple[str, ...], output: str, axis: int | None) -> None:
         attrs: Mapping[str, Any] = {} if axis is None else {"axis": axis}
         self.nodes.append(Node(self.names.take(f"{output}__{op}"), op, inputs, (output,), attrs))
+
+
+def _file_integers(weight: QWeight) -> Array:
+    """Return the integers in the type that the file gives them: int4 for those of 4 bits, which are held in int8."""
+    if weight.dtype != S4:
+        return weight.values
+    from ml_dtypes import int4  # noqa: PLC0415 - spares ml_dtypes
+
+    return weight.values.astype(int4)

@@ -25,7 +25,7 @@ from slimai.graph.passes import run_pass
 from slimai.graph.passes.fuse_channel_clip import FUSE_CHANNEL_CLIP
 from slimai.graph.passes.fuse_gemm import FUSE_GEMM
 from slimai.quantizer.channel_scales import with_even_scales
-from slimai.quantizer.params import S8, S16, U8, QParams
+from slimai.quantizer.params import S4, S8, S16, U8, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.prequantized import AS_STORED
 from slimai.quantizer.stored_constants import (
@@ -374,6 +374,7 @@ def _weight(node: Node, item: Stored) -> QWeight:
     kind, scale = _TYPES[item.values.dtype.name], item.scale
     axis = item.axis
     if node.op != "PRelu":
+        kind = S4 if item.narrow else kind
         axis = weight_layout(node, item.values.shape).axis
         found = output_scales(node, item)
         scale = item.scale if found is None else found

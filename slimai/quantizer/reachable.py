@@ -31,7 +31,9 @@ _LINEAR_FUNCTIONS = frozenset({"LeakyRelu", "PRelu"})
 
 
 def weight_type(given: Assignment, options: QuantOptions, step: Step, bits: int) -> IntType:
-    """Return the type of weights beside activations of `bits` bits: the scheme's, or s8 for 16x8."""
+    """Return the type of weights beside activations of `bits` bits: as named, else the scheme's, or s8 for 16x8."""
+    if step.name in given.weights:
+        return given.weights[step.name]
     own = given.scheme.at(bits).weights
     return S8 if bits > 8 and (options.level4_weights == "s8" or step.name in given.narrow) else own
 

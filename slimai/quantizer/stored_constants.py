@@ -18,22 +18,26 @@ from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.optimize import evaluate
 from slimai.graph.passes.fold_constant import LARGEST_BYTES
 from slimai.graph.save import subgraph, to_onnx
-from slimai.quantizer.params import S8, S16, U8, IntType
+from slimai.quantizer.params import S4, S8, S16, U8, IntType
 from slimai.quantizer.weight_layout import weight_layout
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-_NARROW = {"int4": S8, "uint4": U8, "int2": S8, "uint2": U8}  # held in 8 bits; ml_dtypes names
+_NARROW = {"int4": S4, "uint4": U8, "int2": S4, "uint2": U8}  # held in 8 bits; ml_dtypes names
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A constant as the file holds it: integers, scale [C] or [1], zero point [C] or [1], channel axis."""
+    """A constant as the file holds it: integers, scale [C] or [1], zero point [C] or [1], channel axis.
+
+    narrow: whether the integers, held in 8 bits, are of 4 or less and signed.
+    """
 
     values: Array
     scale: NDArray[np.float64]
     zero_point: NDArray[np.int64]
     axis: int
+    narrow: bool = False
 
     @property
     def per_channel(self) -> bool:
@@ -98,7 +102,7 @@ class _Folder:
         if values.dtype.kind not in "iu":
             return None
         axis = int(node.attrs.get("axis", 1)) % max(values.ndim, 1)
-        return Stored(values, scale, zero, axis if scale.size > 1 or zero.size > 1 else 0)
+        return Stored(values, scale, zero, axis if scale.size > 1 or zero.size > 1 else 0, narrow == S4)
 
     def _evaluated(self, node: Node) -> dict[str, Array]:
         infos = {name: TensorInfo(name, tuple(item.shape), item.dtype.name) for name, item in self.constants.items()}

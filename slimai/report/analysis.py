@@ -22,7 +22,7 @@ from slimai.graph.ops import TRAITS
 from slimai.graph.samples import each_step, images, sample_axis
 from slimai.graph.sentinels import sentinel_tensors
 from slimai.quantizer.levels import limits_of
-from slimai.quantizer.params import QParams
+from slimai.quantizer.params import S4, QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.quantizer.weight_layout import weight_layout
 from slimai.report.reach import Reach
@@ -45,6 +45,7 @@ class LayerRow:
     signal of the tensor's grid alone, its float values rounded and clipped; clip_share: the part of that noise from
     clipping; clipped: share of the float values beyond the limits. weight_sqnr: of the integer weights, dB. added:
     noise over signal that the layer adds beyond what its inputs bring. overflows: sums that left the accumulator.
+    weights: their type where it is s4, else empty.
     """
 
     layer: str
@@ -64,6 +65,7 @@ class LayerRow:
     overflows: int = 0
     low: float | None = None
     high: float | None = None
+    weights: str = ""
 
 
 @dataclass
@@ -219,6 +221,7 @@ class Analyser:
             overflows=self.program.overflows[layer.name] - self._before.get(layer.name, 0),
             low=low,
             high=high,
+            weights=S4.name if layer.weight is not None and layer.weight.dtype == S4 else "",
         )
 
     def _added(self, layer: Layer, single: Likeness) -> float:

@@ -220,6 +220,8 @@ def _untried(row: LayerRow, plan: QuantPlan) -> str:
         return "its sums leave the accumulator: narrow the weights or raise target.acc_bits"
     if plan.tensors[row.tensor].dtype.bits > 8:
         return "widen its limits" if why == "clipping" else "leave it: it has 16 bits already"
+    if why == "weights" and row.weights:
+        return "give its weights 8 bits (mix, weighttypes: [s8])"
     if why == "weights":
         per_channel = any(layer.name == row.layer and layer.weight is not None and layer.weight.per_channel
                           for layer in plan.layers)  # fmt: skip

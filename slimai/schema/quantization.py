@@ -25,6 +25,13 @@ Methods = Annotated[
 WeightRounding = Literal["nearest", "compensated", "auto"]
 
 
+def _whole(value: object) -> object:
+    """Refuse true and 8.0, and read '8': Python counts true as 1, and a command line gives text."""
+    if isinstance(value, bool | float):
+        raise wrong("should be 8 or 4, a whole number", "write 8 or 4")
+    return int(value) if isinstance(value, str) and value.strip() in {"4", "8"} else value
+
+
 def _auto_alone(chosen: tuple[WeightRounding, ...]) -> tuple[WeightRounding, ...]:
     if "auto" in chosen and len(chosen) > 1:
         raise wrong("auto stands alone: a list tries nearest and compensated", "write auto, or [nearest, compensated]")
@@ -113,6 +120,12 @@ class QuantizationSection(Section):
     )
     level4_weights: Literal["s16", "s8"] = Field(
         default="s16", description="Weights of level 4: s16, or s8 for 16x8 (half the memory, faster)."
+    )
+    weight_bits: Annotated[Literal[8, 4], BeforeValidator(_whole)] = Field(
+        default=8,
+        description="Bits of weights at levels 1 to 3. 4: Conv, ConvTranspose, Gemm and MatMul with constant weights "
+        "have s4 (-7..7), one scale an output channel; layers with no weighted layer before them, or none behind them, "
+        "stay at 8 unless a rule says otherwise. For targets whose `weight_bits` list 4.",
     )
     bias_correction: Annotated[Literal[False, "auto", "analytic", "empirical"], Switch] = Field(
         default="auto",

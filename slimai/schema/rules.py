@@ -203,6 +203,31 @@ def weight_rounding(config: Sections) -> Iterator[Problem]:
         )
 
 
+def four_bit_weights(config: Sections) -> Iterator[Problem]:
+    """Weights of 4 bits are for targets that have them, and levels with 8-bit activations and scales a channel."""
+    quantization = config.quantization
+    if quantization.weight_bits == 8:
+        return
+    if 4 not in config.target.weight_bits:
+        have = ", ".join(map(str, config.target.weight_bits))
+        yield Problem(
+            "quantization.weight_bits",
+            f"the target {config.target.name} has no weights of 4 bits (its weight_bits: [{have}])",
+            "take target=npu, or set target.weight_bits: [8, 4] where the chip has them",
+            4,
+        )
+    for level, why in ((0, "has one weight scale a tensor"), (4, "has 16-bit activations")):
+        if level in quantization.accuracy_level:
+            yield Problem(
+                "quantization.accuracy_level",
+                f"weight_bits: 4 is not possible with level {level}, which {why}",
+                "take levels 1 to 3",
+                list(quantization.accuracy_level),
+            )
+    if config.network.model_type == "quantized":
+        yield Problem("quantization.weight_bits", "a pre-quantized model keeps its integer weights", "remove it", 4)
+
+
 def model_format(config: Sections) -> Iterator[Problem]:
     """The model's suffix is known, and the legacy `type` agrees with it."""
     suffix = config.network.input_model.suffix.lower()
@@ -375,6 +400,10 @@ RULES = (
         ),
     ),
     Rule(weight_rounding, ("quantization.weight_rounding", "quantization.accuracy_level", "network.model_type")),
+    Rule(
+        four_bit_weights,
+        ("quantization.weight_bits", "target.weight_bits", "quantization.accuracy_level", "network.model_type"),
+    ),
     Rule(model_format, ("network.input_model", "network.type")),
     Rule(channel_values, ("network.mean", "network.stddev", "network.channel_order", "network.input_data_layout")),
     Rule(resize_parts, ("network.resize",)),

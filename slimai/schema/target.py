@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from slimai.schema.base import Int, Real, Section, legacy
-from slimai.schema.values import Flag
+from slimai.schema.base import Int, Real, Section, legacy, wrong
+from slimai.schema.values import Flag, distinct
 
 Preset = Literal["xi_sym", "gemmlowp", "tflite_s64", "single", "ort_f32"]
 Arithmetic = Literal["native", "xi_sym", "gemmlowp", "tflite_s64", "single", "ort_f32"]
-DtypePair = Literal["s8s8", "u8s8", "s16s8", "s16s16"]
+DtypePair = Literal["s8s8", "u8s8", "s16s8", "s16s16", "s8s4", "u8s4"]
+WeightBits = Literal[8, 4]
 PerCycle = Annotated[Real, Field(gt=0)]
 _MACS: dict[DtypePair, float] = {"s8s8": 256.0, "u8s8": 256.0, "s16s8": 128.0, "s16s16": 64.0}
+
+
+def _with_eight(bits: tuple[WeightBits, ...]) -> tuple[WeightBits, ...]:
+    if 8 not in bits:
+        raise wrong("every target has weights of 8 bits", "write [8], or [8, 4]")
+    return bits
 
 
 class NativeTable(Section):
@@ -50,12 +57,20 @@ class TargetSection(Section):
     per_channel_ops: tuple[Literal["Conv", "ConvTranspose", "Gemm", "MatMul"], ...] = Field(
         default=("Conv", "ConvTranspose"), description="Operators whose weights may have one scale an output channel."
     )
+    weight_bits: Annotated[tuple[WeightBits, ...], AfterValidator(distinct("widths")), AfterValidator(_with_eight)] = (
+        Field(
+            default=(8,),
+            description="Bits that weights may have beside 8-bit activations. Of 4 bits they have one scale an output "
+            "channel, whatever `per_channel_ops` says.",
+        )
+    )
     clamp_per_channel: Flag = Field(
         default=False, description="Whether a clamp may differ by channel: equalization can then pass through ReLU6."
     )
     macs_per_cycle: dict[DtypePair, PerCycle] = Field(
         default_factory=lambda: dict(_MACS),
-        description="Multiply-accumulates a cycle by activation and weight type (u8s8 = u8 activations, s8 weights).",
+        description="Multiply-accumulates a cycle by activation and weight type (u8s8 = u8 activations, s8 weights). "
+        "A pair with s4 that is not given is as fast as the one with s8.",
     )
     elementwise_lanes: ElementwiseLanes = Field(
         default_factory=ElementwiseLanes, description="Elements a cycle of elementwise operators."

@@ -10,7 +10,8 @@ For each layer::
     memory  = (inputs + weights + outputs) / dma_bytes_per_cycle + tiles * (read_delay + write_delay)
     cycles  = max(compute, memory)
 
-Inputs and outputs go through main memory. Layers that run in float on the host are of the pair `host`::
+Weights of 4 bits lie two in a byte. Inputs and outputs go through main memory. Layers that run in float on the host are
+of the pair `host`::
 
     compute = MACs / host_macs_per_cycle           elements, where there are no MACs; nothing for a Reshape
     memory  = float32 inputs, weights and outputs / dma_bytes_per_cycle
@@ -154,7 +155,7 @@ def _layer_cost(plan: QuantPlan, layer: Layer, target: Speed, clock: Clock) -> L
     tiles = max(1, math.ceil(2 * moved / max(local, 1)))
     memory = moved / target.dma_bytes_per_cycle + tiles * (clock.read_delay + clock.write_delay)
     pair = _pair(plan, layer)
-    compute = macs / target.macs_per_cycle[pair] if macs else _elementwise_cycles(plan, layer, target)
+    compute = macs / _rate(target, pair) if macs else _elementwise_cycles(plan, layer, target)
     return LayerCost(layer.name, layer.kind, pair, macs, moved, compute, memory)
 
 
@@ -200,9 +201,16 @@ def _pair(plan: QuantPlan, layer: Layer) -> str:
     weight = layer.weight or layer.matrices.get(1)
     if weight is not None:
         # Stored uint8 weights (pre-quantized networks) take the lanes of signed ones.
-        return f"{first}{'s16' if weight.dtype.bits > 8 else 's8'}"
+        narrow = weight.dtype.bits == 4 and first in {"s8", "u8"}
+        return f"{first}{'s4' if narrow else 's16' if weight.dtype.bits > 8 else 's8'}"
     wide = any(kind.bits == 16 for kind in params)
     return "s16s16" if wide else f"{first}s8"
+
+
+def _rate(target: Speed, pair: str) -> float:
+    """Return MACs a cycle; a target that says nothing of s4 unpacks them for its kernels of s8."""
+    rates = target.macs_per_cycle
+    return rates[pair if pair in rates else pair.removesuffix("s4") + "s8" if pair.endswith("s4") else pair]
 
 
 def _elementwise_cycles(plan: QuantPlan, layer: Layer, target: Speed) -> float:
@@ -221,8 +229,8 @@ def _bytes(plan: QuantPlan, name: str) -> int:
 
 
 def _parameter_bytes(layer: Layer) -> int:
-    weight = 0 if layer.weight is None else layer.weight.values.size * (layer.weight.dtype.bits // 8)
+    weight = 0 if layer.weight is None else layer.weight.dtype.bytes_of(layer.weight.values.size)
     wide = layer.weight is not None and layer.weight.dtype.bits == 16
     bias = 0 if layer.bias is None else layer.bias.size * (8 if wide else 4)
-    matrices = sum(item.values.size * (item.dtype.bits // 8) for item in layer.matrices.values())
+    matrices = sum(item.dtype.bytes_of(item.values.size) for item in layer.matrices.values())
     return weight + bias + matrices + sum(values.nbytes for values, _ in layer.operands.values())

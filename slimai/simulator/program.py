@@ -16,7 +16,8 @@ from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.graph.samples import each_step, has_batch, run_samples
-from slimai.quantizer.params import QParams
+from slimai.quantizer.packing import packed
+from slimai.quantizer.params import S4, QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE, rule_for
 from slimai.simulator.buffers import BufferPool
@@ -159,12 +160,16 @@ class Program:
         }
 
     def table(self) -> dict[str, Array]:
-        """Return ``<layer>/<table>`` -> integers: weights, biases, multipliers and shifts of every integer layer."""
+        """Return ``<layer>/<table>`` -> integers: weights, biases, multipliers and shifts of every integer layer.
+
+        Weights of 4 bits are ``weight_s4``, two a byte (`slimai.quantizer.packing`), and ``weight_shape``.
+        """
         return {
             f"{step.layer.name}/{key}": value
             for step in self.steps
             if isinstance(step, IntegerStep)
-            for key, value in step.compiled.tables.items()
+            for name, table in step.compiled.tables.items()
+            for key, value in _stored(step.layer, name, table).items()
         }
 
     def entering(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -349,3 +354,10 @@ def layer_context(
 def integer_contexts(plan: QuantPlan, target: Target, arithmetic: str) -> tuple[LayerContext, ...]:
     """Return what each integer layer of `plan` is compiled from, in order; see `layer_context`."""
     return tuple(layer_context(plan, layer, target, arithmetic) for layer in plan.layers if layer.mode == "integer")
+
+
+def _stored(layer: Layer, name: str, table: Array) -> dict[str, Array]:
+    """Return a table of a layer as it lies in a file."""
+    if name != "weight" or layer.weight is None or layer.weight.dtype != S4:
+        return {name: table}
+    return {"weight_s4": packed(table), "weight_shape": np.array(table.shape, np.int64)}

@@ -18,8 +18,10 @@ from slimai.data.loader import iter_batches
 from slimai.quantizer.key import plan_key
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.options import QuantOptions
+from slimai.quantizer.params import S8
 from slimai.quantizer.planner import build_plan
 from slimai.quantizer.rewrites.aids import Choices, aids_for
+from slimai.quantizer.rewrites.clustering import Clustered
 from slimai.quantizer.weight_store import WeightStore
 from slimai.search.candidate import Candidate, Variant
 from slimai.search.evaluate import Runner
@@ -150,8 +152,16 @@ class Quantizer:
     def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         raised = LEVELS[candidate.level].raised_bits or LEVELS[candidate.level].bits
         named = {**self.job.mix.datatypes.get(candidate.level, {}), **dict.fromkeys(candidate.raised, (raised, raised))}
-        spread = self.networks.rewritten(aids.rewrites).spread(named) if named else {}
-        return replace(self._options(candidate, aids), limits=self.edits, datatypes=spread)
+        weights = dict(self.job.mix.weights.get(candidate.level, {}))
+        if self.job.config.quantization.weight_bits == 4:
+            weights |= dict.fromkeys(candidate.raised, S8)
+        rewritten = self.networks.rewritten(aids.rewrites) if named or weights else Clustered(self.job.graph)
+        return replace(
+            self._options(candidate, aids),
+            limits=self.edits,
+            datatypes=rewritten.spread(named),
+            weights=rewritten.spread_weights(weights),
+        )
 
     def _options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the options without edited limits and mixed precision."""
@@ -166,6 +176,8 @@ class Quantizer:
             nonnegative_inputs=nonnegative_inputs(self.job),
             bias_correction=aids.bias_correction,
             weight_clipping=aids.weight_clipping,
+            weight_bits=section.weight_bits,
+            narrow_clipping=section.weight_clipping is not False,
             tail_clipping=aids.tail_clipping,
         )
 

@@ -20,6 +20,7 @@ from slimai.graph.ops import KIND_ALIASES
 from slimai.graph.states import with_states
 from slimai.metrics.detection.recognize import likely_heads
 from slimai.quantizer.layers import layer_steps
+from slimai.quantizer.params import S4
 from slimai.quantizer.planner import layer_kinds
 from slimai.quantizer.quantized_file import is_quantized_file, load_quantized
 from slimai.schema.target import TargetSection
@@ -47,7 +48,10 @@ each layer need, whether they can overflow the accumulator (--format json has an
 
 @dataclass(frozen=True)
 class Row:
-    """One node: its profile name, kind, output shape, parameters, multiply-accumulates and where it runs."""
+    """One node: its profile name, kind, output shape, parameters, multiply-accumulates and where it runs.
+
+    weights: the type of its integer weights, of quantized models.
+    """
 
     name: str
     kind: str
@@ -55,6 +59,7 @@ class Row:
     parameters: int
     macs: int
     runs: str
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,11 @@ def _heads(graph: Graph) -> tuple[str, ...]:
 
 
 def _quantized_rows(plan: QuantPlan) -> list[Row]:
-    return [_row(plan.graph, layer.name, layer.kind, layer.node, _place(layer)) for layer in plan.layers]
+    rows = [_row(plan.graph, layer.name, layer.kind, layer.node, _place(layer)) for layer in plan.layers]
+    return [
+        row if layer.weight is None else replace(row, weights=layer.weight.dtype.name)
+        for row, layer in zip(rows, plan.layers, strict=True)
+    ]
 
 
 def _place(layer: Layer) -> str:
@@ -195,14 +204,15 @@ def _as_text(found: Inspected) -> str:
             f"{memory[row.name].ram:,}" if row.name in memory else "",
             f"{memory[row.name].flash:,}" if row.name in memory else "",
             *(("", "") if facts is None or row.name not in facts.reach else _reach_cells(facts.reach[row.name])),
-            row.runs,
+            row.runs, row.weights if row.weights == S4.name else "",
         )
         for row in rows
     ]  # fmt: skip
     memory_heads = ("RAM", "flash") if memory else ("", "")
     proof_heads = ("sum bits", "proof") if facts is not None and facts.reach else ("", "")
-    header = ("node", "kind", "output", "params", "MACs", *memory_heads, *proof_heads, "runs")
-    lines = [render(header, cells, left=(0, 1, 2, 8, 9), rule=False)]
+    weights_head = "weights" if any(row.weights == S4.name for row in rows) else ""
+    header = ("node", "kind", "output", "params", "MACs", *memory_heads, *proof_heads, "runs", weights_head)
+    lines = [render(header, cells, left=(0, 1, 2, 8, 9, 10), rule=False)]
     total, host = sum(row.macs for row in rows), [row for row in rows if row.runs != "integer"]
     left = sum(row.macs for row in host)
     share = f" ({left:,} of them on the host)" if left else ""

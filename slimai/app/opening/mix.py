@@ -13,13 +13,19 @@ from slimai.schema.root import SlimaiConfig
 if TYPE_CHECKING:
     from slimai.graph.ir import Graph
     from slimai.quantizer.mix_rules import Expansion, RulesFile
+    from slimai.quantizer.params import IntType
 
 
 @dataclass(frozen=True)
 class Mix:
-    """datatypes: level -> node name -> (bits read, bits written). lines: what every pattern matched, for the log."""
+    """What rules files say.
+
+    datatypes: level -> node name -> (bits read, bits written). weights: level -> node name -> type of its weights.
+    lines: what every pattern matched, for the log.
+    """
 
     datatypes: Mapping[int, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    weights: Mapping[int, Mapping[str, IntType]] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
 
@@ -35,14 +41,21 @@ def read_mix(config: SlimaiConfig, graph: Graph) -> Mix:
     from slimai.quantizer.mix_rules import expand_rules  # noqa: PLC0415 - spares numpy, yaml
 
     by_name, by_kind = _files(section.nodename_datatypes, section.nodekind_datatypes)
+    bits = config.target.weight_bits
     found = {
-        level: expand_rules(graph, level, by_name.rules, by_kind.rules) for level in sorted(section.accuracy_level)
+        level: expand_rules(graph, level, by_name.rules, by_kind.rules, bits)
+        for level in sorted(section.accuracy_level)
     }
     warnings = [*by_name.warnings, *by_kind.warnings]
     for expansion in found.values():
         warnings += [item for item in expansion.warnings if item not in warnings]
     first = next(iter(found.values()))
-    return Mix({level: expansion.datatypes for level, expansion in found.items()}, tuple(_told(first)), tuple(warnings))
+    return Mix(
+        {level: expansion.datatypes for level, expansion in found.items()},
+        {level: expansion.weights for level, expansion in found.items()},
+        tuple(_told(first)),
+        tuple(warnings),
+    )
 
 
 def _files(*paths: Path | None) -> tuple[RulesFile, ...]:

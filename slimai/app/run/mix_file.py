@@ -30,7 +30,8 @@ def rules_text(config: SlimaiConfig, goal: str, delivered: Outcome, base: Outcom
     if not raised:
         return f"{head}[]\n"
     names = "".join(f"    - {json.dumps(escape(name), ensure_ascii=False)}\n" for name in raised)
-    return f"{head}- nodes:\n{names}  intypes: [s16]\n  outtypes: [s16]\n"
+    weights = "  weighttypes: [s8]\n" if config.quantization.weight_bits == 4 else ""  # as `mix: auto` has them there
+    return f"{head}- nodes:\n{names}  intypes: [s16]\n  outtypes: [s16]\n{weights}"
 
 
 def _setting(base: Outcome) -> str:

@@ -12,6 +12,7 @@ from slimai.app.candidates.quantizer import Quantizer
 from slimai.data.loader import iter_batches
 from slimai.quantizer.insert_requantize import REQUANTIZE
 from slimai.quantizer.layers import layer_steps
+from slimai.quantizer.params import S8
 from slimai.quantizer.planner import build_plan
 from slimai.report.alone import AloneRounding, images_for
 from slimai.report.analysis import Analyser, batch_for
@@ -74,7 +75,10 @@ class Ranking:
         aids = self.quantizer.aids(self.candidate)
         graph, stats = self.quantizer.networks.get(aids.rewrites)
         options = self.quantizer.options(self.candidate, aids)
-        every = replace(options, datatypes={step.name: bits for step in steps})
+        weights = options.weights
+        if options.weight_bits == 4 and bits[0] > 8:
+            weights = {step.name: S8 for step in steps}  # as layers have them that `mix: auto` raises
+        every = replace(options, datatypes={step.name: bits for step in steps}, weights=weights)
         return build_plan(graph, stats, every, self.quantizer.job.config.target)
 
     def _estimate(self, plan: QuantPlan) -> Estimate:

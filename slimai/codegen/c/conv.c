@@ -32,10 +32,31 @@ static void patch(const x_t *x, const window *s, int32_t channel, int32_t pixel,
     }
 }
 
+/*@ part read_weights w_t */
+/* The weights from `at` on, as they lie there. */
+static const w_t *read_weights(const w_t *w, int32_t at, int32_t count, w_t *to)
+{
+    (void)count;
+    (void)to;
+    return w + at;
+}
+
+/*@ part halves */
+/* `count` weights of 4 bits from `at` on, two in a byte, the first in the low half: taken apart into `to`. */
+static const int8_t *halves(const uint8_t *w, int32_t at, int32_t count, int8_t *to)
+{
+    int32_t k;
+    for (k = 0; k < count; k++) {
+        const int32_t half = (w[(at + k) / 2] >> ((at + k) % 2 * 4)) & 15;
+        to[k] = (int8_t)((half ^ 8) - 8);
+    }
+    return to;
+}
+
 /*@ kernel conv x_t w_t b_t acc_t y_t q_t tail */
 /* Weights [out_channels][kernel_height][kernel_width][in_channels / groups]. Eight pixels by up to 16 channels at once; patches
    and weights come in stretches of 64, widened to 16 bits and filled with weights of 0 to a multiple of 8. */
-void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
+void conv(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
 {
     const q_t q = *table;
     const int32_t depth = s->in_channels / s->groups, share = s->out_channels / s->groups;
@@ -43,6 +64,7 @@ void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t 
     const int32_t straight = s->kernel_height * s->kernel_width * s->stride_y * s->stride_x == 1 && s->pad_top == 0 &&
                              s->pad_left == 0 && s->out_width == s->in_width && s->out_height == s->in_height;
     int16_t rows[8][64] = {{0}}, line[64];
+    w_t own[64];
     acc_t sum[16][8];
     int32_t pixel, o, block, c, first, j, k;
     for (pixel = 0; pixel < pixels; pixel += 8) {
@@ -68,7 +90,7 @@ void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t 
                     }
                 }
                 for (c = 0; c < block; c++) {
-                    const w_t *weight = w + (o + c) * taps + first;
+                    const w_t *weight = read_weights(w, (o + c) * taps + first, count, own);
                     acc_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
                     for (k = 0; k < count; k++) {
                         line[k] = weight[k];
@@ -113,11 +135,12 @@ void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t 
 /*@ kernel depthwise x_t w_t b_t acc_t y_t q_t tail */
 /* One input channel an output channel. Weights [kernel_height][kernel_width][out_channels]. Eight pixels of a row by up to 32
    channels at once. */
-void depthwise(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
+void depthwise(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
 {
     const q_t q = *table;
     const int32_t channels = s->out_channels, repeat = channels / s->in_channels;
     acc_t sum[8][32] = {{0}}, turned[32][8];
+    w_t own[32];
     int32_t oy, ox, first, ky, kx, c, j;
     for (oy = 0; oy < s->out_height; oy++) {
         for (ox = 0; ox < s->out_width; ox += 8) {
@@ -133,7 +156,8 @@ void depthwise(const x_t *x, const w_t *w, const b_t *bias, const window *s, int
                 for (ky = 0; ky < s->kernel_height; ky++) {
                     const int32_t iy = oy * s->stride_y - s->pad_top + ky * s->dilation_y;
                     for (kx = 0; kx < s->kernel_width; kx++) {
-                        const w_t *weight = w + (ky * s->kernel_width + kx) * channels + first;
+                        const w_t *weight =
+                            read_weights(w, (ky * s->kernel_width + kx) * channels + first, count, own);
                         for (j = 0; j < many; j++) {
                             const int32_t ix = (ox + j) * s->stride_x - s->pad_left + kx * s->dilation_x;
                             if (iy < 0 || iy >= s->in_height || ix < 0 || ix >= s->in_width) {
@@ -176,14 +200,15 @@ void depthwise(const x_t *x, const w_t *w, const b_t *bias, const window *s, int
 /*@ kernel conv_transpose x_t w_t b_t acc_t y_t q_t tail */
 /* Every output gathers the inputs that reach it. Weights [out_channels][kernel_height][kernel_width][in_channels /
    groups]; `bias` is as it stands, without the zero point. */
-void conv_transpose(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *q, y_t *y)
+void conv_transpose(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *q, y_t *y)
 {
     const int32_t depth = s->in_channels / s->groups, share = s->out_channels / s->groups;
-    int32_t oy, ox, o, ky, kx, k;
+    w_t own[64];
+    int32_t oy, ox, o, ky, kx, first, k;
     for (oy = 0; oy < s->out_height; oy++) {
         for (ox = 0; ox < s->out_width; ox++) {
             for (o = 0; o < s->out_channels; o++) {
-                const w_t *weight = w + o * s->kernel_height * s->kernel_width * depth;
+                const int32_t taps = o * s->kernel_height * s->kernel_width * depth;
                 acc_t sum = (acc_t)bias[o];
                 for (ky = 0; ky < s->kernel_height; ky++) {
                     const int32_t ty = oy + s->pad_top - ky * s->dilation_y;
@@ -193,13 +218,17 @@ void conv_transpose(const x_t *x, const w_t *w, const b_t *bias, const window *s
                     for (kx = 0; kx < s->kernel_width; kx++) {
                         const int32_t tx = ox + s->pad_left - kx * s->dilation_x;
                         const x_t *in;
-                        const w_t *tap = weight + (ky * s->kernel_width + kx) * depth;
+                        const int32_t tap = taps + (ky * s->kernel_width + kx) * depth;
                         if (tx < 0 || tx % s->stride_x != 0 || tx / s->stride_x >= s->in_width) {
                             continue;
                         }
                         in = x + (ty / s->stride_y * s->in_width + tx / s->stride_x) * s->in_channels + o / share * depth;
-                        for (k = 0; k < depth; k++) {
-                            sum += ((acc_t)in[k] - (acc_t)zero) * tap[k];
+                        for (first = 0; first < depth; first += 64) {
+                            const int32_t count = depth - first < 64 ? depth - first : 64;
+                            const w_t *weight = read_weights(w, tap + first, count, own);
+                            for (k = 0; k < count; k++) {
+                                sum += ((acc_t)in[first + k] - (acc_t)zero) * weight[k];
+                            }
                         }
                     }
                 }
@@ -211,17 +240,21 @@ void conv_transpose(const x_t *x, const w_t *w, const b_t *bias, const window *s
 
 /*@ kernel dense x_t w_t b_t acc_t y_t q_t tail */
 /* Rows [rows][depth] by weights [columns][depth]. */
-void dense(const x_t *x, const w_t *w, const b_t *bias, int32_t rows, int32_t depth, int32_t columns, const q_t *q,
+void dense(const x_t *x, const p_t *w, const b_t *bias, int32_t rows, int32_t depth, int32_t columns, const q_t *q,
            y_t *y)
 {
-    int32_t row, o, k;
+    w_t own[64];
+    int32_t row, o, first, k;
     for (row = 0; row < rows; row++) {
         for (o = 0; o < columns; o++) {
-            const x_t *in = x + row * depth;
-            const w_t *weight = w + o * depth;
             acc_t sum = 0;
-            for (k = 0; k < depth; k++) {
-                sum += (acc_t)in[k] * weight[k];
+            for (first = 0; first < depth; first += 64) {
+                const int32_t count = depth - first < 64 ? depth - first : 64;
+                const x_t *in = x + row * depth + first;
+                const w_t *weight = read_weights(w, o * depth + first, count, own);
+                for (k = 0; k < count; k++) {
+                    sum += (acc_t)in[k] * weight[k];
+                }
             }
             y[row * columns + o] = (y_t)tail(sum + (acc_t)bias[o], o, q);
         }

@@ -11,7 +11,8 @@ from slimai.codegen.constants import smallest
 from slimai.codegen.layouts import channels_last, identity
 from slimai.codegen.loops import Nest, fold
 from slimai.codegen.writer import LayerWriter, params_type, refused
-from slimai.quantizer.params import QParams
+from slimai.quantizer.packing import packed
+from slimai.quantizer.params import S4, QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.layout import four_pads, is_channels_last, pair
 from slimai.simulator.ops.conv import layer_weight, matrix_requantizer
@@ -110,7 +111,9 @@ def _products(
     start = bias - x.zero_point * rows.sum(axis=1) if folded else bias
     partial = float((magnitudes * max(x.dtype.high, -x.dtype.low, largest(x)) + np.abs(start)).max(initial=0))
     acc = writer.sum_type(limit, partial)
-    weights = smallest(stored)
+    four = layer_weight(context).dtype == S4 and stored.min(initial=0) >= S4.low and stored.max(initial=0) <= S4.high
+    weights = packed(stored) if four else smallest(stored)
+    read_as = "int4_t" if four else f"{weights.dtype.name}_t"
     requantizer = matrix_requantizer(context, layer_weight(context).scale)
     bias_type = "int32_t" if np.abs(start).max(initial=0) < 1 << 31 else "int64_t"
     source, target = writer.input(context.layer.inputs[0], order), writer.output(order=order)
@@ -119,7 +122,7 @@ def _products(
     table, rule = writer.tables(requantizer, limit)
     writer.call(
         kernel, [source, named, biased, *shape, *([x.zero_point] if zero else []), table, target], rule=rule,
-        x_t=params_type(x), w_t=f"{weights.dtype.name}_t", b_t=bias_type, acc_t=acc, y_t=params_type(context.out),
+        x_t=params_type(x), w_t=read_as, b_t=bias_type, acc_t=acc, y_t=params_type(context.out),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.ops import TRAITS, channel_limits, is_canonical, is_clamp, is_depthwise, traits_of
+from slimai.quantizer.params import IntType
 from slimai.quantizer.plan import Decision
 from slimai.quantizer.rewrites.clusters import clusters
 
@@ -75,6 +76,11 @@ class Clustered:
                 reads, writes = datatypes[source]
                 found[name] = (writes if name in self.joins else reads, writes)
         return found
+
+    def spread_weights(self, weights: Mapping[str, IntType]) -> dict[str, IntType]:
+        """Return node -> type of its weights for the new nodes, as it was said of the given network's."""
+        parts = {name: weights[source] for name, source in self.origin.items() if source in weights}
+        return {**parts, **weights}
 
 
 def chains(graph: Graph, *, everywhere: bool = False) -> Iterator[Chain]:

@@ -27,11 +27,11 @@ def matrix_requantizer(context: LayerContext, weight_scale: Any) -> Requantizer:
     """Return the requantizer of M = s_x * s_w / s_y per output channel.
 
     TFLite's recipe: with uint8 inputs and one weight scale the two input scales are multiplied in float32, else
-    in float64; fully connected layers of 8-bit weights requantize in float64.
+    in float64; fully connected layers of 8-bit weights, or smaller ones, requantize in float64.
     """
     x, rule = context.input(), context.rule
     scale = np.atleast_1d(np.asarray(weight_scale, np.float64))
-    dense = context.layer.node.op in {"Gemm", "MatMul"} and layer_weight(context).dtype.bits == 8
+    dense = context.layer.node.op in {"Gemm", "MatMul"} and layer_weight(context).dtype.bits <= 8
     if rule.recipe == "tflite" and dense:
         context = context.under(TFLITE_DENSE)
     elif rule.recipe == "tflite" and scale.size == 1 and x.dtype.name == "u8":

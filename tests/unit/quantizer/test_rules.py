@@ -99,9 +99,12 @@ def test_an_empty_file_has_no_rules():
     ("text", "message"),
     [
         ("nodes: [a]", "f:1:1: a list of rules is expected; start each rule with `- nodes: [...]`"),
-        ("- a", "f:1:3: a rule is a mapping of nodes, intypes and outtypes"),
+        ("- a", "f:1:3: a rule is a mapping of nodes, intypes, outtypes and weighttypes"),
         ("- intypes: [s8]", "f:1:3: a rule needs `nodes`: a list of names, kinds or patterns"),
-        ("- nodes: [a]", "f:1:3: a rule needs `intypes` or `outtypes`; give [s8] or [s16]"),
+        (
+            "- nodes: [a]",
+            "f:1:3: a rule needs `intypes`, `outtypes` or `weighttypes`; give [s8] or [s16], of weights also [s4]",
+        ),
         ("- nodes: [a]\n  intype: [s8]\n  outtypes: [s8]", "f:2:3: unknown key 'intype'; did you mean 'intypes'?"),
         ("- nodes: [a]\n  intypes: [s32]", "f:2:12: unknown type 's32'; the types are s8 and s16"),
         (

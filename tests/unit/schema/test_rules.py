@@ -41,6 +41,34 @@ class Case:
 
 CASES = [
     Case(
+        "four_bit_weights",
+        {"quantization.weight_bits": 4},
+        "quantization.weight_bits: the target vision_dsp has no weights of 4 bits (its weight_bits: [8]) (got 4); "
+        "take target=npu, or set target.weight_bits: [8, 4] where the chip has them",
+    ),
+    Case(
+        "four_bit_weights",
+        {"quantization.weight_bits": 4, "target.weight_bits": [8, 4], "quantization.accuracy_level": [0, 3]},
+        "quantization.accuracy_level: weight_bits: 4 is not possible with level 0, which has one weight scale a tensor "
+        "(got [0, 3]); take levels 1 to 3",
+    ),
+    Case(
+        "four_bit_weights",
+        {"quantization.weight_bits": 4, "target.weight_bits": [8, 4], "quantization.accuracy_level": [3, 4]},
+        "quantization.accuracy_level: weight_bits: 4 is not possible with level 4, which has 16-bit activations "
+        "(got [3, 4]); take levels 1 to 3",
+    ),
+    Case(
+        "four_bit_weights",
+        {
+            "quantization.weight_bits": 4,
+            "target.weight_bits": [8, 4],
+            "network.model_type": "quantized",
+            "network.input_model": "net.tflite",
+        },
+        "quantization.weight_bits: a pre-quantized model keeps its integer weights (got 4); remove it",
+    ),
+    Case(
         "portable_c",
         {"codegen.language": "c", "target.arithmetic": "ort_f32"},
         "codegen.language: c has integers alone: ort_f32 is float by definition; choose another target.arithmetic",
