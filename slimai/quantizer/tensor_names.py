@@ -29,9 +29,8 @@ def aliases(plan: QuantPlan) -> dict[str, str]:
         written = [real[name] for name in layer.outputs if name in real]
         if len(written) != 1:
             continue
-        folded = [plan.profile_names[name] for name in layer.node.outputs if name in plan.profile_names]
         nodes = [node.name for node in (layer.node, layer.activation) if node is not None]
-        for other in (layer.name, *nodes, *layer.node.outputs, *folded):
+        for other in (layer.name, f"{layer.name}:0", *nodes, *layer.node.outputs):
             claims[other].add(written[0])
     taken = set(real.values())
     return {other: next(iter(names)) for other, names in claims.items() if len(names) == 1 and other not in taken}
