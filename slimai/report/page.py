@@ -94,11 +94,15 @@ def multirun_page(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> str:
     best = _best_job(jobs) if len(metrics) < 2 else None
     key = "" if best is None else charts.candidate_key(_job_point(best))
     float_score = floats.pop() if len(floats) == 1 else None
+    words = {job["job"]: str(job["overrides"]).split() for job in jobs}
+    same = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
     return _render(
         "multirun.html.j2",
         jobs=jobs,
         links=links,
         metrics=metrics,
+        own={number: " ".join(word for word in given if word not in same) for number, given in words.items()},
+        common=" ".join(word for word in next(iter(words.values()), []) if word in same),
         best=best,
         strip="" if best is None else _strip(_job_point(best), best["float"]),
         verdict="" if best is None else _verdict(_job_point(best), best["float"]),

@@ -22,6 +22,10 @@ COLUMNS = (
 )
 
 
+# of each job in multirun.json; the last two are not there in those of earlier versions
+CELLS = ("job", "status", "overrides", "float", "score", "value", "profile", "level", "range", "ms", "message")
+LATER = ("interval", "metric")
+
 NO_STATUS = Status("failed", "", message="the job left no status")
 
 
