@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.calibration.histogram import NonFiniteError
+from slimai.calibration.not_finite import not_finite
 from slimai.calibration.statistics import Statistics, TensorCollector
 from slimai.errors import InputError
 from slimai.floating_point import guarded
@@ -84,7 +85,12 @@ def collect(
             count = len(next(iter(feeds.values()))) if graph.batchable else 1
             start = first + images
             for ready, found in each_step(graph, session.run, feeds):
-                _add(share, collectors, {**ready, **found}, names[start : start + count], start, count)
+                values = {**ready, **found}
+                try:
+                    _add(share, collectors, values, count)
+                except NonFiniteError:
+                    here = names[start : start + count]
+                    raise not_finite(graph, values, sentinels, here, start, several=count > 1) from None
             images += count
             if progress is not None:
                 progress(images)
@@ -162,31 +168,12 @@ def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
     return session
 
 
-def _add(
-    share: Map,
-    collectors: Mapping[str, TensorCollector],
-    values: Mapping[str, Array],
-    names: Sequence[str],
-    done: int,
-    count: int,
-) -> None:
-    """Give every collector its array, the largest arrays first so that the threads end together."""
+def _add(share: Map, collectors: Mapping[str, TensorCollector], values: Mapping[str, Array], count: int) -> None:
+    """Give every collector its array of `count` images, the largest arrays first so that the threads end together."""
 
     def one(tensor: str) -> None:
-        try:
-            with guarded(tensor, "its statistics were taken"):
-                collectors[tensor].add(values[tensor], count)
-        except NonFiniteError:
-            raise _not_finite(tensor, values[tensor], names, done, count) from None
+        with guarded(tensor, "its statistics were taken"):
+            collectors[tensor].add(values[tensor], count)
 
     for _ in share(one, sorted(collectors, key=lambda name: -values[name].size)):
         pass
-
-
-def _not_finite(tensor: str, values: Array, names: Sequence[str], done: int, count: int) -> InputError:
-    """Return the error that names tensor and image of the first value that is NaN or infinite."""
-    place = tuple(int(index) for index in np.argwhere(~np.isfinite(values))[0])
-    row = place[0] if count > 1 else 0
-    image = f"image {done + row + 1}" + (f" ({names[row]})" if row < len(names) else "")
-    message = f"the float network computes a value that is not finite for {image}"
-    return InputError.at(tensor, message, float(values[place]), cure="check this image and the preprocessing")

@@ -11,9 +11,8 @@ from slimai.errors import InputError
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import S8, S16, U8, IntType, QParams
 
-# Smallest normal float32; scales of tensors without any range are 2^-7, which no product can underflow.
+# Smallest normal float32.
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
-SCALE_OF_ZEROS = 2.0**-7
 
 
 JOINS = 4  # the level whose types joins of unlike ranges have, at every level
@@ -91,6 +90,11 @@ LEVELS: dict[int, Scheme] = {
 }
 
 
+def scale_of_zeros(dtype: IntType) -> float:
+    """Return the scale of a tensor without any range: it reaches 1, where functions are tame (exp(256) is not)."""
+    return 2.0 ** (1 - dtype.bits)
+
+
 def as_float32(value: float) -> float:
     """Return the nearest float32 of a positive `value` as a double: never zero, subnormal or infinite."""
     largest = float(np.finfo(np.float32).max)
@@ -99,7 +103,7 @@ def as_float32(value: float) -> float:
 
 def symmetric_params(magnitude: float, dtype: IntType) -> QParams:
     """Return parameters with zero point 0 that reach `magnitude` with the largest integer of `dtype`."""
-    scale = magnitude / dtype.high if magnitude > 0 else SCALE_OF_ZEROS
+    scale = magnitude / dtype.high if magnitude > 0 else scale_of_zeros(dtype)
     return QParams(dtype, as_float32(scale), 0)
 
 
@@ -109,7 +113,7 @@ def asymmetric_params(low: float, high: float, dtype: IntType = U8) -> QParams:
     The zero point is -low/scale rounded half to even: the range moves by less than half a step.
     """
     if high <= low:
-        return QParams(dtype, SCALE_OF_ZEROS, dtype.low)
+        return QParams(dtype, scale_of_zeros(dtype), dtype.low)
     scale = as_float32((high - low) / (dtype.high - dtype.low))
     zero = dtype.low + round(-low / scale)
     return QParams(dtype, scale, min(max(zero, dtype.low), dtype.high))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slimai.calibration.statistics import Statistics
 from slimai.floating_point import guarded
-from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.ir import Array, Graph
 from slimai.graph.names import node_names, profile_names
 from slimai.graph.ops import DEPTHWISE, TRAITS, channel_axis, has_bias_slot, is_depthwise
 from slimai.quantizer.assign import Assignment, assign, host_decisions
@@ -20,16 +20,14 @@ from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
-from slimai.quantizer.params import S8, S16, IntType, QParams
+from slimai.quantizer.params import S16, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
+from slimai.quantizer.reachable import constant_weights, reachable_grids, weight_type
 from slimai.quantizer.recurrent import CELL, CELLS, HIDDEN, Y, initial_state, is_recurrent, quantized_matrices
 from slimai.quantizer.rounding.result import RoundedLayer
 from slimai.quantizer.weight_layout import WeightLayout, weight_layout
 from slimai.quantizer.weight_store import WeightStore
 from slimai.quantizer.weights import BIAS_ROOM_BITS, QuantizedLayer, quantize_constant, quantize_layer
-
-# A finer output grid than this asks for a multiplier that the target cannot hold (xi_sym refuses M >= 2^16).
-LARGEST_MULTIPLIER = 2.0**15
 
 
 def build_plan(
@@ -51,7 +49,7 @@ def build_plan(
     store = WeightStore() if store is None else store
     given = assign(graph, stats, options)
     decisions = [*host_decisions(given.steps), *given.notes, *given.groups.decisions]
-    decisions += _reachable_grids(given, options, store)
+    decisions += reachable_grids(given, options, store)
     network = insert_requantize(given)
     plan_graph = network.graph(graph)
     names = node_names(plan_graph, layer_kinds(plan_graph))
@@ -99,39 +97,6 @@ def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
     return known | fresh
 
 
-def weight_type(given: Assignment, options: QuantOptions, step: Step, bits: int) -> IntType:
-    """Return the type of weights beside activations of `bits` bits: the scheme's, or s8 for 16x8."""
-    own = given.scheme.at(bits).weights
-    return S8 if bits > 8 and (options.level4_weights == "s8" or step.name in given.narrow) else own
-
-
-def _reachable_grids(given: Assignment, options: QuantOptions, store: WeightStore) -> list[Decision]:
-    """Raise output scales so that no layer needs a multiplier above `LARGEST_MULTIPLIER`, and say where."""
-    decisions = []
-    for step in given.steps:
-        weights = _constant_weights(given.graph, step.node) if step.integer else None
-        if weights is None or TRAITS[step.node.op].family != "matrix":
-            continue
-        bits = given.reads[step.name]
-        peaks = store.peaks(weights, weight_layout(step.node, weights.shape))
-        largest = float(peaks.max(initial=0.0)) / weight_type(given, options, step, bits).high
-        finest = given.params(step.inputs[0], bits).scale * largest / LARGEST_MULTIPLIER
-        output = given.params(step.outputs[0])
-        if output.scale < finest:
-            given.raise_scale(step.outputs[0], finest)
-            why = f"from {output.scale:.3g}: the target's largest multiplier could not reach it"
-            decisions.append(Decision(step.name, f"output scale raised to {finest:.3g}", why))
-    return decisions
-
-
-def _constant_weights(graph: Graph, node: Node) -> Array | None:
-    """Return the constant weights of a matrix operator or the slopes of a PRelu, or None."""
-    traits = TRAITS.get(node.op)
-    if traits is None or traits.weight is None:
-        return None
-    return graph.constants.get(node.inputs[traits.weight])
-
-
 @dataclass(frozen=True, eq=False)
 class LayerBuilder:
     """Turns steps into layers."""
@@ -151,7 +116,7 @@ class LayerBuilder:
         base = Layer(name, step.kind, step.node, step.inputs, step.outputs, activation=step.activation)
         if is_recurrent(step):
             return self._recurrent(step, base)
-        weights = _constant_weights(self.graph, step.node)
+        weights = constant_weights(self.graph, step.node)
         if weights is not None and TRAITS[step.node.op].family != "matrix":
             kept = quantize_constant(weights, weight_type(self.given, self.options, step, self._bits(step)))
             return replace(base, weight=kept), ()

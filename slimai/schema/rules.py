@@ -322,6 +322,10 @@ def search_bounds(config: Sections) -> Iterator[Problem]:
         yield Problem("smart_search.latency_limit", "cannot stand beside max_drop", "keep one of the two bounds")
     if search is not None and search.strategy != "racing" and "tolerance" in search.model_fields_set:
         yield _warn("smart_search.tolerance", "does nothing with strategy: exhaustive")
+    if search is not None and search.strategy != "racing" and search.guarantee != "none":
+        yield _warn("smart_search.guarantee", "does nothing with strategy: exhaustive, which scores all")
+    if search is not None and search.guarantee == "none" and "error" in search.model_fields_set:
+        yield _warn("smart_search.error", "does nothing without guarantee: certified")
 
 
 def portable_c(config: Sections) -> Iterator[Problem]:

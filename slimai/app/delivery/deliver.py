@@ -252,6 +252,7 @@ class Delivery:
             "suggested": list(self.suggested),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
             "weight_rounding": self._rounding_facts(state),
+            **({} if state.guarantee is None else {"search": state.guarantee.to_json()}),
             KEY: facts_of(
                 config.path.image_dir,
                 config.network.network_class,

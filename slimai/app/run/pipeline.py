@@ -242,6 +242,8 @@ class _Run:
             watch=self.watch,
             strategy=settings.strategy,
             tolerance=settings.tolerance,
+            guarantee=settings.guarantee,
+            error=settings.error,
             seed=settings.seed,
             on_outcome=delivery.progress,
         )
@@ -269,5 +271,6 @@ class _Run:
             hurts=delivery.hurts,
             suggestions=suggestions(self.job.config, choice, delivery.suggested),
             report=delivery.report,
+            guarantee="" if state.guarantee is None else str(state.guarantee),
             missed=missed_bounds(self.job.config, choice, None if found is None else found.score),
         )

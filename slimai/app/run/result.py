@@ -29,7 +29,8 @@ class RunResult:
     warnings: about the float score, worth saying again beside the result. missed: the stated bounds that what is
     delivered does not keep; the command line ends with exit code 3. hurts: the layers that cost the outputs most, worst
     first, each a mapping of node, cause, remedy, gain (dB), alone_sqnr (dB), score_loss and paste. suggestions: words
-    that give the suggested files back to the same command. report: the page, None where none was written.
+    that give the suggested files back to the same command. report: the page, None where none was written. guarantee:
+    what a certified race says of its winner.
     """
 
     output_dir: Path
@@ -45,6 +46,7 @@ class RunResult:
     hurts: tuple[Mapping[str, Any], ...] = ()
     suggestions: tuple[str, ...] = ()
     report: Path | None = None
+    guarantee: str = ""
 
     @property
     def best(self) -> Outcome | None:
@@ -104,6 +106,7 @@ class RunResult:
             "host_layers": list(self.host_layers),
             "warnings": list(self.warnings),
             "missed": list(self.missed),
+            "guarantee": self.guarantee,
             "what_hurts": [dict(row) for row in self.hurts],
             "suggestions": list(self.suggestions),
             "seconds": dict(self.seconds),

@@ -28,6 +28,8 @@ def run_summary(result: RunResult) -> str:
     if result.hurts:
         lines.extend(_hurts(result))
     lines.extend(f"warning: {text}" for text in result.warnings)
+    if result.guarantee:
+        lines.append(f"guarantee: {result.guarantee}")
     lines.extend(f"missed: {text}" for text in result.missed)
     lines.append(f"results: {result.output_dir}")
     if result.report is not None:

@@ -54,7 +54,7 @@ def _expand_dims(values: Values, options: Mapping[str, Any], outputs: Outputs) -
 
 def _transpose(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
     del options, outputs
-    return [np.ascontiguousarray(values[0].transpose(_numbers(values[1])))]
+    return [_own(values[0].transpose(_numbers(values[1])))]
 
 
 def _concatenation(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
@@ -67,10 +67,15 @@ def _pack(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Seque
     return [np.stack(values, int(options["Axis"]))]
 
 
+def _own(values: Any) -> Any:
+    """Return an array of its own, of as many axes (`ascontiguousarray` gives a scalar one)."""
+    return np.array(values, order="C")
+
+
 def _unpack(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
     del outputs
     moved = np.moveaxis(values[0], int(options["Axis"]), 0)
-    return [np.ascontiguousarray(part) for part in moved]
+    return [_own(part) for part in moved]
 
 
 def _slice(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
@@ -93,7 +98,7 @@ def _strided_slice(values: Values, options: Mapping[str, Any], outputs: Outputs)
 
 def _split(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
     del options
-    return [np.ascontiguousarray(part) for part in np.split(values[1], len(outputs), _numbers(values[0])[0])]
+    return [_own(part) for part in np.split(values[1], len(outputs), _numbers(values[0])[0])]
 
 
 def _split_v(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
@@ -103,7 +108,7 @@ def _split_v(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Se
     sizes = [total - sum(n for n in sizes if n >= 0) if size == -1 else size for size in sizes]
     if min(sizes) < 0 or sum(sizes) != total:
         raise ValueError("parts do not make up the axis")
-    return [np.ascontiguousarray(part) for part in np.split(values[0], np.cumsum(sizes)[:-1], axis)]
+    return [_own(part) for part in np.split(values[0], np.cumsum(sizes)[:-1], axis)]
 
 
 def _gather(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
@@ -129,12 +134,12 @@ def _tile(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Seque
 
 def _broadcast_to(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
     del options, outputs
-    return [np.ascontiguousarray(np.broadcast_to(values[0], _bounded(_numbers(values[1]))))]
+    return [_own(np.broadcast_to(values[0], _bounded(_numbers(values[1]))))]
 
 
 def _reverse(values: Values, options: Mapping[str, Any], outputs: Outputs) -> Sequence[Any]:
     del options, outputs
-    return [np.ascontiguousarray(np.flip(values[0], tuple(_numbers(values[1]))))]
+    return [_own(np.flip(values[0], tuple(_numbers(values[1]))))]
 
 
 def _plain(compute: Callable[..., Any]) -> Folder:

@@ -10,6 +10,7 @@ from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.batch import with_batch
 from slimai.graph.damage import damage_refused
 from slimai.graph.ir import Graph
+from slimai.graph.ops import TRAITS
 from slimai.graph.tflite import gather, move, pointwise, recurrent, spatial
 from slimai.graph.tflite.access import RefusedError
 from slimai.graph.tflite.builder import Builder
@@ -159,7 +160,9 @@ def _build(builder: Builder) -> Iterator[Diagnostic]:
 
 def _mixed_widths(builder: Builder) -> list[Diagnostic]:
     """Return the mistake of a network with both 8-bit and 16-bit activations."""
-    computed = [name for name in builder.tensors if name in builder.params and name not in builder.constants]
+    inner = {name for node in builder.nodes if TRAITS[node.op].family == "recurrent" for name in node.outputs[1:]}
+    known = builder.params.keys() - builder.constants.keys() - inner  # cells have 16 bits beside any activations
+    computed = [name for name in builder.tensors if name in known]
     wide = [name for name in computed if builder.params[name].dtype == "int16"]
     if len(wide) in {0, len(computed)}:
         return []

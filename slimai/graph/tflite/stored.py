@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Graph
+from slimai.graph.ops import TRAITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,5 +61,9 @@ class StoredNetwork:
 
     @property
     def wide(self) -> bool:
-        """Whether activations have 16 bits."""
-        return any(self.params[name].dtype == "int16" for name in self.graph.activations() if name in self.params)
+        """Whether activations have 16 bits; the cells of a recurrent operator have them beside any."""
+        cells = {
+            name for node in self.graph.nodes if TRAITS[node.op].family == "recurrent" for name in node.outputs[1:]
+        }
+        found = (name for name in self.graph.activations() if name in self.params and name not in cells)
+        return any(self.params[name].dtype == "int16" for name in found)

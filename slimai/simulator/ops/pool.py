@@ -84,12 +84,10 @@ def window_counts(context: LayerContext) -> Int:
     sizes = _space(context, context.layer.node.inputs[0])
     if context.attrs.get("count_include_pad", 0):
         g = _geometry(context)
-        if any(step != 1 for step in g.dilations):
-            return np.full((1, *g.out, 1), math.prod(g.kernel))
         total = np.ones((1,) * len(sizes), np.int64)
-        for axis, (n, s, k) in enumerate(zip(g.out, g.strides, g.kernel, strict=True)):
-            end = sizes[axis] + g.near[axis] + g.far[axis]
-            counts = np.minimum(np.arange(n) * s + k, end) - np.arange(n) * s
+        for axis, (n, s, k, d) in enumerate(zip(g.out, g.strides, g.kernel, g.dilations, strict=True)):
+            first, end = np.arange(n) * s, sizes[axis] + g.near[axis] + g.far[axis]
+            counts = 1 + (np.minimum(first + k * d, end) - first - 1) // d
             total = total * counts.reshape([-1 if place == axis else 1 for place in range(len(sizes))])
         return total[None, ..., None]
     inside = np.ones((1, *sizes, 1), np.int64)

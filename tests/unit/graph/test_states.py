@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from slimai.app.opening.open_job import open_network
 from slimai.errors import InputError
 from slimai.graph.load import load_onnx
 from slimai.graph.states import recognized, with_states
 from slimai.graph.tokens import token_limits
 from slimai.runtime.session import FloatSession
-from slimai.schema.network import InputNode, NetworkSection
+from slimai.schema.network import InputNode
 
 
 def network(path, inputs, outputs, nodes=None, constants=None, dtype=TensorProto.FLOAT):
@@ -181,14 +178,6 @@ def test_unknown_tensors_to_cut_at(tmp_path):
     ]
     with pytest.raises(InputError, match="the type of this tensor cannot be told"):
         load_onnx(tmp_path / "m.onnx", cut_outputs=["r", "raw"])
-
-
-def test_other_formats_are_not_cut_in_silence(tmp_path):
-    section = NetworkSection.model_validate(
-        {"input_model": tmp_path / "m.tflite", "model_type": "quantized", "cut_outputs": "a, b"}
-    )
-    with pytest.raises(InputError, match=r"network.cut_outputs: only ONNX networks can be cut \(got \['a', 'b'\]\)"):
-        open_network(SimpleNamespace(network=section))
 
 
 def test_the_table_behind_moves_limits_tokens(tmp_path):
