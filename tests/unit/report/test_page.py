@@ -179,7 +179,8 @@ def test_warnings_and_lines_to_paste_are_on_the_page():
 
 def test_a_multirun_marks_its_best_and_says_what_differs(tmp_path):
     row = {"job": 0, "status": "done", "overrides": "a=1 b=2", "float": 0.9, "score": 0.8, "value": 0.8,
-           "metric": "top1", "interval": [0.7, 0.85], "profile": "n.yaml", "level": 1, "range": 98.0, "ms": 2.0, "message": ""}  # fmt: skip
+           "metric": "top1", "interval": [0.7, 0.85], "profile": "n.yaml", "level": 1, "range": 98.0, "ms": 2.0,
+           "message": ""}  # fmt: skip
     better = {**row, "job": 1, "overrides": "a=1 b=3", "score": 0.85, "interval": [0.8, 0.89]}
     text = multirun_page(tmp_path, [row, better])
     assert "<b>job1</b><span>best job, n.yaml</span>" in text
