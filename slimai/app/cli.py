@@ -15,6 +15,7 @@ from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiErr
 from slimai.suggest import suggest
 
 COMMANDS = {
+    "init": "slimai.app.commands.init:main",
     "validate": "slimai.app.commands.validate:main",
     "models": "slimai.app.commands.models:main",
     "explain": "slimai.app.commands.explain:main",

@@ -272,5 +272,8 @@ class _Run:
             suggestions=suggestions(self.job.config, choice, delivery.suggested),
             report=delivery.report,
             guarantee="" if state.guarantee is None else str(state.guarantee),
-            missed=missed_bounds(self.job.config, choice, None if found is None else found.score),
+            missed=(
+                *missed_bounds(self.job.config, choice, None if found is None else found.score),
+                *filter(None, [state.missed]),
+            ),
         )
