@@ -17,6 +17,7 @@ __all__ = [
     "Outcome",
     "Result",
     "RunResult",
+    "Silent",
     "SlimaiConfig",
     "SlimaiError",
     "UnsupportedError",
@@ -37,6 +38,7 @@ _HOMES = {
     "slimai.metrics.base": ("Result",),
     "slimai.schema.root": ("SlimaiConfig",),
     "slimai.search.candidate": ("Candidate", "Outcome"),
+    "slimai.search.events": ("Silent",),
 }
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -10,5 +10,6 @@ from slimai.metrics.base import Result as Result
 from slimai.schema.root import SlimaiConfig as SlimaiConfig
 from slimai.search.candidate import Candidate as Candidate
 from slimai.search.candidate import Outcome as Outcome
+from slimai.search.events import Silent as Silent
 
 __version__: str

@@ -52,6 +52,10 @@ class TopK:
         numbers = {"rank": rank, "best": int(np.argmax(scores)) + self._offset, "label": self._labels[sample.index]}
         return {"image": image_index(sample), **{key: np.array([value], np.int64) for key, value in numbers.items()}}
 
+    def truth_text(self, sample: Sample) -> str:
+        """Return the network's index of the labelled class, as its answers are shown."""
+        return f"label {self._labels[sample.index] - self._offset}"
+
     def combine(self, records: Sequence[Record]) -> Result:
         """Return the accuracy of the first depth, and of each."""
         if not records:

@@ -178,6 +178,10 @@ class Difference:
         """Return an output as [h, w, channels] in 0..1 where it keeps to `range`; negative values are 0."""
         return np.maximum(as_hwc(output, self._layout) / self._scale, 0.0)
 
+    def truth_picture(self, sample: Sample) -> Picture | None:
+        """Return the picture that the labels give, as `picture` gives the network's; None where float is the truth."""
+        return None if self._labels is None else self._truth(sample, None)
+
     def _truth(self, sample: Sample, reference: Sequence[Array] | None) -> Picture:
         if self._labels is None:
             outputs = known_reference(sample, reference)

@@ -159,6 +159,10 @@ class SegStats:
         check_outputs(sample, outputs, self._outputs)
         return self._fitted(class_map(outputs[0], self._options), self._truth(sample).shape, sample)
 
+    def truth_map(self, sample: Sample) -> Mask:
+        """Return the label image [h, w] of one picture, as the picture is turned."""
+        return self._truth(sample)
+
     def _truth(self, sample: Sample) -> Mask:
         """Return the label image as its picture is turned."""
         truth = self._stored(sample)

@@ -24,7 +24,10 @@ from slimai.suggest import suggest
 from slimai.yaml_reader import read_yaml, shown_text
 from slimai.yaml_values import Fields, Reading
 
-_COMMENT = "# Edit Min and Max: what differs from GeneratedMin and GeneratedMax is used as it stands in the next run.\n"
+_COMMENT = (
+    "# Edit Min and Max: what differs from GeneratedMin and GeneratedMax is used as it stands in the next run.\n"
+    "# A line {NodeOutputName: ..., Min: ..., Max: ...} without them, anywhere in the list, counts before the entry.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,30 @@ def write_adjust(path: Path, header: AdjustHeader, plan: QuantPlan, stats: Stati
     """Write an adjust file and return True; a file that is already there stays as it is."""
     if path.exists():
         return False
-    fixed = fixed_names(plan)
-    facts = "".join(f'{key}: "{value}"\n' for key, value in header.facts().items())
-    rows = "".join(_row_text(entry, fixed=entry.name in fixed) for entry in entries(plan, stats))
-    write_text(path, f"{_COMMENT}{facts}Nodes:\n{rows}")
+    write_text(path, adjust_text(header, plan, stats))
     return True
 
 
-def _row_text(entry: Entry, *, fixed: bool) -> str:
+def adjust_text(
+    header: AdjustHeader,
+    plan: QuantPlan,
+    stats: Statistics | None = None,
+    edits: Mapping[str, tuple[float, float]] | None = None,
+) -> str:
+    """Return the text of an adjust file; edits: profile name -> limits that stand in it as if a person had set them."""
+    fixed, edited = fixed_names(plan), edits or {}
+    facts = "".join(f'{key}: "{value}"\n' for key, value in header.facts().items())
+    rows = "".join(
+        _row_text(entry, edited.get(entry.name, (entry.low, entry.high)), fixed=entry.name in fixed)
+        for entry in entries(plan, stats)
+    )
+    return f"{_COMMENT}{facts}Nodes:\n{rows}"
+
+
+def _row_text(entry: Entry, limits: tuple[float, float], *, fixed: bool) -> str:
     values = {
-        "Min": yaml_float(entry.low),
-        "Max": yaml_float(entry.high),
+        "Min": yaml_float(limits[0]),
+        "Max": yaml_float(limits[1]),
         "GeneratedMin": yaml_float(entry.low),
         "GeneratedMax": yaml_float(entry.high),
         "Kind": entry.kind,
@@ -79,10 +95,13 @@ def fixed_names(plan: QuantPlan) -> frozenset[str]:
     return frozenset(plan.profile_names[name] for name in (*fixed, *plan.sources) if name in plan.profile_names)
 
 
-def read_adjust(path: Path, header: AdjustHeader, known: Iterable[str]) -> dict[str, Limits]:
+def read_adjust(
+    path: Path, header: AdjustHeader, known: Iterable[str], others: Mapping[str, str] | None = None
+) -> dict[str, Limits]:
     """Return profile name -> limits of the entries whose Min or Max were edited.
 
-    known: the profile names of the network.
+    known: the profile names of the network. others: further name -> profile name. An entry without GeneratedMin and
+    GeneratedMax is an edit, and counts before one of its name that has them.
 
     Raises:
         InputError: the file belongs to another model, level or range; an unknown or repeated name; Min above Max; a
@@ -91,19 +110,27 @@ def read_adjust(path: Path, header: AdjustHeader, known: Iterable[str]) -> dict[
     names = frozenset(known)
     reading = Reading(str(path))
     edited: dict[str, Limits] = {}
-    seen: set[str] = set()
+    pasted: dict[str, Limits] = {}
+    fixed: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
+    given: list[tuple[Fields, str]] = []
     for row in _rows(reading, read_yaml(path), header):
         row.name = row.text("NodeOutputName") or ""
-        limits = limits_of(row)
-        generated = (row.number("GeneratedMin"), row.number("GeneratedMax"))
-        _check_name(row, names, seen)
-        if not row.name or limits is None or None in generated or tuple(limits) == generated:
-            continue
+        name = row.name if row.name in names else (others or {}).get(row.name, row.name)
+        limits, alone = limits_of(row), not {"GeneratedMin", "GeneratedMax"} & row.nodes.keys()
+        generated = (None, None) if alone else (row.number("GeneratedMin"), row.number("GeneratedMax"))
+        _check_name(row, name, alone, names, seen)
         if row.flag("Fixed"):
+            fixed.add(name)
+        if not name or limits is None or (not alone and (None in generated or tuple(limits) == generated)):
+            continue
+        given.append((row, name))
+        (pasted if alone else edited)[name] = limits
+    for row, name in given:
+        if name in fixed:
             row.wrong("the scale of this tensor is fixed; take the edit back")
-        edited[row.name] = limits
     reading.finish()
-    return edited
+    return edited | pasted
 
 
 def _rows(reading: Reading, root: yaml.Node | None, header: AdjustHeader) -> list[Fields]:
@@ -125,16 +152,16 @@ def _rows(reading: Reading, root: yaml.Node | None, header: AdjustHeader) -> lis
     return reading.mappings(nodes.value, "an entry with NodeOutputName, Min and Max is expected here")
 
 
-def _check_name(row: Fields, known: frozenset[str], seen: set[str]) -> None:
-    """Add a mistake when the name is missing, unknown or given before."""
-    if not row.name:
+def _check_name(row: Fields, name: str, alone: bool, known: frozenset[str], seen: set[tuple[str, bool]]) -> None:
+    """Add a mistake when the name is missing, unknown or given before in an entry of the same kind."""
+    if not name:
         row.wrong("NodeOutputName is missing")
-    elif row.name not in known:
-        row.wrong(f"the network has no tensor of this name{suggest(row.name, sorted(known))}")
-    elif row.name in seen:
+    elif name not in known:
+        row.wrong(f"the network has no tensor of this name{suggest(name, sorted(known))}")
+    elif (name, alone) in seen:
         row.wrong("is listed twice")
     else:
-        seen.add(row.name)
+        seen.add((name, alone))
 
 
 def edited_limits(plan: QuantPlan, edited: Mapping[str, Limits]) -> dict[str, tuple[float, float]]:

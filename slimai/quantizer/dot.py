@@ -56,7 +56,8 @@ def _source(tensor: str, behind: Mapping[str, str]) -> str:
 
 
 def _label(plan: QuantPlan, layer: Layer, *, typed: bool) -> list[str]:
-    lines = [layer.node.name, layer.kind + (f" + {layer.activation.op}" if layer.activation else ""), layer.name]
+    shown = plan.profile_names.get(layer.outputs[0], layer.name)
+    lines = [layer.node.name, layer.kind + (f" + {layer.activation.op}" if layer.activation else ""), shown]
     if not typed:
         return lines
     if layer.mode == "host":

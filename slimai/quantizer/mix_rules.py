@@ -1,9 +1,9 @@
 """Manual mixed precision: rules files, their expansion over the layers of a network, bits by layer.
 
 A rules file is a YAML list of ``{nodes: [pattern, ...], intypes: [s8|s16], outtypes: [s8|s16], weighttypes:
-[s4|s8|s16]}``. In the file for names a pattern matches node names or profile names, in the file for kinds it matches
-kinds. Names beat kinds; within a file the last matching rule wins. At levels 2 and 3 s8 means the level's own 8-bit
-type of activations. Weights of s16 stand beside 16-bit inputs alone, weights of s4 beside 8-bit ones.
+[s4|s8|s16]}``. In the file for names a pattern matches any name of a layer (`tensor_names`), in the file for kinds it
+matches kinds. Names beat kinds; within a file the last matching rule wins. At levels 2 and 3 s8 means the level's own
+8-bit type of activations. Weights of s16 stand beside 16-bit inputs alone, weights of s4 beside 8-bit ones.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import yaml
 
 from slimai.errors import Diagnostic, InputError
 from slimai.graph.ir import Graph
-from slimai.graph.names import node_names
 from slimai.graph.ops import KIND_ALIASES
 from slimai.quantizer.layers import Step, layer_steps
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.params import S4, S8, S16, IntType
+from slimai.quantizer.tensor_names import layer_names
 from slimai.quantizer.weight_types import STACKED, has_typed_weights, is_stacked
 from slimai.suggest import FAR, alike
 from slimai.yaml_reader import compose_yaml, read_text
@@ -178,8 +178,7 @@ def expand_rules(
             f"use levels {min(fit)} to {max(fit)}"
         )
     steps = layer_steps(graph)
-    kinds = {step.name: step.kind for step in steps}
-    expander = _Expander(graph, scheme.bits, steps, node_names(graph, kinds))
+    expander = _Expander(graph, scheme.bits, steps, layer_names(graph))
     expander.refuse_bits([*by_kind, *by_name], weight_bits)
     expander.apply(by_kind, by_kind=True)
     expander.apply(by_name, by_kind=False)
@@ -190,10 +189,10 @@ def expand_rules(
 
 
 class _Expander:
-    def __init__(self, graph: Graph, bits: int, steps: tuple[Step, ...], profile: Mapping[str, str]) -> None:
+    def __init__(self, graph: Graph, bits: int, steps: tuple[Step, ...], names: Mapping[str, tuple[str, ...]]) -> None:
         self.graph, self.bits = graph, bits
         self.steps = steps
-        self.profile = profile
+        self.names = names
         self.found = Expansion()
         self.errors: list[Diagnostic] = []
         self._said: dict[str, MixRule] = {}  # the rule that a layer has its type of weights from
@@ -242,10 +241,8 @@ class _Expander:
         if by_kind:
             wanted = KIND_ALIASES.get(pattern, pattern)
             return fnmatchcase(step.kind, wanted)
-        names = [step.name, self.profile[step.name]]
-        if step.activation is not None:
-            names += [step.activation.name, self.profile[step.activation.name]]
-        return any(fnmatchcase(name, pattern) for name in names)
+        names = self.names[step.name]
+        return pattern in names or any(fnmatchcase(name, pattern) for name in names)
 
     def _set(self, step: Step, rule: MixRule, set_here: dict[str, MixRule]) -> None:
         if not step.integer:
@@ -272,7 +269,11 @@ class _Expander:
 
     def _unmatched(self, rule: MixRule, pattern: str, *, by_kind: bool) -> Diagnostic:
         kinds = sorted({step.kind for step in self.steps})
-        known = [*kinds, *KIND_ALIASES] if by_kind else [*(step.name for step in self.steps), *self.profile.values()]
+        known = (
+            [*kinds, *KIND_ALIASES]
+            if by_kind
+            else [*(step.name for step in self.steps), *(names[0] for names in self.names.values())]
+        )
         shown = alike(pattern, known, 3, FAR) or (kinds if by_kind else known[:3])
         what = "kind" if by_kind else "node"
         message = f"no {what} of this network matches '{pattern}'"

@@ -28,14 +28,24 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, NDArray[Any]]
 NONE = -1  # no tensor is rounded
 MOST_IMAGES, MOST_MACS = 4, 1 << 37  # images, as many as stay within so many multiplications of all forwards
+MOST_SCORED = 16  # images that the score is looked at with
 
 
 def images_for(graph: Graph, plan: QuantPlan) -> int:
     """Return how many images the roundings are looked at with: 1 to `MOST_IMAGES`."""
+    return _affordable(plan, len(_grids(graph, plan)) + 1, MOST_IMAGES)
+
+
+def scored_images(plan: QuantPlan, tensors: int) -> int:
+    """Return on how many images the score with one of so many tensors rounded is looked at: 1 to `MOST_SCORED`."""
+    return _affordable(plan, tensors + 1, MOST_SCORED)
+
+
+def _affordable(plan: QuantPlan, forwards: int, most: int) -> int:
     from slimai.simulator.cost import layer_macs  # noqa: PLC0415 - spares the simulator
 
     macs = sum(layer_macs(plan.graph, layer) for layer in plan.layers)
-    return max(1, min(MOST_IMAGES, int(MOST_MACS // max(macs * (len(_grids(graph, plan)) + 1), 1))))
+    return max(1, min(most, int(MOST_MACS // max(macs * forwards, 1))))
 
 
 def _grids(graph: Graph, plan: QuantPlan) -> dict[str, QParams]:
@@ -81,6 +91,31 @@ class AloneRounding:
         for place, noise in enumerate(self._noise.values()):
             noise.add(truth, self._run(feeds, place))
             advance()
+
+    def outputs(self, feeds: Arrays, tensor: str | None) -> dict[str, NDArray[Any]]:
+        """Return the float network's outputs [N, ...] with that one tensor rounded; None: with none.
+
+        A tensor that only reshapes another one's integers is rounded where that one is. Raises KeyError for tensors
+        without an 8-bit grid.
+        """
+        if tensor is None:
+            return self._run(feeds, NONE)
+        return self._run(feeds, list(self.grids).index(self._rounded_at(tensor)))
+
+    def _rounded_at(self, tensor: str) -> str:
+        moved = {node.outputs[0]: node.inputs[0] for node in self._moved}
+        while tensor not in self.grids and tensor in moved:
+            tensor = moved[tensor]
+        if tensor not in self.grids:
+            raise KeyError(tensor)
+        return tensor
+
+    def has(self, tensor: str) -> bool:
+        """Return whether `outputs` can round a tensor."""
+        try:
+            return bool(self._rounded_at(tensor))
+        except KeyError:
+            return False
 
     def ratios(self) -> dict[str, float]:
         """Return noise over signal of the outputs, by the tensor that alone is rounded; see `OutputNoise.ratio`."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from slimai.cache_folders import cache_folder
+from slimai.report.strips import axis_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,34 +53,98 @@ _SETTINGS: dict[Any, Any] = {
     "legend.fontsize": 8,
 }
 BARS, NAME_LENGTH = 15, 34
+MOST_LABELS, MOST_RINGS = 6, 4
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def pareto(candidates: Rows, float_score: float | None, best: str) -> str:
-    """Return score against estimated milliseconds, a colour a level; `best` is the key of the delivered one."""
-    with _figure(4.6, 3.2) as (figure, axes):
+def pareto(candidates: Rows, float_score: float | None, best: str, *, metric: str = "") -> str:
+    """Return score against estimated milliseconds with intervals; `best` is the key of the delivered one.
+
+    A colour and a marker a level; candidates at one place are drawn around each other, so that none is hidden. The
+    best and the Pareto front have labels: the last part of a profile's name, or what a row has as `label`. Empty for a
+    single point, which a chart does not make clearer.
+    """
+    with _figure(6.2, 3.4) as (figure, axes):
+        seen: Counter[tuple[float, float]] = Counter()
+        drawn: list[Mapping[str, Any]] = []
         for index, (level, rows) in enumerate(_by_level(candidates)):
             points = [row for row in rows if row["latency_ms"] is not None]
-            axes.plot(
-                [row["latency_ms"] for row in points],
-                [row["score"] for row in points],
-                linestyle="none",
-                marker=_MARKERS[index % 5],
-                markersize=6,
-                color=SERIES[index % 5],
-                label=f"level {level}",
-                zorder=3,
-            )
+            drawn += points
+            for row in points:
+                _whisker(axes, row["latency_ms"], row)
+                _point(axes, row, seen, index)
+            _legend_mark(axes, index, level)
+        if len(drawn) < 2:
+            return ""
         front = pareto_front(candidates)
         if len(front) > 1:
             axes.plot(*zip(*front, strict=True), color=SOFT, linewidth=1, drawstyle="steps-post", label="Pareto front")
         _mark_best(axes, candidates, best, "latency_ms")
         _float_line(axes, float_score)
+        _labels(axes, drawn, front, best)
+        _calm(axes, drawn, float_score, [row["latency_ms"] for row in drawn])
         axes.set_xlabel("estimated ms a frame")
-        axes.set_ylabel("score")
+        axes.set_ylabel(f"score, {metric}" if metric else "score")
         _few_legend(axes)
         return _svg(figure, "pareto", "score against estimated time, by accuracy level")
+
+
+def _point(axes: Axes, row: Mapping[str, Any], seen: Counter[tuple[float, float]], index: int) -> None:
+    """Draw a candidate; the second one at a place as a wider ring around the first, and so on."""
+    place = (round(row["latency_ms"], 6), round(row["score"], 6))
+    axes.plot(
+        [row["latency_ms"]],
+        [row["score"]],
+        linestyle="none",
+        marker=_MARKERS[index % 5],
+        markersize=6 + 5 * min(seen[place], MOST_RINGS),
+        fillstyle="none" if seen[place] else "full",
+        color=SERIES[index % 5],
+        zorder=3,
+    )
+    seen[place] += 1
+
+
+def _legend_mark(axes: Axes, index: int, level: int) -> None:
+    marker, color = _MARKERS[index % 5], SERIES[index % 5]
+    axes.plot([], [], linestyle="none", marker=marker, markersize=6, color=color, label=f"level {level}")
+
+
+def _whisker(axes: Axes, x: float, row: Mapping[str, Any]) -> None:
+    if row.get("interval"):
+        axes.vlines(x, row["interval"][0], row["interval"][1], colors=GRID, linewidth=3, zorder=2)
+
+
+def _labels(axes: Axes, rows: Rows, front: Sequence[tuple[float, float]], best: str) -> None:
+    """Name the delivered candidate and those of the front, one text a place, above and below in turn."""
+    named: dict[tuple[float, float], Mapping[str, Any]] = {}
+    for row in sorted(rows, key=lambda item: candidate_key(item) != best):
+        place = (row["latency_ms"], row["score"])
+        if candidate_key(row) == best or place in front:
+            named.setdefault(place, row)
+    for at, (place, row) in enumerate(sorted(named.items())[:MOST_LABELS]):
+        above = at % 2 == 0
+        axes.annotate(
+            shortened(str(row.get("label") or row["profile"].removesuffix(".yaml").rpartition("_")[2]), 16)
+            + (" (delivered)" if candidate_key(row) == best else ""),
+            place,
+            xytext=(0, 15 if above else -15),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            fontsize=8,
+            color=INK,
+        )
+
+
+def _calm(axes: Axes, rows: Rows, float_score: float | None, abscissae: Sequence[float]) -> None:
+    """Set limits that hold intervals and float, and never zoom into differences smaller than noise."""
+    values = [row["score"] for row in rows] + [end for row in rows for end in row.get("interval") or ()]
+    axes.set_ylim(*axis_ends([*values, *([] if float_score is None else [float_score])]))
+    low, high = min(abscissae), max(abscissae)
+    room = max(0.08 * (high - low), 0.01 * high, 1e-9)
+    axes.set_xlim(low - room, high + room)
 
 
 def pareto_front(candidates: Rows) -> list[tuple[float, float]]:
@@ -101,26 +167,30 @@ def _is_share(row: Mapping[str, Any]) -> bool:
 
 
 def score_by_range(candidates: Rows, float_score: float | None, best: str) -> str:
-    """Return score against range in percent, a line a level; empty for single-shot calibration."""
+    """Return score against range in percent with intervals, a line a level; empty for fewer than two ranges."""
     # a range is a text where a float would not hold it
     ranged = [{**row, "range": float(row["range"])} for row in candidates if _is_share(row)]
-    if not ranged:
+    scored = [row for row in ranged if row["score"] is not None and row["status"] == "full"]
+    if len({row["range"] for row in scored}) < 2:
         return ""
-    with _figure(4.6, 3.2) as (figure, axes):
+    with _figure(6.2, 3.4) as (figure, axes):
         for index, (level, rows) in enumerate(_by_level(ranged)):
             order = sorted(rows, key=lambda row: row["range"])
+            for row in order:
+                _whisker(axes, row["range"], row)
             axes.plot(
                 [row["range"] for row in order],
                 [row["score"] for row in order],
                 marker=_MARKERS[index % 5],
-                markersize=4,
-                linewidth=1.4,
+                markersize=4 + 3 * (index % 5),  # lines that coincide lie around each other
+                linewidth=1.4 + 2 * (index % 5),
                 color=SERIES[index % 5],
                 label=f"level {level}",
-                zorder=3,
+                zorder=3 - 0.1 * index,
             )
         _mark_best(axes, ranged, best, "range")
         _float_line(axes, float_score)
+        _calm(axes, scored, float_score, [row["range"] for row in scored])
         axes.set_xlabel("range, percent")
         axes.set_ylabel("score")
         _few_legend(axes)

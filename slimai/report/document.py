@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from slimai.artifacts.atomic import write_text
 from slimai.errors import InputError
+from slimai.report.similarity import decibel
 
 if TYPE_CHECKING:
     from slimai.calibration.histogram import Histogram
     from slimai.calibration.statistics import Statistics
+    from slimai.quantizer.plan import Layer, QuantPlan
     from slimai.report.analysis import LayerRow
     from slimai.report.pictures import Pair
     from slimai.report.probes import Probe
@@ -40,16 +42,34 @@ _KEYS = (
 )
 
 
-def layer_table(rows: Iterable[LayerRow]) -> list[dict[str, Any]]:
-    """Return the rows as mappings, numbers rounded to what a reader can use."""
-    return [{key: _rounded(value) for key, value in asdict(row).items()} for row in rows]
+def layer_table(rows: Iterable[LayerRow], alone: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the rows as mappings, numbers rounded to what a reader can use.
 
-
-def suspect_table(suspects: Iterable[Suspect]) -> list[dict[str, Any]]:
-    """Return the ranking as mappings."""
+    alone: noise over signal of the outputs by the tensor that alone is rounded; `alone_sqnr` is None for others.
+    """
     return [
-        {"layer": item.row.layer, "cause": item.cause, "remedy": item.remedy, "gain": _rounded(item.gain)}
-        for item in suspects
+        {
+            **{key: _rounded(value) for key, value in asdict(row).items()},
+            "alone_sqnr": _rounded(decibel(alone[row.tensor])) if row.tensor in alone else None,
+        }
+        for row in rows
+    ]
+
+
+def suspect_table(suspects: Sequence[Suspect], pastes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the ranking as mappings; pastes: of each the line for a rules or adjust file."""
+    return [
+        {
+            "node": item.row.profile,
+            "layer": item.row.layer,
+            "cause": item.cause,
+            "remedy": item.remedy,
+            "gain": _rounded(item.gain),
+            "alone_sqnr": None if item.alone is None else _rounded(decibel(item.alone)),
+            "score_loss": _rounded(item.loss),
+            "paste": paste,
+        }
+        for item, paste in zip(suspects, pastes, strict=True)
     ]
 
 
@@ -74,6 +94,30 @@ def histogram(data: Histogram) -> dict[str, Any]:
         "minimum": data.minimum,
         "maximum": data.maximum,
     }
+
+
+def network_table(plan: QuantPlan) -> list[dict[str, Any]]:
+    """Return the layers of a plan in order: name, operator, profile name of what it writes, bits, layers that it reads.
+
+    bits: 0 of layers on the host. reads: places in this list; network inputs are left out.
+    """
+    places = {name: at for at, layer in enumerate(plan.layers) for name in layer.outputs}
+    return [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "node": plan.profile_names.get(layer.outputs[0], layer.outputs[0]),
+            "tensor": layer.outputs[0],
+            "bits": _bits(plan, layer),
+            "reads": sorted({places[name] for name in layer.inputs if name in places}),
+        }
+        for layer in plan.layers
+    ]
+
+
+def _bits(plan: QuantPlan, layer: Layer) -> int:
+    written = [plan.tensors[name].dtype.bits for name in layer.outputs if name in plan.tensors]
+    return max(written, default=0) if layer.mode == "integer" else 0
 
 
 def cost_table(cost: Estimate) -> dict[str, Any]:

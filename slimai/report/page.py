@@ -12,12 +12,16 @@ from slimai.artifacts.atomic import write_text
 from slimai.number_text import decimals
 from slimai.report import charts
 from slimai.report.document import Document, load, load_run
+from slimai.report.network_drawing import drawing
+from slimai.report.strips import strip, verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from slimai.report.pictures import Shot
 
+# of what hurts, where an earlier version has saved it
+EARLIER: Mapping[str, Any] = {"alone_sqnr": None, "score_loss": None, "paste": ""}
 PAGE, TEMPLATES = "report.html", Path(__file__).parent / "templates"
 
 
@@ -41,11 +45,16 @@ def page(run: Document, saved: Document) -> str:
     best = "" if delivered is None else charts.candidate_key(delivered)
     float_score = (run.get("float") or {}).get("score")
     candidates = run["candidates"]
+    network = saved.get("network", ())
+    nodes = {item["layer"]: item["node"] for item in network}  # one name for a layer: that of what it writes
+    cost_layers = [{**row, "name": nodes.get(row["name"], row["name"])} for row in saved["cost"]["layers"]]
     figures = {
-        "pareto": charts.pareto(candidates, float_score, best),
+        "strip": _strip(delivered, float_score),
+        "network": drawing(network, saved["layers"], saved["cost"]["layers"]),
+        "pareto": charts.pareto(candidates, float_score, best, metric=str(run["metric"])),
         "ranges": charts.score_by_range(candidates, float_score, best),
         "depth": charts.depth(saved["layers"]) if saved["layers"] else "",
-        "cycles": charts.cycles(saved["cost"]["layers"]) if saved["cost"]["layers"] else "",
+        "cycles": charts.cycles(cost_layers) if cost_layers else "",
     }
     memory = saved.get("memory")
     figures["memory"] = charts.memory(memory["layers"], memory["peak"]) if memory and memory["layers"] else ""
@@ -53,9 +62,15 @@ def page(run: Document, saved: Document) -> str:
         "report.html.j2",
         run=run,
         delivered=delivered,
+        verdict=_verdict(delivered, float_score),
         saved=saved,
+        cost_layers=cost_layers,
+        suspects=[{**EARLIER, "node": row["layer"], **row} for row in saved["suspects"]],
+        commands=saved.get("commands", ()),
         best=best,
         figures=figures,
+        warnings=run.get("warnings", ()),
+        sides=_sides,
         # runs of earlier versions have not saved them
         proofs=saved.get("proofs", {}),
         memory=memory,
@@ -75,27 +90,65 @@ def write_multirun_page(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> Path
 
 
 def multirun_page(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> str:
-    """Return the page over several jobs: one table, score against estimated time, a link to each job's own page."""
+    """Return the page over several jobs: the best, score against time, one table, links to the jobs' own pages."""
     points = [_job_point(job) for job in jobs if job.get("score") is not None]
     floats = {job["float"] for job in jobs if job.get("float") is not None}
     links = {job["job"]: f"job{job['job']}/{PAGE}" for job in jobs if (folder / f"job{job['job']}" / PAGE).is_file()}
+    metrics = sorted({str(job["metric"]) for job in jobs if job.get("metric")})
+    best = _best_job(jobs) if len(metrics) < 2 else None
+    key = "" if best is None else charts.candidate_key(_job_point(best))
+    float_score = floats.pop() if len(floats) == 1 else None
+    words = {job["job"]: str(job["overrides"]).split() for job in jobs}
+    same = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
     return _render(
         "multirun.html.j2",
         jobs=jobs,
         links=links,
-        figure=charts.pareto(points, floats.pop() if len(floats) == 1 else None, "") if points else "",
+        metrics=metrics,
+        own={number: " ".join(word for word in given if word not in same) for number, given in words.items()},
+        common=" ".join(word for word in next(iter(words.values()), []) if word in same),
+        best=best,
+        strip="" if best is None else _strip(_job_point(best), best["float"]),
+        verdict="" if best is None else _verdict(_job_point(best), best["float"]),
+        figure=charts.pareto(points, float_score, key, metric=", ".join(metrics)) if points else "",
     )
+
+
+def _best_job(jobs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the job with the highest score; of equal ones the fastest, then the first."""
+    scored = [job for job in jobs if job.get("score") is not None]
+    return min(scored, key=lambda job: (-job["score"], job["ms"] or 0.0, job["job"]), default=None)
 
 
 def _job_point(job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "score": job["score"],
+        "interval": job.get("interval"),
         "latency_ms": job["ms"],
         "range": job["range"],
         "accuracy_level": job["level"],
-        "profile": job["profile"],
+        "profile": f"job{job['job']} {job['profile']}",
+        "label": f"job{job['job']}",
         "status": "full",
     }
+
+
+def _sides(item: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (title, data URI, text) of what is shown of an image: the truth where labels tell it, both networks."""
+    truth = tuple(item.get("truth", ("", "")))
+    shown = [("truth", *truth)] if any(truth) else []
+    return [*shown, *zip(("float", "fixed point"), item["shots"], item["texts"], strict=True)]
+
+
+def _strip(row: Mapping[str, Any] | None, float_score: float | None) -> str:
+    """Return the delivered score with its interval against float; empty without a score."""
+    if row is None or row["score"] is None:
+        return ""
+    return strip(row["score"], row.get("interval"), float_score)
+
+
+def _verdict(row: Mapping[str, Any] | None, float_score: float | None) -> str:
+    return "" if row is None or row["score"] is None else verdict(row.get("interval"), float_score)
 
 
 def _ranked(candidates: Sequence[Mapping[str, Any]], best: str) -> list[Mapping[str, Any]]:

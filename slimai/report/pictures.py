@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = NDArray[Any]
-WIDTH, SMALL = 320, 160  # pictures are shrunk to this width; smaller ones are enlarged by a whole factor
+WIDTH, SMALL = 320, 320  # pictures are shrunk to this width; smaller ones are enlarged by a whole factor
 BOXES, LEAST_SCORE = 30, 0.25
 OVERLAY = 0.55
 QUALITY = 82
@@ -29,12 +29,16 @@ QUALITY = 82
 
 @dataclass(frozen=True)
 class Pair:
-    """The same image through both networks. shots: data URIs, empty where there is nothing to draw; texts beside."""
+    """The same image through both networks. shots: data URIs, empty where there is nothing to draw; texts beside.
+
+    truth: data URI and text of what the labels say, both empty where the metric cannot tell.
+    """
 
     name: str
     reason: str
     shots: tuple[str, str]
     texts: tuple[str, str]
+    truth: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,26 @@ def pair(metric: Metric, sample: Sample, reason: str, outputs: tuple[Sequence[Ar
     inner = getattr(metric, "inner", metric)
     drawn = [_drawn(inner, sample, each) for each in outputs]
     shots = tuple("" if image is None else data_uri(image) for image, _ in drawn)
-    return Pair(sample.files[0].name, reason, (shots[0], shots[1]), (drawn[0][1], drawn[1][1]))
+    image, text = _truth(inner, sample)
+    truth = ("" if image is None else data_uri(image), text)
+    return Pair(sample.files[0].name, reason, (shots[0], shots[1]), (drawn[0][1], drawn[1][1]), truth)
+
+
+def _truth(metric: Any, sample: Sample) -> tuple[Image | None, str]:
+    """Return what the labels say of a sample, drawn as the networks' answers are; None and no text where none does."""
+    image = picture_of(sample)
+    if hasattr(metric, "truth_text"):
+        return (None if image is None else fitted(image)), metric.truth_text(sample)
+    if hasattr(metric, "truth_picture"):
+        found = metric.truth_picture(sample)
+        return (None if found is None else _from_output(found)), ""
+    if image is None:
+        return None, ""
+    if hasattr(metric, "truth_boxes"):
+        return draw_boxes(image, metric.truth_boxes(sample), metric.class_names, scored=False)
+    if hasattr(metric, "truth_map"):
+        return overlay(image, metric.truth_map(sample), sample), ""
+    return None, ""
 
 
 def shot(metric: Metric, sample: Sample, outputs: Sequence[Array]) -> Shot:
@@ -109,8 +132,11 @@ def shown_scale(width: int) -> float:
     return float(max(1, SMALL // width)) if width < SMALL else 1.0
 
 
-def draw_boxes(image: Image, found: Any, names: Sequence[str]) -> tuple[Image, str]:
-    """Return the picture with the boxes whose score is at least 0.25, at most 30, and a line that counts them."""
+def draw_boxes(image: Image, found: Any, names: Sequence[str], *, scored: bool = True) -> tuple[Image, str]:
+    """Return the picture with the boxes whose score is at least 0.25, at most 30, and a line that counts them.
+
+    scored: whether the scores are written beside the names; those of the truth say nothing.
+    """
     from PIL import ImageDraw  # noqa: PLC0415 - spares PIL
 
     factor = shown_scale(image.width)
@@ -121,10 +147,12 @@ def draw_boxes(image: Image, found: Any, names: Sequence[str]) -> tuple[Image, s
         left, top, right, bottom = (float(side) * factor for side in found.boxes[at])
         color = class_color(int(found.classes[at]) + 1)
         canvas.rectangle([left, top, max(left, right), max(top, bottom)], outline=color, width=2)
-        text = f"{names[int(found.classes[at])]} {found.scores[at]:.2f}"
+        text = names[int(found.classes[at])] + (f" {found.scores[at]:.2f}" if scored else "")
         place = canvas.textbbox((left + 2, max(0.0, top - 11)), text)
         canvas.rectangle(place, fill=color)
         canvas.text((left + 2, max(0.0, top - 11)), text, fill=(0, 0, 0))
+    if not scored:
+        return shown, f"{len(found)} {'object' if len(found) == 1 else 'objects'}"
     return shown, f"{len(kept)} {'box' if len(kept) == 1 else 'boxes'} with a score of at least {LEAST_SCORE}"
 
 

@@ -8,7 +8,7 @@ noisy layer that does not matter to the output comes last.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ Cause = Literal["clipping", "rounding", "weights", "overflow"]
 SUSPECTS, SHOWN, NAMED = 8, 10, 4
 CHEAP_SHARE = 0.6  # a change of limits is proposed before 16 bits when it gains this share of what those gain
 WORTH_DB = 0.3  # smaller gains are no remedy
-
+WORTH_SCORE = 0.005  # a smaller loss of the score, on a few images, orders nothing
 RAISED_LIMITS = 1.01  # limits count as changed beyond this factor
 
 
@@ -47,12 +47,19 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A layer that hurts. gain: dB that the network's output gains by the remedy alone, None when none was tried."""
+    """A layer that hurts. gain: dB that the network's output gains by the remedy alone, None when none was tried.
+
+    change: the remedy itself where it is worth it. alone: noise over signal of the outputs where this tensor alone is
+    rounded in the float network; loss: what the score loses by that; both None where they were not measured.
+    """
 
     row: LayerRow
     cause: Cause
     remedy: str
     gain: float | None = None
+    change: Remedy | None = None
+    alone: float | None = None
+    loss: float | None = None
 
 
 Replan = Callable[[Remedy], Program]
@@ -90,11 +97,13 @@ def rank(
     """Return the layers that hurt, worst first.
 
     Those whose mending helps come first, by the gain; then those where nothing was tried, by the noise that they add;
-    then those that are not worth mending. Without `trials` the order is by added noise alone. `advance` is called
-    after each suspect. alone: noise over signal of the outputs by the tensor that alone is rounded
-    (`slimai.report.alone`); what hurts most by it is among the suspects.
+    then those that are not worth mending, each group by what the tensor alone does to the outputs where that is known.
+    Without `trials` the order is by added noise alone. `advance` is called after each suspect. alone: noise over signal
+    of the outputs by the tensor that alone is rounded (`slimai.report.alone`); what hurts most by it is among the
+    suspects.
     """
-    suspects = _suspects(rows, alone or {})
+    alone = alone or {}
+    suspects = _suspects(rows, alone)
     if trials is None:
         return tuple(_left(row, plan) for row in suspects[:SHOWN])
     before = trials.noise(program)
@@ -103,14 +112,30 @@ def rank(
         tried.append(_try(row, remedies(row, plan, graph, stats), trials, before, noises) or _left(row, plan))
         advance()
     rest = [_left(row, plan) for row in suspects[SUSPECTS:SHOWN]]
-    return tuple(sorted((*tried, *rest), key=_order))
+    known = (replace(suspect, alone=alone.get(suspect.row.tensor)) for suspect in (*tried, *rest))
+    return tuple(sorted(known, key=_order))
 
 
-def _order(suspect: Suspect) -> tuple[int, float]:
-    """Return the sort key: remedies that help by their gain, then what was not tried by its noise, then the rest."""
-    if suspect.gain is None:
-        return 1, -suspect.row.added
-    return (0 if suspect.gain >= WORTH_DB else 2), -suspect.gain
+def by_loss(suspects: Sequence[Suspect], losses: Mapping[str, float]) -> tuple[Suspect, ...]:
+    """Return the suspects with what the score loses by each tensor alone; those that lose some of it first.
+
+    losses: tensor -> float score minus the score with this tensor alone rounded, on the same images.
+    """
+    told = [replace(suspect, loss=losses.get(suspect.row.tensor)) for suspect in suspects]
+    return tuple(sorted(told, key=lambda item: (-_counted(item.loss), *_order(item))))
+
+
+def _counted(loss: float | None) -> float:
+    """Return a loss of the score that is worth an order of its own, else 0."""
+    return loss if loss is not None and loss >= WORTH_SCORE else 0.0
+
+
+def _order(suspect: Suspect) -> tuple[int, float, float]:
+    """Return the sort key: remedies that help by their gain, then what was not tried, then the rest."""
+    if suspect.gain is not None and suspect.gain >= WORTH_DB:
+        return 0, -suspect.gain, 0.0
+    noise = suspect.row.added if suspect.alone is None else suspect.alone
+    return (1 if suspect.gain is None else 2), -noise, 0.0 if suspect.gain is None else -suspect.gain
 
 
 def _suspects(rows: Sequence[LayerRow], alone: Mapping[str, float]) -> list[LayerRow]:
@@ -160,7 +185,7 @@ def _try(
     gain, chosen = next((gain, remedy) for gain, remedy in found if gain >= CHEAP_SHARE * most or gain == most)
     if gain < WORTH_DB:
         return Suspect(row, cause(row), "leave it: mending it gains next to nothing", gain)
-    return Suspect(row, cause(row), chosen.text, gain)
+    return Suspect(row, cause(row), chosen.text, gain, chosen)
 
 
 def remedies(row: LayerRow, plan: QuantPlan, graph: Graph, stats: Statistics) -> list[Remedy]:

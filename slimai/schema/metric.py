@@ -26,7 +26,7 @@ from slimai.schema.metric_specs import (
     VocInput,
 )
 from slimai.schema.metric_text import parse_metric_input
-from slimai.schema.values import Flag
+from slimai.schema.values import Flag, FlagOrPath
 
 
 def _reader(spec: type[MetricSpec]) -> BeforeValidator:
@@ -78,9 +78,10 @@ class MetricBase(Section):
         "empty = all, in the graph's order.",
         json_schema_extra=legacy("metric.replace_output"),
     )
-    adjust: Flag = Field(
+    adjust: FlagOrPath = Field(
         default=False,
-        description="Write `Adjust_yaml/<name>.yaml` for editing limits by hand, or apply the edited one.",
+        description="Write `Adjust_yaml/<name>.yaml` for editing limits by hand, or apply the edited one. A path: the "
+        "file to apply, such as a run's `suggested_adjust.yaml`.",
         json_schema_extra=legacy("metric.Adjust"),
     )
     score_range: Annotated[

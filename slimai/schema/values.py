@@ -193,4 +193,21 @@ def _switch(value: Any) -> Any:
 
 Switch = BeforeValidator(_switch)
 Flag = Annotated[bool, Switch]
+
+
+def _flag_or_path(value: Any, info: ValidationInfo) -> bool | Path:
+    found = _switch(value)
+    if isinstance(found, bool):
+        return found
+    if not isinstance(found, str | Path):
+        raise wrong("The value should be true, false or the path of a file", "write true, false or a path")
+    return _absolute(Path(_path_text(found)), info)
+
+
+FlagOrPath = Annotated[
+    bool | Path,
+    BeforeValidator(_flag_or_path),
+    PlainSerializer(lambda value: value if isinstance(value, bool) else str(value)),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "string", "minLength": 1}]}),
+]
 Auto = Annotated[Literal[True, False, "auto"], Switch]

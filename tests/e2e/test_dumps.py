@@ -183,6 +183,12 @@ def test_similarity_is_what_the_dumped_layers_say(level3, images):
         head, value = line.rsplit(": ", 1)
         name = head.removeprefix("The similarity of ").removesuffix(" between fixed and float model is")
         found.append((name, float(value), value))
+    # the one name of a tensor is that of the profiles; which tensor of the file it is stands in the report's data
+    rows = json.loads((level3 / ".slimai" / "report.json").read_text())["layers"]
+    safe = {row["profile"]: row["tensor"].replace("/", "_") for row in rows}
+    profile = (level3 / f"{best_range(level3)}.yaml").read_text()
+    assert all(f'NodeOutputName: "{name}"' in profile for name, _, _ in found)
+    found = [(safe[name], value, text) for name, value, text in found]
     assert [name for name, _, _ in found] == [name for name in tensors if name in {item[0] for item in found}]
     assert found[-1][0] == "logits"
     session = exposed(level3, [tensors[name] for name, _, _ in found])

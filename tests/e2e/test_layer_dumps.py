@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -22,10 +24,12 @@ def test_fixed_and_float_layers_are_those_of_similarity_txt(tmp_path, cache_dir)
     floats = out / "mobilenet_digits_ref" / "layers"
     names = {path.name for path in fixed.iterdir()}
     assert names == {path.name for path in floats.iterdir()}
+    rows = json.loads((out / ".slimai" / "report.json").read_text())["layers"]
+    blobs = {row["profile"]: row["tensor"].replace("/", "_") for row in rows}
     told = {}
     for line in (out / "similarity.txt").read_text().splitlines():
         words = line.split()
-        told[words[3]] = float(words[-1])
+        told[blobs[words[3]]] = float(words[-1])
     stems = {f"val_{at:03d}" for at in range(4)}
     for tensor, similarity in told.items():
         cosines = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -175,7 +176,34 @@ def test_dark_and_printed(browser, detection):
     printed = base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [], "media": ""})
     assert printed.startswith(b"%PDF-")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 4
     (BUILD / "detection.pdf").write_bytes(printed)
+
+
+def test_a_narrow_screen_has_no_horizontal_scroll(browser, detection):
+    page = opened(browser, detection)
+    narrow = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    assert page.execute_script("return document.documentElement.scrollWidth") == 400
+    screenshot(page, "detection-400")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_box_of_the_network_leads_to_its_row(browser, detection):
+    page = opened(browser, detection)
+    page.execute_script(
+        "document.querySelectorAll('.net a')[3].dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    found = page.execute_script("return [document.querySelectorAll('.net a')[3].href.baseVal, location.hash]")
+    assert found[0] == found[1]
+    assert page.execute_script("return document.querySelector('tr:target').dataset.tensor") is not None
+
+
+def test_what_can_be_read_aloud_has_a_name(browser, detection):
+    page = opened(browser, detection)
+    script = """return [...document.querySelectorAll("img:not([alt]), table:not(:has(caption)),
+        svg:not([aria-label]), th:not([scope])")].map((item) => item.outerHTML.slice(0, 80));"""
+    assert page.execute_script(script) == []
 
 
 def brightness(color):

@@ -30,6 +30,7 @@ def _named_files(config: SlimaiConfig) -> Iterator[Diagnostic]:
         "network.input_model": config.network.input_model,
         "quantization.nodename_datatypes": quantization.nodename_datatypes,
         "quantization.nodekind_datatypes": quantization.nodekind_datatypes,
+        "metric.adjust": config.metric.adjust if isinstance(config.metric.adjust, Path) else None,
         **_metric_files(config),
     }
     for key, path in files.items():

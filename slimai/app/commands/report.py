@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slimai.app.launch.multirun_table import COLUMNS
+from slimai.app.launch.multirun_table import CELLS, LATER
 from slimai.errors import EXIT_DONE, InputError
 from slimai.report.document import PLACE
 from slimai.report.page import write_multirun_page, write_page
@@ -66,7 +66,7 @@ def read_jobs(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a `multirun.json`; raises InputError."""
     try:
         jobs = json.loads(path.read_text(encoding="utf-8"))["jobs"]
-        rows = [{key: job[key] for key in COLUMNS} for job in jobs]
+        rows = [{**{key: job[key] for key in CELLS}, **{key: job.get(key) for key in LATER}} for job in jobs]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError.at(str(path), f"is not the summary of a multirun: {error!r}") from None
     return rows

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from slimai.app.delivery.adjust_file import FOLDER as ADJUST
 from slimai.app.delivery.inspection import environment
 from slimai.app.delivery.lock_file import LOCK, Lock, read_lock
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.open_job import prepare
-from slimai.app.run.adjusting import FOLDER as ADJUST
 from slimai.app.run.pipeline import run_job
 from slimai.app.screen import summary
 from slimai.app.screen.reporter import ConsoleReporter

@@ -83,11 +83,19 @@ class Delivery:
         self.name = job.config.network.name
         self.float_result = float_result
         self.host_layers: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
+        self.hurts: tuple[Mapping[str, Any], ...] = ()
+        self.suggested: tuple[str, ...] = ()
+        self.report: Path | None = None
         self._seconds = seconds
         self._best: Outcome | None = None
         self._written_at = -math.inf
         self._written = Journal(self.output / ".slimai" / "profiles.jsonl")
         self._profiles = _earlier_profiles(self.output) | _journaled_profiles(self._written, self.output)
+
+    def tell_hurts(self, rows: Sequence[Mapping[str, Any]], files: tuple[str, ...]) -> None:
+        """Take what the analysis says of the layers that hurt, worst first, and the suggested files, for run.json."""
+        self.hurts, self.suggested = tuple(rows), files
 
     def folder(self, candidate: Candidate) -> Path:
         """Return where the profile files of a candidate lie: ``acc<level>`` when there are several levels."""
@@ -239,6 +247,9 @@ class Delivery:
             },
             "reference": reference_name(self.job),
             "host_layers": list(self.host_layers),
+            "warnings": list(self.warnings),
+            "what_hurts": list(self.hurts),
+            "suggested": list(self.suggested),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
             "weight_rounding": self._rounding_facts(state),
             **({} if state.guarantee is None else {"search": state.guarantee.to_json()}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.dump_check import BLOB_AXES, OUTPUTS, blob_rank
 from slimai.artifacts.atomic import write_text
-from slimai.blobs.names import blob_name, safe_name
+from slimai.blobs.names import blob_name
 from slimai.blobs.octrl import OCTRL_NAME, format_octrl
 from slimai.blobs.writer import format_fixed_blob, format_float_blob, nhwc_shape, write_blob
 from slimai.errors import SlimaiError
@@ -182,10 +182,9 @@ def in_words(size: float) -> str:
 
 
 def similarity_text(rows: Sequence[LayerRow]) -> str:
-    """Return the text of similarity.txt."""
+    """Return the text of similarity.txt; tensors have their profile names."""
     return "".join(
-        f"The similarity of {safe_name(row.tensor)} between fixed and float model is: {row.cosine:.6f}\n"
-        for row in rows
+        f"The similarity of {row.profile} between fixed and float model is: {row.cosine:.6f}\n" for row in rows
     )
 
 

@@ -15,6 +15,8 @@ import slimai
 from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.layer_facts import layer_facts, memory_table, proof_table
+from slimai.app.delivery.score_alone import score_losses
+from slimai.app.delivery.suggestions import commands, suggested, write_suggested
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
 from slimai.app.float_pass.notes import states_note, turned_note
@@ -24,12 +26,12 @@ from slimai.artifacts.cache import content_key
 from slimai.data.loader import iter_batches
 from slimai.quantizer.planner import build_plan
 from slimai.report import document
-from slimai.report.alone import AloneRounding, images_for
+from slimai.report.alone import AloneRounding, images_for, scored_images
 from slimai.report.analysis import Analyser, batch_for
 from slimai.report.page import write_page
 from slimai.report.pictures import pair
 from slimai.report.probes import probes as probe
-from slimai.report.ranking import SUSPECTS, Trials, rank
+from slimai.report.ranking import SUSPECTS, Trials, by_loss, rank
 from slimai.report.reach import reach_notes
 from slimai.runtime.memory import return_freed
 from slimai.schema.root import MACHINE_KEYS
@@ -55,19 +57,26 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[Any]]
 
+ANALYSIS = 2  # counted up with what the analysis saves: an earlier one is made again
 ANALYSED, ANALYSED_LATE = 32, 4  # images of the per-layer analysis; after the time limit
 TRIED = 4  # images on which remedies are tried
-SHOWN, SEARCHED = 6, 256  # worst images shown, and images that they are looked for in
+SHOWN, SEARCHED = 4, 256  # worst images shown, and images that they are looked for in
 PACKAGES = ("numpy", "onnx", "onnxruntime", "numba", "pydantic", "hydra-core", "pillow")
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the analysis of the delivered candidate found."""
+    """What the analysis of the delivered candidate found.
+
+    alone: noise over signal of the outputs by the tensor that alone is rounded. scored: images that the loss of the
+    score by single tensors was looked at with.
+    """
 
     analyser: Analyser
     suspects: tuple[Suspect, ...]
     probes: tuple[Probe, ...]
+    alone: Mapping[str, float]
+    scored: int
 
 
 def first_dumps(job: Job, reporter: Reporter) -> None:
@@ -122,14 +131,18 @@ class Inspection:
                 self.dumps.similarity(findings.analyser.rows())
             self._save(item, findings, self._worst(item, validation), key)
             item.release()
-
-        write_page(self.delivery.output)
+        saved = document.load(self.delivery.output)
+        write_suggested(self.job.config, saved["suggested"])
+        self.delivery.tell_hurts(saved["suspects"], tuple(saved["suggested"]))
+        self.delivery.results(state)
+        self.delivery.report = write_page(self.delivery.output)
 
     def _key(self, item: QuantizedCandidate, *, late: bool) -> str:
         """Return the hash of what the analysis depends on: an equal one is not made again."""
         keys = content_keys(self.job, self.quantizer.edits)
         every = self.dumps.level >= LAYERS
-        return content_key(keys.score, keys.plan, item.candidate, item.key, late, every, config_text(self.job.config))
+        settings = config_text(self.job.config)
+        return content_key(ANALYSIS, keys.score, keys.plan, item.candidate, item.key, late, every, settings)
 
     def _fixed_outputs(self, validation: Validation, state: SearchState) -> None:
         """Write every candidate's fixed-point outputs; equal integers are run once."""
@@ -175,12 +188,21 @@ class Inspection:
         return_freed()
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
-        alone = {} if trials is None else self._alone(item, graph, trials)
-        return Findings(analyser, self._ranking(item, analyser, trials, alone), probes)
+        rounding = None if trials is None else AloneRounding(graph, item.plan)
+        alone = {} if trials is None or rounding is None else self._alone(item, graph, trials, rounding)
+        suspects = self._ranking(item, analyser, trials, alone)
+        if rounding is None:
+            return Findings(analyser, suspects, probes, alone, 0)
+        scored = min(count, scored_images(item.plan, len(suspects)))
+        tensors = [suspect.row.tensor for suspect in suspects if rounding.has(suspect.row.tensor)]
+        with self.reporter.stage("score tensors alone", len(tensors)) as stage:
+            losses = score_losses(rounding, tensors, validation, self.job.metric, scored, stage.advance)
+        return Findings(analyser, by_loss(suspects, losses), probes, alone, scored if losses else 0)
 
-    def _alone(self, item: QuantizedCandidate, graph: Graph, trials: Trials) -> dict[str, float]:
+    def _alone(
+        self, item: QuantizedCandidate, graph: Graph, trials: Trials, rounding: AloneRounding
+    ) -> dict[str, float]:
         """Return what each tensor, rounded alone, does to the outputs, on a few of the images of the trials."""
-        rounding = AloneRounding(graph, item.plan)
         count = images_for(graph, item.plan)
         with self.reporter.stage("round tensors alone", len(rounding.grids)) as stage:
             rounding.add({name: values[:count] for name, values in trials.feeds.items()}, stage.advance)
@@ -254,6 +276,7 @@ class Inspection:
         rows = findings.analyser.rows()
         facts = layer_facts(item.plan, config.target, self.quantizer.arithmetic(item.plan), program=item.program)
         shown = [*self.job.graph.inputs, *(row.tensor for row in rows)]
+        given = suggested(item, self.quantizer, findings.suspects)
         document.save(
             self.delivery.output,
             {
@@ -264,8 +287,12 @@ class Inspection:
                 "config": config_text(config),
                 "environment": environment(),
                 "arithmetics": sorted(set(item.program.arithmetic.values())),
-                "layers": document.layer_table(rows),
-                "suspects": document.suspect_table(findings.suspects),
+                "layers": document.layer_table(rows, findings.alone),
+                "network": document.network_table(item.plan),
+                "suspects": document.suspect_table(findings.suspects, given.pastes),
+                "scored_alone": findings.scored,
+                "suggested": dict(given.files),
+                "commands": commands(config, item.candidate, list(given.files), None),
                 "probes": document.probe_table(findings.probes),
                 "proofs": proof_table(facts),
                 "memory": memory_table(facts.memory),

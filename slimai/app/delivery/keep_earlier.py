@@ -17,7 +17,8 @@ from slimai.artifacts.atomic import write_text
 MANIFEST = ".slimai/files.json"
 BEFORE = ".slimai/before.json"  # while a run writes: what was there when it began
 STATE = (".cache", ".slimai", ".slimai.lock", ".slimai-multirun.lock", "slimai.log")
-EDITED = "Adjust_yaml"  # a person's edits count in the next run too
+# a person's edits, and what a run suggests, count in the next run too
+EDITED = ("Adjust_yaml", "suggested_rules.yaml", "suggested_adjust.yaml")
 MOVING = "old-0"  # while it is filled
 
 
@@ -77,7 +78,7 @@ def set_aside(folder: Path, keep: int) -> Path | None:
     for name in sorted(names, key=lambda item: item == "run.json"):  # the last one says that there is something
         target = filling / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if Path(name).parts[0] == EDITED:
+        if Path(name).parts[0] in EDITED:
             shutil.copy2(folder / name, target)
         else:
             os.replace(folder / name, target)  # noqa: PTH105 - across nothing: both lie beside each other

@@ -16,8 +16,15 @@ from slimai.artifacts.atomic import write_text
 from slimai.number_text import decimals
 from slimai.report.page import write_multirun_page
 
-COLUMNS = ("job", "status", "overrides", "float", "score", "value", "profile", "level", "range", "ms", "message")
+COLUMNS = (
+    *("job", "status", "overrides", "float", "score", "low", "high", "metric", "value", "profile", "level", "range"),
+    *("ms", "message"),
+)
 
+
+# of each job in multirun.json; the last two are not there in those of earlier versions
+CELLS = ("job", "status", "overrides", "float", "score", "value", "profile", "level", "range", "ms", "message")
+LATER = ("interval", "metric")
 
 NO_STATUS = Status("failed", "", message="the job left no status")
 
@@ -47,6 +54,8 @@ class Row:
             "overrides": " ".join(self.overrides),
             "float": (self.run.get("float") or {}).get("score"),
             "score": best.get("score"),
+            "interval": best.get("interval"),
+            "metric": self.run.get("metric"),
             "value": best.get("value"),
             "profile": best.get("profile"),
             "level": best.get("accuracy_level"),
@@ -108,13 +117,19 @@ def summary_text(rows: Sequence[Row]) -> str:
     return "\n".join([render(header, lines), *failures])
 
 
+def _flat(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cells of the CSV: the two ends of the interval each in a column of its own."""
+    low, high = cells["interval"] or (None, None)
+    return {**{key: value for key, value in cells.items() if key != "interval"}, "low": low, "high": high}
+
+
 def write_summary(folder: Path, rows: Sequence[Row]) -> None:
     """Write `multirun.csv`, `multirun.json` and the report over the jobs into the output folder."""
     cells = [row.cells() for row in rows]
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows(cells)
+    table.writerows(_flat(row) for row in cells)
     write_text(folder / "multirun.csv", text.getvalue())
     write_text(folder / "multirun.json", json.dumps({"jobs": cells}, indent=1, ensure_ascii=False) + "\n")
     if cells:

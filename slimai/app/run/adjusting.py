@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slimai.app.opening.content_keys import graph_hash
-from slimai.quantizer.adjust import AdjustHeader, changed_parameters, edited_limits, read_adjust, write_adjust
-from slimai.search.candidate import Candidate, Outcome, Variant
+from slimai.app.delivery.adjust_file import edited_file, header
+from slimai.quantizer.adjust import changed_parameters, edited_limits, read_adjust, write_adjust
+from slimai.quantizer.tensor_names import aliases
+from slimai.search.candidate import Candidate, Outcome
 from slimai.search.evaluate import Runner, Validation, batches, measure_batch
 from slimai.search.events import Reporter
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
     from slimai.app.opening.job import Job
     from slimai.metrics.base import Metric
-
-FOLDER = "Adjust_yaml"
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,6 @@ class Reading:
     similarity: Mapping[str, float]
 
 
-def adjust_path(output: Path, network: str) -> Path:
-    """Return the path of the adjust file."""
-    return output / FOLDER / f"{network}.yaml"
-
-
-def header(quantizer: Quantizer, candidate: Candidate) -> AdjustHeader:
-    """Return what an adjust file of this candidate belongs to."""
-    plain = candidate.without(Variant.EMPIRICAL)
-    return AdjustHeader(graph_hash(quantizer.job.graph)[:16], plain.level, plain.label)
-
-
 def read_edits(quantizer: Quantizer, candidate: Candidate, path: Path) -> dict[str, tuple[float, float]]:
     """Return tensor -> limits of the edited entries of the file; nothing when there is no file.
 
@@ -50,7 +38,8 @@ def read_edits(quantizer: Quantizer, candidate: Candidate, path: Path) -> dict[s
     if not path.exists():
         return {}
     plan = quantizer(candidate).plan
-    edited = read_adjust(path, header(quantizer, candidate), plan.profile_names.values())
+    known = [name for tensor, name in plan.profile_names.items() if tensor in plan.tensors]
+    edited = read_adjust(path, header(quantizer, candidate), known, aliases(plan))
     return edited_limits(plan, edited)
 
 
@@ -58,7 +47,7 @@ def read_edited(job: Job, plain: Quantizer, candidates: Sequence[Candidate]) -> 
     """Return the quantizer with the limits that a person has edited, where the job has one candidate."""
     if not job.config.metric.adjust or len(candidates) != 1:
         return plain
-    edits = read_edits(plain, candidates[0], adjust_path(job.config.path.output_dir, job.config.network.name))
+    edits = read_edits(plain, candidates[0], edited_file(job.config))
     return replace(plain, edits=edits) if edits else plain
 
 
@@ -72,7 +61,7 @@ def adjust_delivered(
     config, metric = plain.job.config, plain.job.metric
     if not config.metric.adjust or delivered is None:
         return
-    path = adjust_path(config.path.output_dir, config.network.name)
+    path = edited_file(config)
     before = plain(delivered.candidate)
     if not quantizer.edits:
         if write_file(before, plain, path):

@@ -19,6 +19,7 @@ from slimai.app.delivery.inspection import Inspection, first_dumps, reference_du
 from slimai.app.delivery.keep_earlier import begin, note_written, set_aside
 from slimai.app.delivery.lock_file import write_lock
 from slimai.app.delivery.stopped_page import write_verdict
+from slimai.app.delivery.suggestions import suggestions
 from slimai.app.float_pass.float_score import judge_float_score
 from slimai.app.float_pass.notes import outputs_note, reference_note, states_note, turned_note
 from slimai.app.float_pass.shared import calibrate, reference
@@ -119,6 +120,7 @@ class _Run:
         validation = self._counted("float_inference", self._reference)
         float_result = self._timed("float_metric", lambda: self._float_metric(validation))
         delivery = Delivery(self.job, quantizer, self.seconds, float_result)
+        delivery.warnings = self.warnings
         if "use_quant_profile" not in asked:
             reference_dumps(self.job, validation)
             validation.inputs.close()
@@ -275,6 +277,9 @@ class _Run:
             host_layers=delivery.host_layers,
             seconds=dict(self.seconds),
             warnings=self.warnings,
+            hurts=delivery.hurts,
+            suggestions=suggestions(self.job.config, choice, delivery.suggested),
+            report=delivery.report,
             guarantee="" if state.guarantee is None else str(state.guarantee),
             missed=(
                 *missed_bounds(self.job.config, choice, None if found is None else found.score),

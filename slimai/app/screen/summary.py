@@ -1,21 +1,23 @@
-"""What a run ends with on the terminal: one table, best first."""
+"""What a run ends with on the terminal: the table, best first; what hurts; where it all lies."""
 
 from __future__ import annotations
 
-from slimai.app.run.result import RunResult
+from collections.abc import Mapping
+from typing import Any
+
+from slimai.app.run.result import HEADER, RunResult
 from slimai.app.screen.table import render
 from slimai.number_text import decimals
-from slimai.search.candidate import Outcome, ranked
 
-HEADER = ("profile", "level", "score", "95 % interval", "est. ms", "arena", "images", "")
+HURTS = 5  # rows of what hurts
+HURT_HEADER = ("what hurts", "cause", "alone, dB", "score", "gain, dB", "line to paste")
 
 
 def run_summary(result: RunResult) -> str:
-    """Return the table of all candidates with the float score above and the place of the files below."""
-    lines = [_float_line(result)] if result.float_result is not None else []
+    """Return the table of all candidates with the float score above; below it what hurts, and the page's place last."""
+    lines = [result.float_line()] if result.float_result is not None else []
     if result.candidates:
-        rows = [_row(result, item) for item in ranked(result.candidates)]
-        lines.append(render(HEADER, rows))
+        lines.append(render(HEADER, result.rows()))
     if result.choice.note and result.choice.delivered is not None:
         profile = result.choice.delivered.candidate.profile(result.network)
         lines.append(f"delivered: {profile} ({result.choice.note})")
@@ -23,32 +25,33 @@ def run_summary(result: RunResult) -> str:
         lines.append(f"cut short: {result.cut_short}; the same command continues")
     if result.host_layers:
         lines.append("in float on the host: " + ", ".join(result.host_layers))
+    if result.hurts:
+        lines.extend(_hurts(result))
     lines.extend(f"warning: {text}" for text in result.warnings)
     if result.guarantee:
         lines.append(f"guarantee: {result.guarantee}")
     lines.extend(f"missed: {text}" for text in result.missed)
     lines.append(f"results: {result.output_dir}")
+    if result.report is not None:
+        lines.append(f"report: {result.report}")
     return "\n".join(lines)
 
 
-def _float_line(result: RunResult) -> str:
-    found = result.float_result
-    if found is None or found.score is None:
-        return f"{result.network}: float network, no score"
-    return f"{result.network}: float score {found.score:.4f}"
+def _hurts(result: RunResult) -> list[str]:
+    """Return the five rows that hurt most, each with its line to paste, and how to give all of them back."""
+    rows = [_hurt(row) for row in result.hurts[:HURTS]]
+    lines = ["", render(HURT_HEADER, rows, left=(0, 1, 5))]
+    lines += [f"to use all of them, add: {words}" for words in result.suggestions]
+    return [*lines, ""]
 
 
-def _row(result: RunResult, item: Outcome) -> tuple[str, ...]:
-    best = result.best
-    mark = "best" if best is not None and item.candidate == best.candidate else ""
-    span = "" if item.interval is None else f"{item.interval[0]:.3f} .. {item.interval[1]:.3f}"
+def _hurt(row: Mapping[str, Any]) -> tuple[str, ...]:
+    loss = row.get("score_loss")
     return (
-        item.candidate.profile(result.network),
-        str(item.candidate.level),
-        decimals(item.score, 4),
-        span,
-        decimals(item.latency_ms, 3),
-        "" if item.arena is None else str(item.arena),
-        str(item.images),
-        mark or ("" if item.status == "full" else item.status),
+        str(row["node"]),
+        str(row["cause"]),
+        decimals(row.get("alone_sqnr"), 1),
+        "-" if loss is None else f"{0.0 - loss:+.4f}",
+        "-" if row["gain"] is None else f"{row['gain']:+.2f}",
+        str(row.get("paste") or row["remedy"]),
     )

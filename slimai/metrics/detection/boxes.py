@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.data.sample import ImageGeometry
+from slimai.data.sample import ImageGeometry, Sample
 
 Boxes = NDArray[np.float64]
 
@@ -47,6 +47,18 @@ def to_picture(boxes: Boxes, geometry: ImageGeometry) -> Boxes:
     offset = np.array(geometry.offset * 2, np.float64)
     scale = np.array(geometry.scale * 2, np.float64)
     return clip((boxes - offset) / scale, geometry.original)
+
+
+def from_annotation(boxes: Boxes, annotated: Sample, sample: Sample) -> Boxes:
+    """Return corners in pixels of the picture, from those of its annotation; `annotated`: the sample as it lies there.
+
+    Both know how their pixels became the network's input (`AnnotationFit`); where one does not, they are the same.
+    """
+    there, here = annotated.geometry, sample.geometry
+    if there is None or there == here:
+        return boxes
+    inputs: Boxes = boxes * np.array(there.scale * 2, np.float64) + np.array(there.offset * 2, np.float64)
+    return inputs if here is None else to_picture(inputs, here)
 
 
 def clip(boxes: Boxes, size: tuple[int, int]) -> Boxes:

@@ -21,7 +21,7 @@ from slimai.data.exif import UPRIGHT, turn_array
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
-from slimai.metrics.detection.boxes import to_input
+from slimai.metrics.detection.boxes import from_annotation, to_input
 from slimai.metrics.detection.coco_resampled import resampled_ap
 from slimai.metrics.detection.detections import ClassTable, Detections
 from slimai.metrics.detection.masks import instance_masks
@@ -115,6 +115,15 @@ class CocoAP:
                 entry["segmentation"] = _turned_mask(_truth_mask(annotation, size), orientation)
             entries.append(entry)
         return entries
+
+    def truth_boxes(self, sample: Sample) -> Detections:
+        """Return the objects of one picture in its own pixels, with score 1; `classes` index `class_names`."""
+        entries = self._truth(sample, "bbox")
+        sides = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
+        corners = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
+        classes = np.array([entry["class"] for entry in entries], np.int64)
+        boxes = from_annotation(corners, self._fit(sample), sample)
+        return Detections(boxes, np.ones(len(boxes)), classes, np.arange(len(boxes)))
 
     def _answer(self, sample: Sample, found: Detections, outputs: Sequence[Array], kind: str) -> list[dict[str, Any]]:
         entries = _box_answer(found)

@@ -15,7 +15,7 @@ from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
 from slimai.metrics.detection.ap import IGNORED, Interpolation, average_precision, match
-from slimai.metrics.detection.boxes import to_input
+from slimai.metrics.detection.boxes import from_annotation, to_input
 from slimai.metrics.detection.detections import ClassTable, Detections, best_first
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
@@ -126,6 +126,12 @@ class VocAP:
             "outcome": self._outcomes(found, replace(truth, boxes=self._boxes(sample, truth))),
             "objects": np.bincount(counted, minlength=len(self._table.names)),
         }
+
+    def truth_boxes(self, sample: Sample) -> Detections:
+        """Return the objects of one picture in its own pixels, with score 1; `classes` index `class_names`."""
+        truth = self._objects[sample.index]
+        boxes = from_annotation(self._boxes(sample, truth), self._fit(sample), sample)
+        return Detections(boxes, np.ones(len(boxes)), truth.classes, np.arange(len(boxes)))
 
     def true_boxes(self, sample: Sample) -> NDArray[np.float64]:
         """Return the annotated boxes [n, 4] of a sample with geometry, as corners in the network's input pixels."""

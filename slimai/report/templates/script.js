@@ -86,3 +86,19 @@ for (const row of document.querySelectorAll("tr[data-tensor]")) {
   row.addEventListener("click", () => toggle(row));
   row.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); toggle(row); } });
 }
+// The network's colours; lines to paste get a button that copies them.
+for (const radio of document.querySelectorAll("input[name=mode]")) {
+  radio.addEventListener("change", () => { document.querySelector(".net").dataset.mode = radio.value; });
+}
+for (const code of document.querySelectorAll("code.paste")) {
+  const text = code.textContent, button = document.createElement("button");
+  button.className = "copy";
+  button.textContent = "copy";
+  button.setAttribute("aria-label", "copy: " + text);
+  button.addEventListener("click", async () => {
+    try { await navigator.clipboard.writeText(text); button.textContent = "copied"; } catch { getSelection().selectAllChildren(code.lastChild); }
+  });
+  const words = document.createElement("span");
+  words.textContent = text;
+  code.replaceChildren(button, words);
+}

@@ -124,7 +124,7 @@ def test_a_multirun_links_to_the_pages_that_are_there(tmp_path):
     assert "job1/report.html" not in text
     assert EVIL not in text
     assert "failed: " in text
-    assert "<svg" in text
+    assert 'class="strip"' in text
     assert "<svg" not in multirun_page(tmp_path, [failed])
 
 
@@ -142,3 +142,53 @@ def test_the_page_marks_what_was_delivered():
     line = next(line for line in text.splitlines() if line.startswith('<tr class="best">'))
     assert other["profile"] in line
     assert "delivered" in line
+
+
+def test_the_network_is_drawn_and_each_box_leads_to_its_row():
+    layer = saved()["layers"][0]
+    rows = [
+        {**layer, "tensor": name, "layer": f"Conv_{name}", "sqnr": sqnr} for name, sqnr in (("a", 5.0), ("b", 45.0))
+    ]
+    network = [
+        {"layer": f"Conv_{name}", "kind": "Conv", "node": f"{name}{EVIL}", "tensor": name, "bits": bits, "reads": reads}
+        for name, bits, reads in (("a", 8, []), ("b", 16, [0]), ("c", 0, [0, 1]))
+    ]
+    text = page(run(), saved(layers=rows, network=network))
+    ids = set(re.findall(r'id="(layer-\d+)"', text))
+    assert set(re.findall(r'<a href="#(layer-\d+)">', text)) == ids == {"layer-1", "layer-2"}
+    assert re.findall(r'<rect class="(s. b\d+)', text) == ["s0 b8", "s4 b16", "sx b0"]
+    assert EVIL not in text
+
+
+def test_one_candidate_has_no_chart_and_several_have_their_intervals():
+    row = run()["best"]
+    text = page(run(candidates=[row]), saved())
+    assert 'aria-label="score against' not in text
+    assert "95 % interval 0.850 to 0.950, float 0.9200" in text
+    assert "float lies within the interval" in text
+    other = {**row, "profile": "net_91.yaml", "range": 91.0, "score": 0.5, "latency_ms": 2.0}
+    assert text.count("<svg") + 2 == page(run(candidates=[row, other]), saved()).count("<svg")
+
+
+def test_warnings_and_lines_to_paste_are_on_the_page():
+    row = {**saved()["suspects"][0], "node": "Conv_a__1:0", "alone_sqnr": 12.5, "score_loss": 0.02, "paste": "- {a: b}"}
+    text = page(run(warnings=["low float score"]), saved(suspects=[row], commands=["x=1"], scored_alone=3))
+    for part in ("Warning: low float score", "Conv_a__1:0", "12.5", "-0.0200", "- {a: b}</code>", "x=1</code>"):
+        assert part in text, part
+
+
+def test_a_multirun_marks_its_best_and_says_what_differs(tmp_path):
+    row = {"job": 0, "status": "done", "overrides": "a=1 b=2", "float": 0.9, "score": 0.8, "value": 0.8,
+           "metric": "top1", "interval": [0.7, 0.85], "profile": "n.yaml", "level": 1, "range": 98.0, "ms": 2.0,
+           "message": ""}  # fmt: skip
+    better = {**row, "job": 1, "overrides": "a=1 b=3", "score": 0.85, "interval": [0.8, 0.89]}
+    text = multirun_page(tmp_path, [row, better])
+    assert "<b>job1</b><span>best job, n.yaml</span>" in text
+    assert "All jobs: <code>a=1</code>" in text
+    assert "Set by: <code>b=3</code>" in text
+    assert "float lies above the interval: a loss" in text
+    assert "metric top1" in text
+    assert len(re.findall('<tr class="best">', text)) == 1
+    other = multirun_page(tmp_path, [row, {**better, "metric": "top5"}])
+    assert "best job" not in other
+    assert "scores of different metrics are not compared" in other

@@ -62,7 +62,7 @@ def test_a_letterboxed_map_comes_back_into_the_picture(tmp_path):
     assert not changed[:, 102:].any()
 
 
-@pytest.mark.parametrize(("width", "factor"), [(640, 0.5), (320, 1.0), (200, 1.0), (32, 5.0), (100, 1.0), (1, 160.0)])
+@pytest.mark.parametrize(("width", "factor"), [(640, 0.5), (320, 1.0), (200, 1.0), (32, 10.0), (100, 3.0), (1, 320.0)])
 def test_sizes_on_the_page(width, factor):
     assert pictures.shown_scale(width) == factor
 
@@ -93,3 +93,31 @@ def test_arrays_that_are_no_pictures_have_none(tmp_path):
     assert pictures.picture_of(Sample(0, (path,))) is None
     np.save(path, np.zeros((8, 9, 3), np.uint8))
     assert pictures.picture_of(Sample(0, (path,))).size == (9, 8)
+
+
+class Boxes:
+    """A detector's metric whose labels hold one object."""
+
+    class_names = ("cat", "dog")
+
+    def detect(self, *_):
+        return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    def truth_boxes(self, _):
+        return Detections(np.array([[10.0, 60.0, 90.0, 95.0]]), np.ones(1), np.array([1]), np.arange(1))
+
+
+def test_the_truth_stands_beside_both_networks(tmp_path):
+    found = pictures.pair(Boxes(), sample(tmp_path, (400, 200)), "why", ([], []))
+    assert found.texts == ("0 boxes with a score of at least 0.25",) * 2
+    assert found.truth[1] == "1 object"
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.truth[0].partition(",")[2]))), np.int64)
+    assert shown.shape == (160, 320, 3)
+    color = np.array(pictures.class_color(2))
+    assert np.abs(shown[60, 8] - color).max() < 40  # the left side; JPEG
+    assert np.abs(shown[60, 40] - 10).max() < 40  # inside
+
+
+def test_without_labels_there_is_no_truth(tmp_path):
+    found = pictures.pair(object(), sample(tmp_path), "why", ([np.zeros((1, 3))], [np.zeros((1, 3))]))
+    assert found.truth == ("", "")

@@ -13,7 +13,7 @@ from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
 from slimai.report.alone import AloneRounding
 from slimai.report.analysis import Analyser, LayerRow
-from slimai.report.ranking import Remedy, Trials, cause, rank
+from slimai.report.ranking import Remedy, Suspect, Trials, by_loss, cause, rank
 from slimai.runtime.session import FloatSession
 from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
@@ -182,3 +182,11 @@ def test_what_costs_the_outputs_most_is_among_the_suspects(digits, level1):
     assert least.tensor in [item.row.tensor for item in found]
     plain = rank(rows, plan, digits.graph, digits.stats, program, None)
     assert least.tensor not in [item.row.tensor for item in plain]
+
+
+def test_what_the_score_loses_by_a_tensor_alone_comes_first():
+    rows = [LayerRow(f"l{at}", "Conv", f"t{at}", f"p{at}", "s8", 1.0, 20.0, added=0.1 * at) for at in range(4)]
+    suspects = [Suspect(row, "rounding", "", gain) for row, gain in zip(rows, (2.0, 0.0, None, 1.0), strict=True)]
+    found = by_loss(suspects, {"t1": 0.2, "t0": 0.001, "t3": -0.3})
+    assert [item.row.tensor for item in found] == ["t1", "t0", "t3", "t2"]
+    assert [item.loss for item in found] == [0.2, 0.001, -0.3, None]
