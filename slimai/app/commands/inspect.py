@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slimai.app.options import CommandParser
 from slimai.app.screen.table import render
 from slimai.errors import EXIT_DONE
 from slimai.graph.names import node_names
@@ -160,11 +161,10 @@ def _as_json(rows: Sequence[Row]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai inspect",
         description="Show the nodes of a model: shapes, parameters, MACs, integer kernel or host.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help=".onnx or .tflite file")
     parser.add_argument(

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from slimai.app.run.result import RunResult
 from slimai.app.screen.table import render
+from slimai.language import translated
 from slimai.number_text import decimals
 from slimai.search.candidate import Outcome, ranked
 
 HEADER = ("profile", "level", "score", "95 % interval", "est. ms", "images", "")
 
 
-def run_summary(result: RunResult) -> str:
-    """Return the table of all candidates with the float score above and the place of the files below."""
+def run_summary(result: RunResult, to: str = "en") -> str:
+    """Return the table of all candidates with the float score above and the place of the files below.
+
+    to: the language of its words.
+    """
     lines = [_float_line(result)] if result.float_result is not None else []
     if result.candidates:
-        rows = [_row(result, item) for item in ranked(result.candidates)]
-        lines.append(render(HEADER, rows))
+        rows = [_row(result, item, to) for item in ranked(result.candidates)]
+        lines.append(render([translated(word, to) for word in HEADER], rows))
     if result.choice.note and result.choice.delivered is not None:
         profile = result.choice.delivered.candidate.profile(result.network)
         lines.append(f"delivered: {profile} ({result.choice.note})")
@@ -26,7 +30,7 @@ def run_summary(result: RunResult) -> str:
     lines.extend(f"warning: {text}" for text in result.warnings)
     lines.extend(f"missed: {text}" for text in result.missed)
     lines.append(f"results: {result.output_dir}")
-    return "\n".join(lines)
+    return translated("\n".join(lines), to)
 
 
 def _float_line(result: RunResult) -> str:
@@ -36,7 +40,7 @@ def _float_line(result: RunResult) -> str:
     return f"{result.network}: float score {found.score:.4f}"
 
 
-def _row(result: RunResult, item: Outcome) -> tuple[str, ...]:
+def _row(result: RunResult, item: Outcome, to: str) -> tuple[str, ...]:
     best = result.best
     mark = "best" if best is not None and item.candidate == best.candidate else ""
     span = "" if item.interval is None else f"{item.interval[0]:.3f} .. {item.interval[1]:.3f}"
@@ -47,5 +51,5 @@ def _row(result: RunResult, item: Outcome) -> tuple[str, ...]:
         span,
         decimals(item.latency_ms, 3),
         str(item.images),
-        mark or ("" if item.status == "full" else item.status),
+        translated(mark or ("" if item.status == "full" else item.status), to),
     )
