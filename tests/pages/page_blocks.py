@@ -54,21 +54,27 @@ class Block:
             return []
         text = "\n".join(command for command, _ in self.steps()).replace("\\\n", " ")
         lines = [re.sub(r"^.*&& (?=python)", "", line.strip()) for line in text.splitlines()]
-        return [_words(line[found.end() :]) for line in lines if (found := _PROGRAM.match(line))]
+        return [words(line[found.end() :]) for line in lines if (found := _PROGRAM.match(line))]
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
+    """Return the words of a command up to its end, a pipe or a redirection."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars="><|;&")
     lexer.whitespace_split, lexer.commenters = True, "#"
-    words = list(lexer)
-    end = next((at for at, word in enumerate(words) if set(word) <= set("><|;&")), len(words))
-    return words[:end]
+    found = list(lexer)
+    end = next((at for at, word in enumerate(found) if set(word) <= set("><|;&")), len(found))
+    return found[:end]
 
 
 def pages() -> list[str]:
     """Return the pages that hold commands for readers, as paths from the root."""
     found = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+def commands() -> list[str]:
+    """Return the pages without the Chinese ones, whose commands are those of the English ones."""
+    return [page for page in pages() if "zh-CN" not in page]
 
 
 def blocks(page: str) -> list[Block]:

@@ -26,7 +26,13 @@ class Reader:
         program.chmod(0o755)
         path = os.pathsep.join((str(programs), str(Path(sys.executable).parent), os.environ["PATH"]))
         source = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        own = {"PATH": path, "PYTHONPATH": source, "SLIMAI_PAGES": str(Path(__file__).parent), "COLUMNS": COLUMNS}
+        own = {
+            "PATH": path,
+            "PYTHONPATH": source,
+            "SLIMAI_PAGES": str(Path(__file__).parent),
+            "SLIMAI_ROOT": str(ROOT),
+            "COLUMNS": COLUMNS,
+        }
         self.environment = {**os.environ, **own, "NO_COLOR": "1", "SLIMAI_LANG": "en"}
         self.environment.pop("SLIMAI_DEBUG", None)
 

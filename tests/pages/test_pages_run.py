@@ -6,7 +6,7 @@ import page_blocks
 import pytest
 from running import Reader, runs
 
-PAGES = [page for page in page_blocks.pages() if any(runs(block) for block in page_blocks.blocks(page))]
+PAGES = [page for page in page_blocks.commands() if any(runs(block) for block in page_blocks.blocks(page))]
 
 
 @pytest.mark.slow

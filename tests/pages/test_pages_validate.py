@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 from pathlib import Path
 
 import page_blocks
 import pytest
+import yaml
+from shown import alike, missing
 
 from slimai.app.cli import COMMANDS
 from slimai.app.commands.validate import check
@@ -54,7 +57,7 @@ def stand_in(words):
             shutil.copy(own.with_name("yolo.yaml"), place / own.name)
 
 
-@pytest.mark.parametrize("page", page_blocks.pages())
+@pytest.mark.parametrize("page", page_blocks.commands())
 def test_every_call_is_valid(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     told = {}
@@ -65,6 +68,35 @@ def test_every_call_is_valid(page, tmp_path, monkeypatch, capsys):
 
 
 def test_calls_are_found():
-    found = [words for page in page_blocks.pages() for _, words in calls(page)]
-    assert len(found) > 40
+    found = [words for page in page_blocks.commands() for _, words in calls(page)]
+    assert len(found) > 35
     assert {words[0] for words in found} >= {"validate", "convert", "export", "explain", "rerun", "codegen", "metric"}
+
+
+def test_the_steps_of_the_ci_examples_are_valid(tmp_path, monkeypatch):
+    """The calls inside the workflow files, which are YAML."""
+    monkeypatch.chdir(tmp_path)
+    files = [block.text for block in page_blocks.blocks("docs/ci.md") if block.language == "yaml"]
+    steps = [yaml.safe_load(text) for text in files]
+    assert all(steps)
+    lines = [line for text in files for line in re.findall(r"(?:run: |- )slimai (.*)", text)]
+    assert len(lines) == 4
+    assert {line: complaint(page_blocks.words(line)) for line in lines} == dict.fromkeys(lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [
+        ("yolo_100  3  0.9900  0.981 .. 0.999  0.258  128", True),
+        ("yolo_100  3  0.9300  0.981 .. 0.999  0.258  128", True),
+        ("yolo_100  3  0.5900  0.981 .. 0.999  0.258  128", False),
+        ("yolo_100  3  0.9900  0.981 .. 0.999  0.258  128  best", False),
+    ],
+)
+def test_figures_are_compared_loosely_and_words_are_not(said, fits):
+    assert alike("yolo_100 3 0.9905 0.980 .. 0.998 0.264 128", " ".join(said.split())) is fits
+
+
+def test_lines_follow_in_order():
+    assert missing(["a", "...", "c"], "a\nb\nc\n") is None
+    assert missing(["c", "a"], "a\nb\nc\n") == "a"
