@@ -12,7 +12,7 @@ import pytest
 import yaml
 from shown import alike, missing
 
-from slimai.app.cli import COMMANDS
+from slimai.app.cli import COMMANDS, QUIET
 from slimai.app.commands.validate import check
 from slimai.app.launch.preflight import preflight, read_words
 from slimai.config.target import is_file_target
@@ -27,7 +27,7 @@ def calls(page):
 def complaint(words):
     """Return what is wrong with the words of one call, or None."""
     if not words or words[0] not in COMMANDS:
-        jobs = preflight(read_words(words))
+        jobs = preflight(read_words([word for word in words if word != QUIET]))
         return first_error(item for job in jobs for item in job.diagnostics)
     module = importlib.import_module(COMMANDS[words[0]].partition(":")[0])
     try:

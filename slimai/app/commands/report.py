@@ -80,7 +80,5 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="RUN_DIR", help="output folder of a run or multirun")
-    parser.add_argument(
-        "--lang", choices=("en", "zh"), help="language of the pages (default: that of the locale)"
-    )
+    parser.add_argument("--lang", choices=("en", "zh"), help="language of the pages (default: that of the locale)")
     return parser
