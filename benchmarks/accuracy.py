@@ -52,7 +52,7 @@ def variants(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def settings_of(method: str) -> dict[str, Any]:
     """Return the quantizer's options of `100` (range in percent), `p99.99` (share of the mass) or a method's name."""
-    if method.startswith("Improved"):
+    if method.startswith(("Improved", "Mean")):
         return {"method": method}
     if method.startswith("p"):
         return {"percent": float(method[1:]), "range_mode": "percentile"}
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="validation images a network (0: all)")
     parser.add_argument("--calibration", type=int, default=32)
     parser.add_argument("--aids", default="default", help="comma list of combinations such as none,eq,eq+bc")
-    parser.add_argument("--methods", default="100", help="comma list of 100, p99.99, ImprovedMSE, ImprovedKL")
+    parser.add_argument("--methods", default="100", help="comma list of 100, p99.99, ImprovedMSE, MeanExtrema ...")
     parser.add_argument("--peers", default="ort:MinMax,ort:Percentile,ort:Entropy", help="comma list of tool:method")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--from", type=Path, nargs="*", dest="earlier", help="print the summary of these files alone")

@@ -48,14 +48,14 @@ class _Reader:
         return next(self._images, None)
 
 
-def ort(method: str, task: Task) -> list[Feeds]:
-    """Return the outputs of ONNX Runtime's quantize_static: u8 activations, s8 weights per channel, QDQ.
+def ort(method: str, task: Task, *, symmetric: bool = False) -> list[Feeds]:
+    """Return the outputs of ONNX Runtime's quantize_static: weights per channel, QDQ; activations u8, or s8 symmetric.
 
     `method` is MinMax, Entropy or Percentile with its default bins; the last may end in a percentage: Percentile99.99.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    target = task.model.with_name(f"{task.model.stem}_{method}.onnx")
+    target = task.model.with_name(f"{task.model.stem}_{method}{'_s8' if symmetric else ''}.onnx")
     percent = method.removeprefix("Percentile") if method.startswith("Percentile") else ""
     quantize_static(
         task.model,
@@ -63,10 +63,10 @@ def ort(method: str, task: Task) -> list[Feeds]:
         _Reader(task.calibration),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        activation_type=QuantType.QUInt8,
+        activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod[method.removesuffix(percent)],
-        extra_options={"CalibStridedMinMax": math.gcd(len(task.calibration), STRIDE)}
+        extra_options={"CalibStridedMinMax": math.gcd(len(task.calibration), STRIDE), "ActivationSymmetric": symmetric}
         | ({"CalibPercentile": float(percent)} if percent else {}),
     )
     return _run_qdq(target.read_bytes(), task.validation)

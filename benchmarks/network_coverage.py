@@ -1,11 +1,15 @@
 """Networks x share of nodes and MACs in integers x SQNR of output 0 at levels 1, 3 and 4, beside ONNX Runtime's QDQ.
 
     python benchmarks/coverage.py [--networks bert,mobilenet_v2,PATH.onnx ...] [--target vision_dsp,npu] [--unscaled]
+        [--limits "range 100,percentile 99.9"] [--pictures FOLDER]
 
-Networks: seeded ones by name, networks of installed packages (nudenet, rapidocr-onnxruntime, openwakeword), any file.
-Calibration on 16 seeded samples, SQNR on 8 others: 10 log10(sum y^2 / sum (y - y~)^2). Settings are the defaults of a
-level, range 100. ONNX Runtime: u8 asymmetric activations, weights per channel, the better of MinMax and
-Percentile 99.99. `--unscaled` leaves the scaling between LayerNormalization and linear layers out.
+Networks: seeded ones by name, networks of installed packages (nudenet, rapidocr-onnxruntime, openwakeword 0.4), any
+file; benchmarks/minilm.py writes one. Samples: the arrays of an .npz beside the file, [samples, ...] an input; else
+pictures of FOLDER, with the network's own mean and spread where they are known; else seeded ones. Calibration on 16,
+SQNR on 8 others: 10 log10(sum y^2 / sum (y - y~)^2). Settings are the defaults of a level, nearest weights; where
+several limits are named, a level's figure is the best of them, as the search would choose. ONNX Runtime: weights per
+channel, the better of MinMax and Percentile 99.99, once with s8 symmetric activations (beside level 1), once with u8
+asymmetric ones (beside level 3). `--unscaled` leaves the scaling between LayerNormalization and linear layers out.
 """
 
 from __future__ import annotations
@@ -38,6 +42,13 @@ SHAPES = {
     "ch_ppocr_mobile_v2.0_cls_infer": (1, 3, 48, 192),
     "embedding_model": (1, 76, 32, 1),
 }
+# mean and spread of the pixels 0 .. 255 that these networks were trained with
+PIXELS = {
+    "320n": (0.0, 255.0),
+    "ch_PP-OCRv4_det_infer": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "ch_ppocr_mobile_v2.0_cls_infer": (127.5, 127.5),
+}
+HISTOGRAM_BINS = 10240
 
 
 def networks(names: Sequence[str], folder: Path) -> Iterator[Path]:
@@ -56,21 +67,39 @@ def networks(names: Sequence[str], folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def samples(graph: Any, seed: int, count: int) -> list[Feeds]:
-    """Return seeded inputs: smooth pictures for three channels, normal noise for others."""
+def samples(graph: Any, path: Path, pictures: Sequence[Path], seed: int, count: int) -> list[Feeds]:
+    """Return inputs from number `seed` on: stored ones, pictures, or seeded ones (smooth pictures, normal noise)."""
+    stored = path.with_suffix(".npz")
+    if stored.is_file():
+        with np.load(stored) as arrays:
+            return [{name: arrays[name][seed + i][None] for name in graph.inputs} for i in range(count)]
+    if pictures and path.stem in PIXELS:
+        (name,) = graph.inputs
+        chosen = [pictures[(seed + index) % len(pictures)] for index in range(count)]
+        return [{name: _picture(file, graph.shape(name), *PIXELS[path.stem])} for file in chosen]
+    return [_seeded(graph, seed + index) for index in range(count)]
+
+
+def _picture(path: Path, shape: Sequence[int], mean: Any, spread: Any) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as file:
+        pixels = np.asarray(file.convert("RGB").resize((shape[3], shape[2])), dtype=np.float32)
+    scaled = (pixels - np.asarray(mean, dtype=np.float32)) / np.asarray(spread, dtype=np.float32)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
+
+
+def _seeded(graph: Any, seed: int) -> Feeds:
     from networks import photographs
 
-    found = []
-    for index in range(count):
-        rng = np.random.default_rng(seed + index)
-        feeds = {}
-        for name in graph.inputs:
-            shape = graph.shape(name)
-            picture = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3]
-            value = next(photographs(1, shape[2], seed + index)) if picture else rng.normal(size=shape)
-            feeds[name] = value.astype(np.float32)
-        found.append(feeds)
-    return found
+    rng = np.random.default_rng(seed)
+    feeds = {}
+    for name in graph.inputs:
+        shape = graph.shape(name)
+        picture = len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3]
+        value = next(photographs(1, shape[2], seed)) if picture else rng.normal(size=shape)
+        feeds[name] = value.astype(np.float32)
+    return feeds
 
 
 def signal_to_noise(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
@@ -83,6 +112,7 @@ def signal_to_noise(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -
 def rewritten(graph: Any, images: Sequence[Feeds], target: Any, *, scaled: bool) -> Any:
     """Return the float network that the defaults of all levels start from."""
     from slimai.calibration.collect import channel_magnitudes
+    from slimai.quantizer.rewrites.clustering import chains, cluster_channels
     from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
     from slimai.quantizer.rewrites.equalization import equalize
     from slimai.quantizer.rewrites.norm_scaling import norms_with_readers, scale_through_norms
@@ -90,26 +120,70 @@ def rewritten(graph: Any, images: Sequence[Feeds], target: Any, *, scaled: bool)
     graph, _ = fold_constant_channels(graph)
     graph = equalize(graph, channel_magnitudes(graph, images)).graph
     names = [item.norm.outputs[0] for item in norms_with_readers(graph)] if scaled else []
-    if not names:
-        return graph
-    peaks = channel_magnitudes(graph, images, axes={name: len(graph.shape(name)) - 1 for name in names})
-    return scale_through_norms(graph, peaks, target.per_channel_ops).graph
+    if names:
+        peaks = channel_magnitudes(graph, images, axes={name: len(graph.shape(name)) - 1 for name in names})
+        graph = scale_through_norms(graph, peaks, target.per_channel_ops).graph
+    if any(chains(graph)):
+        graph = cluster_channels(graph, channel_magnitudes(graph, images)).graph
+    return graph
 
 
-def levels(graph: Any, calibration: Sequence[Feeds], target: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield (plan, program) of each level."""
-    from slimai.calibration.collect import collect
+def _options(level: int, entry: str) -> Any:
+    """Return the options of a level with limits named as in `--limits`."""
     from slimai.quantizer.options import QuantOptions
-    from slimai.quantizer.planner import build_plan
     from slimai.quantizer.rewrites.aids import DEFAULTS
-    from slimai.simulator.program import compile_plan
 
-    stats = collect(graph, calibration, bins=10240, per_channel=True)
-    for level in LEVELS:
-        aids = DEFAULTS[level]
-        options = QuantOptions(level=level, bias_correction=aids.bias_correction, tail_clipping=aids.tail_clipping)
-        plan = build_plan(graph, stats, options, target)
-        yield plan, compile_plan(plan, target)
+    aids = DEFAULTS[level]
+    method, _, percent = entry.partition(" ")
+    limits = {"percent": float(percent), "range_mode": {"range": "scale"}.get(method, method)} if percent else {
+        "method": method}  # fmt: skip
+    return QuantOptions(level=level, bias_correction=aids.bias_correction, tail_clipping=aids.tail_clipping, **limits)
+
+
+class Network:
+    """A float network with its samples and results, and what peers and levels are measured against."""
+
+    def __init__(self, path: Path, pictures: Sequence[Path], folder: Path) -> None:
+        from slimai.graph.load import load_onnx
+        from slimai.graph.save import to_onnx
+        from slimai.runtime.session import FloatSession
+
+        shape = SHAPES.get(path.stem)
+        self.graph = load_onnx(path, input_shapes={_only_input(path): shape} if shape else None)
+        self.calibration = samples(self.graph, path, pictures, 0, CALIBRATION)
+        self.validation = samples(self.graph, path, pictures, CALIBRATION, VALIDATION)
+        self.output = self.graph.outputs[0]
+        session = FloatSession(self.graph)
+        self.wanted = [session.run(feeds)[self.output] for feeds in self.validation]
+        self.file = folder / f"{path.stem}_float.onnx"
+        self.file.write_bytes(to_onnx(self.graph).SerializeToString())
+
+    def peer(self, *, symmetric: bool) -> float:
+        """Return the SQNR of ONNX Runtime's quantizer, the better of its methods."""
+        task = Task(self.file, self.calibration, self.validation)
+        with redirect_stdout(sys.stderr):  # the quantizer tells its progress there
+            found = [ort(method, task, symmetric=symmetric) for method in METHODS]
+        return max(signal_to_noise(self.wanted, [item[self.output] for item in each]) for each in found)
+
+    def levels(self, target: Any, *, scaled: bool, limits: Sequence[str]) -> tuple[list[float], str]:
+        """Return the SQNR of each level with its best limits, and the share of layers and MACs in integers."""
+        from slimai.calibration.collect import collect
+        from slimai.quantizer.planner import build_plan
+        from slimai.simulator.program import compile_plan
+
+        graph = rewritten(self.graph, self.calibration, target, scaled=scaled)
+        stats = collect(graph, self.calibration, bins=HISTOGRAM_BINS, per_channel=True)
+        best, share = [], ""
+        for level in LEVELS:
+            found = []
+            for entry in limits:
+                plan = build_plan(graph, stats, _options(level, entry), target)
+                program = compile_plan(plan, target)
+                outputs = [program.dequantize(program.run(feeds))[self.output] for feeds in self.validation]
+                found.append(signal_to_noise(self.wanted, outputs))
+                share = "{:.0f} / {:.0f} %".format(*integer_share(plan, program))
+            best.append(max(found))
+        return best, share
 
 
 def integer_share(plan: Any, program: Any) -> tuple[float, float]:
@@ -120,35 +194,6 @@ def integer_share(plan: Any, program: Any) -> tuple[float, float]:
     inside = [layer.name for layer in plan.layers if layer.name not in program.host_layers]
     whole = sum(macs.values())
     return 100 * len(inside) / len(plan.layers), 100 * sum(macs[name] for name in inside) / whole if whole else 100.0
-
-
-def row(path: Path, target: Any, *, scaled: bool, folder: Path) -> str:
-    """Return one row of the table."""
-    from slimai.graph.load import load_onnx
-    from slimai.graph.save import to_onnx
-    from slimai.runtime.session import FloatSession
-
-    shape = SHAPES.get(path.stem)
-    graph = load_onnx(path, input_shapes={_only_input(path): shape} if shape else None)
-    calibration, validation = samples(graph, 0, CALIBRATION), samples(graph, 1000, VALIDATION)
-    output = graph.outputs[0]
-    session = FloatSession(graph)
-    wanted = [session.run(feeds)[output] for feeds in validation]
-    cells, share = [], ""
-    for plan, program in levels(rewritten(graph, calibration, target, scaled=scaled), calibration, target):
-        found = [program.dequantize(program.run(feeds))[output] for feeds in validation]
-        cells.append(f"{signal_to_noise(wanted, found):.1f}")
-        share = "{:.0f} / {:.0f} %".format(*integer_share(plan, program))
-    float_file = folder / f"{path.stem}_float.onnx"
-    float_file.write_bytes(to_onnx(graph).SerializeToString())
-    peer = max(_peer(method, Task(float_file, calibration, validation), output, wanted) for method in METHODS)
-    return f"| {path.stem} | {target.name} | {share} | {' | '.join(cells)} | {peer:.1f} |"
-
-
-def _peer(method: str, task: Task, output: str, wanted: Sequence[np.ndarray]) -> float:
-    with redirect_stdout(sys.stderr):  # the quantizer tells its progress there
-        found = ort(method, task)
-    return signal_to_noise(wanted, [item[output] for item in found])
 
 
 def _only_input(path: Path) -> str:
@@ -167,13 +212,26 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", default="")
     parser.add_argument("--target", default="vision_dsp,npu")
+    parser.add_argument("--limits", default="range 100")
+    parser.add_argument("--pictures", type=Path)
     parser.add_argument("--unscaled", action="store_true")
     given = parser.parse_args(arguments)
-    print("| network | target | integer layers / MACs | level 1 | level 3 | level 4 | ONNX Runtime |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    pictures = sorted(given.pictures.glob("*.jpg")) if given.pictures else []
+    print(
+        "| network | target | integer layers / MACs | level 1 | ONNX Runtime s8 | level 3 | ONNX Runtime u8 | level 4 |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         for path in networks([item for item in given.networks.split(",") if item], Path(name)):
+            network = Network(path, pictures, Path(name))
+            peers = [network.peer(symmetric=symmetric) for symmetric in (True, False)]
             for target in given.target.split(","):
                 section = TargetSection.model_validate(load_target([f"target={target}"]).values["target"])
-                print(row(path, section, scaled=not given.unscaled, folder=Path(name)), flush=True)
+                found, share = network.levels(
+                    section, scaled=not given.unscaled, limits=[item.strip() for item in given.limits.split(",")]
+                )
+                cells = (found[0], peers[0], found[1], peers[1], found[2])
+                print(
+                    f"| {path.stem} | {target} | {share} | {' | '.join(f'{item:.1f}' for item in cells)} |", flush=True
+                )
     return 0

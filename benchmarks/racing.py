@@ -1,6 +1,7 @@
 """How close racing comes to the exhaustive winner, and how many forwards it spends, on labelled networks.
 
-Usage: SLIMAI_SHARED=../shared python benchmarks/racing.py RECORDS [--networks a,b] [--seeds 10] [--constants]
+Usage: SLIMAI_SHARED=../shared python benchmarks/racing.py RECORDS [--networks a,b] [--seeds 10] [--guarantee G]
+       [--constants]
 
 Every candidate (levels 0-3 x 8 ranges 93..100) is scored once on all images; its records are kept in the folder
 RECORDS, and a later call takes them from there. The races are then the real strategy over an executor that serves
@@ -139,7 +140,7 @@ def scored(name: str, folder: Path, work: Path, images: int) -> tuple[Any, list[
     return job.metric, table
 
 
-def race(metric: Any, table: Sequence[Scored], seed: int) -> Race:
+def race(metric: Any, table: Sequence[Scored], seed: int, guarantee: str) -> Race:
     """Return how the race of this seed ends."""
     from slimai.artifacts.journal import Journal
     from slimai.search.evaluate import Validation
@@ -167,6 +168,7 @@ def race(metric: Any, table: Sequence[Scored], seed: int) -> Race:
             reporter=Silent(),
             network="net",
             strategy="racing",
+            guarantee=guarantee,
             seed=seed,
         )
         state = search(setup)
@@ -177,11 +179,11 @@ def race(metric: Any, table: Sequence[Scored], seed: int) -> Race:
     return Race(best.score, stored.images, finalists)
 
 
-def races(name: str, metric: Any, table: Sequence[Scored], seeds: int) -> dict[str, Any]:
+def races(name: str, metric: Any, table: Sequence[Scored], seeds: int, guarantee: str = "none") -> dict[str, Any]:
     """Return the row of a network: gaps to the exhaustive winner and forwards over the seeds."""
     distinct = {item.key: item for item in table}
     best = max(float(metric.combine(item.records).score) for item in distinct.values())
-    found = [race(metric, table, seed) for seed in range(seeds)]
+    found = [race(metric, table, seed, guarantee) for seed in range(seeds)]
     gaps = [best - item.score for item in found]
     return {
         "network": name,
@@ -218,6 +220,7 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--images", type=int, default=0, help="validation images a network (0: all)")
+    parser.add_argument("--guarantee", default="none", help="none, certified, or both, with a comma")
     parser.add_argument("--constants", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -229,8 +232,9 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, (metric, table) in tables.items():
-        rows.append(races(name, metric, table, given.seeds))
-        show(rows[-1], given.seeds)
+        for guarantee in given.guarantee.split(","):
+            rows.append(races(name, metric, table, given.seeds, guarantee))
+            show(rows[-1], given.seeds, f"{guarantee} " if guarantee != "none" else "")
     if given.constants:
         for confidence, growth, prior in CONSTANTS:
             constants.CONFIDENCE, constants.GROWTH, constants.PRIOR_IMAGES = confidence, growth, prior

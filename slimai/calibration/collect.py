@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.calibration.histogram import NonFiniteError
+from slimai.calibration.not_finite import not_finite
 from slimai.calibration.statistics import Statistics, TensorCollector
 from slimai.errors import InputError
 from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
-from slimai.graph.samples import own_shapes
+from slimai.graph.joins import sliced_tensors
+from slimai.graph.samples import each_step
 from slimai.graph.sentinels import sentinel_tensors
 from slimai.runtime.memory import return_freed
 from slimai.runtime.session import FloatSession
@@ -65,19 +67,30 @@ def collect(
     session = runner if runner is not None else activations_runner(graph, wanted, threads=threads)
     means = wanted if per_channel is True else per_channel or ()
     axes, sentinels = per_channel if isinstance(per_channel, Mapping) else {}, sentinel_tensors(graph)
+    sliced = sliced_tensors(graph)
     collectors = {
-        name: TensorCollector(bins, per_channel=name in means, axis=axes.get(name, 1), sentinel=sentinels.get(name))
+        name: TensorCollector(
+            bins,
+            per_channel=name in means,
+            axis=axes.get(name, 1),
+            sentinel=sentinels.get(name),
+            slices=sliced.get(name, ()),
+        )
         for name in wanted
     }
     images = 0
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
         share: Map = pool.map if threads > 1 else map  # handing over costs more than a small tensor does
         for feeds in batches:
-            ready = own_shapes(graph, feeds)
-            values = {**ready, **session.run(ready)}
             count = len(next(iter(feeds.values()))) if graph.batchable else 1
             start = first + images
-            _add(share, collectors, values, names[start : start + count], start, count)
+            for ready, found in each_step(graph, session.run, feeds):
+                values = {**ready, **found}
+                try:
+                    _add(share, collectors, values, count)
+                except NonFiniteError:
+                    here = names[start : start + count]
+                    raise not_finite(graph, values, sentinels, here, start, several=count > 1) from None
             images += count
             if progress is not None:
                 progress(images)
@@ -89,7 +102,14 @@ def collect(
 def activations_runner(graph: Graph, tensors: Sequence[str] | None = None, *, threads: int = 1) -> FloatRunner:
     """Return the runner, feeds -> arrays, of `tensors` (default: every float activation); inputs are left out."""
     wanted = tuple(tensors) if tensors is not None else float_activations(graph)
-    return _session(graph, [name for name in wanted if name not in graph.inputs], threads)
+    given = [name for name in wanted if name not in graph.inputs]
+    return _session(graph, [*given, *_handed_on(graph, given)], threads)
+
+
+def _handed_on(graph: Graph, given: Sequence[str]) -> list[str]:
+    """Return the outputs that the next step of a sequence needs beside those that are given."""
+    needed = graph.states.values() if graph.sequences else ()
+    return [name for name in needed if name not in given]
 
 
 def channel_magnitudes(
@@ -125,11 +145,11 @@ def channel_extremes(
     names = [name for name in float_activations(graph) if name not in graph.inputs and len(graph.shape(name)) > 1]
     names = [name for name in names if axes is None or name in axes]
     places = dict.fromkeys(names, 1) if axes is None else axes
-    session = runner if runner is not None else _session(graph, names, threads)
+    session = runner if runner is not None else _session(graph, [*names, *_handed_on(graph, names)], threads)
     sentinels = sentinel_tensors(graph)
     found: dict[str, NDArray[np.float64]] = {}
-    for feeds in batches:
-        values = session.run(own_shapes(graph, feeds))
+    steps = (values for feeds in batches for _, values in each_step(graph, session.run, feeds))
+    for values in steps:
         for name in names:
             data = values[name]
             if name in sentinels:
@@ -148,31 +168,12 @@ def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:
     return session
 
 
-def _add(
-    share: Map,
-    collectors: Mapping[str, TensorCollector],
-    values: Mapping[str, Array],
-    names: Sequence[str],
-    done: int,
-    count: int,
-) -> None:
-    """Give every collector its array, the largest arrays first so that the threads end together."""
+def _add(share: Map, collectors: Mapping[str, TensorCollector], values: Mapping[str, Array], count: int) -> None:
+    """Give every collector its array of `count` images, the largest arrays first so that the threads end together."""
 
     def one(tensor: str) -> None:
-        try:
-            with guarded(tensor, "its statistics were taken"):
-                collectors[tensor].add(values[tensor])
-        except NonFiniteError:
-            raise _not_finite(tensor, values[tensor], names, done, count) from None
+        with guarded(tensor, "its statistics were taken"):
+            collectors[tensor].add(values[tensor], count)
 
     for _ in share(one, sorted(collectors, key=lambda name: -values[name].size)):
         pass
-
-
-def _not_finite(tensor: str, values: Array, names: Sequence[str], done: int, count: int) -> InputError:
-    """Return the error that names tensor and image of the first value that is NaN or infinite."""
-    place = tuple(int(index) for index in np.argwhere(~np.isfinite(values))[0])
-    row = place[0] if count > 1 else 0
-    image = f"image {done + row + 1}" + (f" ({names[row]})" if row < len(names) else "")
-    message = f"the float network computes a value that is not finite for {image}"
-    return InputError.at(tensor, message, float(values[place]), cure="check this image and the preprocessing")

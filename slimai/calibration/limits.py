@@ -67,6 +67,11 @@ def percentile_limits(histogram: Histogram, percent: float) -> Limits:
     return Limits(low, high).with_zero()
 
 
+def mean_limits(stats: TensorStatistics) -> Limits:
+    """Return the mean over the calibration images of each one's own minimum and maximum, with zero."""
+    return Limits(*stats.mean_extremes).with_zero()
+
+
 def range_limits(stats: TensorStatistics, percent: float, mode: RangeMode = "scale") -> Limits:
     """Return the limits of a calibrated tensor for one value of `range`; zero is included, then the range narrowed."""
     if percent >= 100.0:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,7 +20,7 @@ from slimai.artifacts.cache import content_key
 from slimai.calibration.histogram import Histogram, HistogramBuilder, Kernel
 from slimai.graph.sentinels import Sentinel
 
-FORMAT = 4
+FORMAT = 6
 _LIMBS, _LIMB_BITS, _LOWEST = 9, 32, -160  # fixed point from 2^-160 to 2^128 in nine limbs of 32 bits
 
 
@@ -54,12 +55,17 @@ class ChannelSums:
 class TensorStatistics:
     """Histogram (with its exact minimum and maximum) of one activation, and its channel means when asked for.
 
-    peak: of a masked tensor in front of Softmax, the smallest maximum of a row.
+    peak: of a masked tensor in front of Softmax, the smallest maximum of a row. extremes: [images, 2] float32, each
+    image's own minimum and maximum, in the order of their values (so that who saw which image leaves no trace).
+    slices: axis, counted from the last (-1), -> [2, n] smallest and largest value of each slice, where joins at the end
+    of a network ask for them.
     """
 
     histogram: Histogram
     channels: ChannelSums | None = None
     peak: float | None = None
+    extremes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    slices: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def minimum(self) -> float:
@@ -71,12 +77,34 @@ class TensorStatistics:
         """Largest value seen."""
         return self.histogram.maximum
 
+    @property
+    def mean_extremes(self) -> tuple[float, float]:
+        """Mean over the images of their minimum and of their maximum, summed exactly; ValueError without images."""
+        images = len(self.extremes)
+        if images == 0:
+            raise ValueError("the extremes of single images were not kept")
+        low, high = (math.fsum(map(float, side)) / images for side in self.extremes.T)
+        return low, high
+
     def merged(self, other: TensorStatistics) -> TensorStatistics:
         """Return the statistics of the values of both, exactly."""
         both = self.channels is not None and other.channels is not None
         channels = self.channels.merged(other.channels) if both else None  # type: ignore[union-attr,arg-type]
         peaks = [item.peak for item in (self, other) if item.peak is not None]
-        return TensorStatistics(self.histogram.merged(other.histogram), channels, min(peaks, default=None))
+        extremes = _ordered(np.concatenate([self.extremes, other.extremes]))
+        slices = {axis: _wider(own, other.slices[axis]) for axis, own in self.slices.items() if axis in other.slices}
+        histogram = self.histogram.merged(other.histogram)
+        return TensorStatistics(histogram, channels, min(peaks, default=None), extremes, slices)
+
+
+def _wider(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the extremes [2, n] of the values of both."""
+    return np.stack([np.minimum(first[0], second[0]), np.maximum(first[1], second[1])])
+
+
+def _ordered(pairs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the pairs [images, 2] sorted by the first, then by the second number."""
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,16 +129,18 @@ class Statistics:
         return Statistics(tensors, self.images + other.images, self.bins)
 
     def save(self, path: Path) -> None:
-        """Write a .npz (no pickled objects): a JSON header, counts and channel limbs laid end to end."""
+        """Write a .npz (no pickled objects): a JSON header; counts, channel limbs and extremes laid end to end."""
         header = {"format": FORMAT, "images": self.images, "bins": self.bins, "tensors": []}
         counts, limbs = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for name, item in self.tensors.items():
             header["tensors"].append(_header(name, item))  # type: ignore[attr-defined]
             counts.append(item.histogram.counts)
             limbs.append(item.channels.limbs.reshape(-1) if item.channels else limbs[0])
+        pairs = np.concatenate([np.zeros((0, 2), np.float32), *(item.extremes for item in self.tensors.values())])
         file = io.BytesIO()
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        np.savez_compressed(file, header=text, counts=np.concatenate(counts), limbs=np.concatenate(limbs))
+        arrays = {"counts": np.concatenate(counts), "limbs": np.concatenate(limbs)}
+        np.savez_compressed(file, header=text, extremes=pairs, allow_pickle=False, **arrays)
         write_bytes(path, file.getvalue())
 
     @classmethod
@@ -119,16 +149,34 @@ class Statistics:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
                 header = json.loads(bytes(data["header"]))
-                counts, limbs = data["counts"], data["limbs"]
-            return cls._from_parts(header, counts, limbs)
+                parts = _Parts(data["counts"], data["limbs"], data["extremes"])
+            return cls._from_parts(header, parts)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path}: is not a statistics file ({error})") from None
 
     @classmethod
-    def _from_parts(cls, header: dict[str, Any], counts: NDArray[np.int64], limbs: NDArray[np.int64]) -> Statistics:
+    def _from_parts(cls, header: dict[str, Any], parts: _Parts) -> Statistics:
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']}")
-        return cls(_read_tensors(header["tensors"], counts, limbs, header["bins"]), header["images"], header["bins"])
+        return cls(_read_tensors(header["tensors"], parts, header["bins"]), header["images"], header["bins"])
+
+
+@dataclass
+class _Parts:
+    """The arrays of a statistics file, each taken from its front, tensor by tensor."""
+
+    counts: NDArray[np.int64]
+    limbs: NDArray[np.int64]
+    extremes: NDArray[np.float32]
+
+    def taken(self, name: str, count: int) -> NDArray[Any]:
+        """Return the next `count` rows of an array; ValueError where it has no such number left."""
+        array = getattr(self, name)
+        if count < 0 or len(array) < count:
+            raise ValueError(f"{name} end too early")
+        setattr(self, name, array[count:])
+        part: NDArray[Any] = array[:count]
+        return part
 
 
 def _header(name: str, item: TensorStatistics) -> dict[str, Any]:
@@ -144,33 +192,33 @@ def _header(name: str, item: TensorStatistics) -> dict[str, Any]:
         "images": channels.images if channels else 0,
         "peak": item.peak,
         "axis": channels.axis if channels else 0,
+        "slices": {axis: extremes.tolist() for axis, extremes in item.slices.items()},
+        "pairs": len(item.extremes),
     }
 
 
-def _read_tensors(
-    rows: list[dict[str, Any]], counts: NDArray[np.int64], limbs: NDArray[np.int64], bins: int
-) -> dict[str, TensorStatistics]:
+def _read_tensors(rows: list[dict[str, Any]], parts: _Parts, bins: int) -> dict[str, TensorStatistics]:
     tensors: dict[str, TensorStatistics] = {}
-    at = limb = 0
     for row in rows:
-        part = counts[at : at + row["bins"]]
+        counts = parts.taken("counts", row["bins"])
+        if counts.size == 0:
+            raise ValueError(f"no counts for tensor {row['name']}")
         channels = None
         if row["channels"]:
-            stop = limb + _LIMBS * row["channels"]
-            channels = ChannelSums(limbs[limb:stop].reshape(_LIMBS, -1), row["images"], row["axis"])
-            limb = stop
-        if part.size != row["bins"] or part.size == 0:
-            raise ValueError(f"no counts for tensor {row['name']}")
-        histogram = Histogram(row["minimum"], row["maximum"], row["exponent"], row["first"], part, 2 * bins)
-        tensors[row["name"]] = TensorStatistics(histogram, channels, row["peak"])
-        at += row["bins"]
+            limbs = parts.taken("limbs", _LIMBS * row["channels"])
+            channels = ChannelSums(limbs.reshape(_LIMBS, -1), row["images"], row["axis"])
+        histogram = Histogram(row["minimum"], row["maximum"], row["exponent"], row["first"], counts, 2 * bins)
+        extremes = parts.taken("extremes", row["pairs"])
+        slices = {int(axis): np.array(values, np.float64) for axis, values in row["slices"].items()}
+        tensors[row["name"]] = TensorStatistics(histogram, channels, row["peak"], extremes, slices)
     return tensors
 
 
 class TensorCollector:
     """Gathers the statistics of one tensor, image after image.
 
-    axis: that of its channels. sentinel: which of its values are no data.
+    axis: that of its channels. sentinel: which of its values are no data. slices: axes, counted from the last, along
+    which the extremes of each slice are kept; not those of sentinels.
     """
 
     def __init__(
@@ -181,38 +229,69 @@ class TensorCollector:
         axis: int = 1,
         kernel: Kernel | None = None,
         sentinel: Sentinel | None = None,
+        slices: Sequence[int] = (),
     ) -> None:
+        self._sliced, self._slices = tuple(slices), dict[int, NDArray[np.float64]]()
         self._histogram = HistogramBuilder(2 * bins, kernel)
         self._per_channel, self._axis = per_channel, axis
         self._channels: ChannelSums | None = None
         self._sentinel = sentinel
         self._peak: float | None = None
+        self._extremes = [np.zeros((0, 2), np.float32)]
 
-    def add(self, values: NDArray[np.float32]) -> None:
-        """Take in `values` [N, ...] float32 of N images; NonFiniteError for NaN or infinity."""
+    def add(self, values: NDArray[np.float32], images: int | None = None) -> None:
+        """Take in `values` [N, ...] float32 of `images` images (default N); NonFiniteError for NaN or infinity."""
+        count = len(values) if images is None else images
+        if values.size == 0:
+            return
         if self._sentinel is not None:
-            self._add_data(values, self._sentinel)
+            self._add_data(values, self._sentinel, count)
             return
         self._histogram.add(values)
+        for axis in self._sliced:
+            found = slice_extremes(values, axis)
+            self._slices[axis] = _wider(self._slices[axis], found) if axis in self._slices else found
+        rows = _image_rows(values, count)
+        self._keep(rows.min(axis=1), rows.max(axis=1))
         if self._per_channel and values.ndim > self._axis:
             part = channel_sums(values, self._axis)
             self._channels = part if self._channels is None else self._channels.merged(part)
 
     def result(self) -> TensorStatistics:
         """Return what was gathered so far."""
-        return TensorStatistics(self._histogram.result(), self._channels, self._peak)
+        extremes = _ordered(np.concatenate(self._extremes))
+        return TensorStatistics(self._histogram.result(), self._channels, self._peak, extremes, dict(self._slices))
 
-    def _add_data(self, values: NDArray[np.float32], sentinel: Sentinel) -> None:
+    def _keep(self, lows: Any, highs: Any) -> None:
+        """Keep the extremes of some images; a negative zero is zero."""
+        self._extremes.append(np.stack([lows, highs], axis=1).astype(np.float32) + np.float32(0))
+
+    def _add_data(self, values: NDArray[np.float32], sentinel: Sentinel, images: int) -> None:
         """Count what is data, image by image; an image of sentinels alone counts as one zero."""
         masked = sentinel.among(values)
-        for image, hidden in zip(values, masked, strict=True):
+        for image, hidden in zip(_image_rows(values, images), _image_rows(masked, images), strict=True):
             data = image[~hidden]
-            self._histogram.add(data if data.size else np.zeros(1, np.float32))
+            data = data if data.size else np.zeros(1, np.float32)
+            self._histogram.add(data)
+            self._keep([data.min()], [data.max()])
         if sentinel.axis is not None:
             highest = np.where(masked, -np.inf, values).max(axis=sentinel.axis)
             seen = highest[np.isfinite(highest)]
             if seen.size:
                 self._peak = min(float(seen.min()), np.inf if self._peak is None else self._peak)
+
+
+def slice_extremes(values: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """Return [2, n]: the smallest and the largest value of each slice of `values` along `axis`."""
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    return np.stack([rows.min(axis=1), rows.max(axis=1)]).astype(np.float64)
+
+
+def _image_rows(values: NDArray[Any], images: int) -> NDArray[Any]:
+    """Return the values of each image, [images, K]; a tensor without a batch axis is the same for all of them."""
+    if values.ndim and len(values) % images == 0:
+        return values.reshape(images, -1)
+    return np.broadcast_to(values.reshape(1, -1), (images, values.size))
 
 
 def channel_sums(values: NDArray[np.float32], axis: int = 1) -> ChannelSums:

@@ -2,7 +2,7 @@
 
 A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is taken as it stands;
 ``/*@ kernel NAME T... */`` one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t
-q_t`` and the function ``tail``.
+q_t`` and the function ``tail``. ``/*@ part NAME T... */`` begins a function that kernels of the same types call.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-FAMILIES = ("requantize", "conv", "elementwise", "clamp", "tables", "softmax", "pool", "move", "resize", "argmax")
-_MARK = re.compile(r"^/\*@ (helper|kernel) (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
+FAMILIES = (
+    "requantize", "conv", "elementwise", "choice", "clamp", "tables", "normalised", "normalization", "softmax", "pool",
+    "move", "resize", "argmax",
+)  # fmt: skip
+_MARK = re.compile(r"^/\*@ (helper|kernel|part) (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SHORT = {"int8_t": "s8", "uint8_t": "u8", "int16_t": "s16", "uint16_t": "u16", "int32_t": "s32", "int64_t": "s64"}
 
@@ -52,6 +55,7 @@ class KernelSet:
 
     prefix: str
     made: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
 
     def use(self, kernel: str, **types: str) -> str:
         """Return the name of a kernel for these types (`tail`: the name of a requantization), and take it in."""
@@ -63,12 +67,19 @@ class KernelSet:
             words["q_t"] = f"{words['tail'].rsplit('_', 1)[0]}_table"
         endings = [_SHORT.get(words[word], words[word]) for word in piece.words if word != "q_t"]
         name = "_".join([self.prefix, kernel, *endings])
+        for part in _called(piece.text, "part"):
+            words[part] = self._part(part, words)
         text = piece.text.replace(f"void {kernel}(", f"void {name}(")
-        if words:
-            pattern = re.compile(r"\b(" + "|".join(words) + r")\b")
-            text = pattern.sub(lambda found: words[found[1]], text)
-        self.made[name] = text
+        self.made[name] = _replaced(text, words)
         return name
+
+    def _part(self, name: str, words: Mapping[str, str]) -> str:
+        """Return the name of a part for the types of its kernel, and take it in."""
+        piece = library()[name]
+        own = {word: words[word] for word in piece.words}
+        own[name] = "_".join([name, *(_SHORT[kind] for kind in own.values())])
+        self.parts[own[name]] = _replaced(piece.text, own)
+        return own[name]
 
     def header(self) -> str:
         """Return the declarations: shapes and tables, then the kernels in use."""
@@ -78,9 +89,10 @@ class KernelSet:
 
     def source(self) -> str:
         """Return the functions: the helpers that are needed, then the kernels in use."""
-        wanted = _needed("\n".join(self.made.values()))
+        own = [text for made in (self.parts, self.made) for _, text in sorted(made.items())]
+        wanted = _needed("\n".join(own))
         helpers = [piece.text for piece in library().values() if piece.name in wanted]
-        return "\n".join([*helpers, *(text for _, text in sorted(self.made.items()))])
+        return "\n".join([*helpers, *own])
 
 
 def _face(text: str) -> str:
@@ -91,14 +103,29 @@ def _face(text: str) -> str:
     return f"{head};\n"
 
 
+def _replaced(text: str, words: Mapping[str, str]) -> str:
+    if not words:
+        return text
+    pattern = re.compile(r"\b(" + "|".join(words) + r")\b")
+    return pattern.sub(lambda found: words[found[1]], text)
+
+
+def _called(text: str, kind: str) -> set[str]:
+    """Return the pieces of this kind that a text calls."""
+    return {name for name in re.findall(r"(\w+)\(", _COMMENT.sub("", text)) if _kind(name) == kind}
+
+
+def _kind(name: str) -> str:
+    piece = library().get(name)
+    return "" if piece is None else piece.kind
+
+
 def _needed(text: str) -> set[str]:
     """Return the helpers that a text calls, and those that they call."""
-    helpers = {name: piece for name, piece in library().items() if piece.kind == "helper"}
     found: set[str] = set()
     waiting = [text]
     while waiting:
-        code = _COMMENT.sub("", waiting.pop())
-        for word in set(re.findall(r"(\w+)\(", code)) & set(helpers) - found:
+        for word in _called(waiting.pop(), "helper") - found:
             found.add(word)
-            waiting.append(helpers[word].text)
+            waiting.append(library()[word].text)
     return found

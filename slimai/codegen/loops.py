@@ -54,3 +54,13 @@ def _longest(walked: Int, step: Int) -> int:
         if length % count == 0 and not np.any(breaks % count):
             return count
     return 1
+
+
+def equal_runs(places: NDArray[Any]) -> tuple[int, int]:
+    """Return (length, step) of the longest equal runs that a list of places is made of; 1 and 0 without any."""
+    walked = np.asarray(places, np.int64).reshape(1, -1)
+    if walked.shape[1] < 2:
+        return 1, 0
+    step = walked[:, 1] - walked[:, 0]
+    length = _longest(walked, step)
+    return (length, int(step[0])) if length > 1 else (1, 0)

@@ -64,7 +64,8 @@ def build_network(program: Program, target: Target, options: CodeOptions) -> Net
     """Return the C of a program's layers.
 
     Raises:
-        InputError: layers on the host, under `ort_f32`, or of an operator without a C kernel; all of them, by name.
+        InputError: layers on the host, under `ort_f32`, of an operator without a C kernel, or of a shape that the
+            kernels cannot walk; all of them, by name.
     """
     _refuse(program)
     plan = program.plan
@@ -74,10 +75,15 @@ def build_network(program: Program, target: Target, options: CodeOptions) -> Net
         orders.setdefault(name, tuple(range(len(plan.graph.shape(name)))))
     constants = Constants(options.prefix, options.weights == "file")
     kernels = KernelSet(options.prefix)
-    steps = []
+    steps, errors = [], []
     for index, item in enumerate(program.steps):
         if isinstance(item, IntegerStep):
-            steps.append(_step(index, item, plan, target, orders, constants, kernels))
+            try:
+                steps.append(_step(index, item, plan, target, orders, constants, kernels))
+            except InputError as error:
+                errors.append(error)
+    if errors:
+        raise InputError(item for error in errors for item in error.diagnostics)
     graph = plan.graph
     sizes = {name: _size(plan, name) for step in steps for name in (*step.inputs, *step.outputs)}
     sizes.update({name: _size(plan, name) for name in graph.inputs})
@@ -140,6 +146,12 @@ def _title(plan: QuantPlan, item: IntegerStep) -> str:
     return f"{layer.kind}: {reads} -> {writes}; {item.rule.name}"
 
 
+def _over_volumes(plan: QuantPlan, item: IntegerStep) -> bool:
+    """Return whether a convolution or pool has three axes of space."""
+    op = item.layer.node.op
+    return op in {"Conv", "ConvTranspose", "MaxPool", "AveragePool"} and len(plan.graph.shape(item.layer.inputs[0])) > 4
+
+
 def _refuse(program: Program) -> None:
     errors = []
     for step in program.steps:
@@ -156,5 +168,8 @@ def _refuse(program: Program) -> None:
         elif writer_for(_main(step)) is None:
             message = "has no kernel in the C library yet"
             errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
+        elif _over_volumes(program.plan, step):
+            message = f"{step.layer.node.op} over three axes of space has no kernel in the C library yet"
+            errors.append(InputError.at(f"codegen: {step.layer.name}", message, cure=_HOST))
     if errors:
         raise InputError(item for error in errors for item in error.diagnostics)

@@ -13,6 +13,7 @@ from slimai.codegen.constants import C_TYPES, Constants, smallest
 from slimai.codegen.kernels import KernelSet
 from slimai.codegen.layouts import Order
 from slimai.codegen.loops import Nest, fold
+from slimai.errors import InputError
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import Accumulator, accumulator
 from slimai.simulator.context import LayerContext
@@ -196,7 +197,7 @@ class LayerWriter:
 
     def sum_type(self, limit: Accumulator, *others: float) -> str:
         """Return the C type of sums: 32 bits where `limit` and other bounds of partial sums allow."""
-        wide = limit.checked or max((limit.bound, *others)) > S32_HIGH
+        wide = limit.checked or max((limit.bound, *others)) >= S32_HIGH  # one more may be added to round
         return "int64_t" if wide else "int32_t"
 
     # Calls
@@ -216,10 +217,18 @@ class LayerWriter:
             return
         nest = fold([reads, writes])
         if nest is None:
-            raise ValueError(f"{self.layer.name}: the move is not regular")
+            lists = [self.constant(what, item, "int32_t") for what, item in (("from", reads), ("to", writes))]
+            self.call("copy_listed", [source, reads.size, *lists, target], x_t=c_type)
+            return
         self.call("copy", [
             offset(source, nest.first[0]), f"&{self.nest(nest)}", offset(target, nest.first[1])
         ], x_t=c_type)  # fmt: skip
+
+
+def refused(writer: LayerWriter, what: str) -> InputError:
+    """Return the error of a layer of a shape that the C library cannot walk."""
+    cure = "reshape around it, or move it into the application (network.cut_outputs)"
+    return InputError.at(f"codegen: {writer.layer.name}", what, cure=cure)
 
 
 def offset(pointer: str, elements: int) -> str:

@@ -63,14 +63,27 @@ def turned(image: Image, orientation: int) -> Image:
     return pillow.fromarray(np.ascontiguousarray(turn_array(np.asarray(image), orientation)))
 
 
-def read_array(sample: Sample, file: Path, fits: Callable[[tuple[int, ...]], None] = lambda _: None) -> Array:
-    """Return the array of an .npy file, uint8, int8 or float32; `fits` raises for a shape that is not wanted."""
+def header_shape(sample: Sample, file: Path) -> tuple[int, ...]:
+    """Return the shape that an .npy file has, by its header."""
+    try:
+        return open_npy(file).shape
+    except (OSError, ValueError) as error:
+        raise wrong_file(sample, file, f"this is no .npy array: {reason(error)}") from error
+
+
+def read_array(
+    sample: Sample,
+    file: Path,
+    fits: Callable[[tuple[int, ...]], None] = lambda _: None,
+    dtypes: tuple[str, ...] = _ARRAY_DTYPES,
+) -> Array:
+    """Return the array of an .npy file of one of the types; `fits` raises for a shape that is not wanted."""
     try:
         found = open_npy(file)
     except (OSError, ValueError) as error:
         raise wrong_file(sample, file, f"this is no .npy array: {reason(error)}") from error
-    if found.dtype.name not in _ARRAY_DTYPES:
-        cure = f"save it as {', '.join(_ARRAY_DTYPES)}"
+    if found.dtype.name not in dtypes:
+        cure = f"save it as {', '.join(dtypes)}"
         raise wrong_file(sample, file, f"the array holds {found.dtype.name}", cure)
     fits(found.shape)  # before anything of it is read
     values = np.array(found)

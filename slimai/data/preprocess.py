@@ -6,60 +6,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.data.exif import UPRIGHT, orientation_of, turned_size
-from slimai.data.files import decode, open_image, read_array, turned, wrong_file
+from slimai.data.files import decode, header_shape, open_image, turned, wrong_file
+from slimai.data.input_spec import InputSpec, spec_problems
 from slimai.data.picture_file import room_for, too_many
 from slimai.data.resize import Placement, Resize, place, resample
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import Diagnostic, InputError
-from slimai.graph.samples import sample_shape
 from slimai.suggest import suggest
 
 if TYPE_CHECKING:
     from slimai.schema.network import NetworkSection
 
 Array = NDArray[Any]
-Layout = Literal["NCHW", "NHWC", "NonImage"]
 SHOWN = 20
-_CHANNELS = {"RGB": 3, "BGR": 3, "GRAY": 1}
 
-
-@dataclass(frozen=True)
-class InputSpec:
-    """How one graph input is made.
-
-    shape: the input's shape, axis 0 the batch of 1. column: which file of a sample feeds it, from 0.
-    mean, stddev, resize.pad_value: one number, or one a channel in the network's channel order. exif: whether pictures
-    are turned as their EXIF orientation says.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    column: int = 0
-    layout: Layout = "NCHW"
-    channel_order: Literal["RGB", "BGR", "GRAY"] = "RGB"
-    mean: tuple[float, ...] = (0.0,)
-    stddev: tuple[float, ...] = (1.0,)
-    resize: Resize | None = None
-    exif: Literal["apply", "ignore"] = "apply"
-
-    @property
-    def channels(self) -> int:
-        """Return the number of channels (axis 1, or the last one of NHWC)."""
-        if self.layout == "NHWC":
-            return self.shape[-1]
-        return self.shape[1] if len(self.shape) > 1 else 1
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Return (width, height) of an image input."""
-        height, width = self.shape[2:4] if self.layout == "NCHW" else self.shape[1:3]
-        return width, height
+__all__ = ["InputFacts", "InputSpec", "Preprocess", "preprocess_for"]
 
 
 class Preprocess:
@@ -67,20 +34,19 @@ class Preprocess:
 
     def __init__(self, inputs: Sequence[InputSpec]) -> None:
         self.inputs = tuple(inputs)
-        problems = [problem for spec in self.inputs for problem in _spec_problems(spec)]
+        problems = [problem for spec in self.inputs for problem in spec_problems(spec)]
         if problems:
             raise InputError(problems)
 
     def __call__(self, sample: Sample) -> tuple[Sample, dict[str, Array]]:
-        """Return the sample with the geometry of its first image, and input name -> [1, ...] float32.
+        """Return the sample with the geometry of its first image, and input name -> [1, ...] float32 or whole numbers.
 
-        Where the network's input has no batch axis, one is put in front.
+        Where the network's input has no batch axis, one is put in front. A sequence is [1, steps, ...].
         """
-        self._require_columns(sample)
         arrays: dict[str, Array] = {}
         geometry: ImageGeometry | None = None
-        for spec in self.inputs:
-            arrays[spec.name], found = _input(spec, sample)
+        for spec, file in self._files(sample):
+            arrays[spec.name], found = (spec.array.zeros(), None) if file is None else _input(spec, sample, file)
             geometry = geometry or found
         return replace(sample, geometry=geometry), arrays
 
@@ -96,76 +62,185 @@ class Preprocess:
         with ThreadPoolExecutor(threads) as pool:
             looked = list(pool.map(self._checked, unique.values()))
         found = [problem for _, problems in looked for problem in problems]
+        found = found or self._uneven(unique.values())
         rest = len(found) - SHOWN
         more = [Diagnostic(f"and {rest} more mistakes like these")] if rest > 0 else []
         placed = {files: geometry for files, (geometry, _) in zip(unique, looked, strict=True)}
         return placed, [*found[:SHOWN], *more]
 
+    def steps(self, sample: Sample) -> int | None:
+        """Return how many steps the sample's sequences have, by their headers; None without sequences.
+
+        Raises:
+            InputError: they differ.
+        """
+        files = [(spec.name, file) for spec, file in self._files(sample) if file is not None and spec.sequence]
+        found = {name: (*header_shape(sample, file), 0)[0] for name, file in files}
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in found.items())
+            message = f"the sequences of one sample differ in length: {told} steps"
+            raise InputError(Diagnostic(message, file=sample.list_file or None, line=sample.line))
+        return next(iter(found.values()), None)
+
+    def _uneven(self, samples: Iterable[Sample]) -> list[Diagnostic]:
+        """Return the samples of a list whose sequences are not as long as its first one's."""
+        if not any(spec.sequence for spec in self.inputs):
+            return []
+        first: dict[str, tuple[int | None, int | None]] = {}
+        problems: list[Diagnostic] = []
+        for sample in samples:
+            try:
+                steps = self.steps(sample)
+            except InputError as error:
+                problems.extend(error.diagnostics)
+                continue
+            wanted, line = first.setdefault(sample.list_file, (steps, sample.line))
+            if steps != wanted:
+                message = f"a sequence of {steps} steps, but that of line {line} has {wanted}"
+                cure = "give all sequences of a list one length: cut them, or begin new samples"
+                where = sample.list_file or None
+                problems.append(Diagnostic(message, suggestion=cure, file=where, line=sample.line))
+        return problems
+
     def _checked(self, sample: Sample) -> tuple[ImageGeometry | None, list[Diagnostic]]:
         problems: list[Diagnostic] = []
         geometry: ImageGeometry | None = None
         try:
-            self._require_columns(sample)
+            files = self._files(sample)
         except InputError as error:
             return None, list(error.diagnostics)
-        for spec in self.inputs:
+        for spec, file in files:
             try:
-                found = _check_file(spec, sample)
+                found = None if file is None else _check_file(spec, sample, file)
                 geometry = geometry or found
             except InputError as error:
                 problems.extend(error.diagnostics)
         return geometry, problems
 
-    def _require_columns(self, sample: Sample) -> None:
-        needed = max(spec.column for spec in self.inputs) + 1
-        if len(sample.files) != needed:
-            names = ", ".join(spec.name for spec in self.inputs)
-            message = f"{len(sample.files)} files, but the network's inputs ({names}) need {needed}"
-            raise InputError(Diagnostic(message, file=sample.list_file or None, line=sample.line))
+    def _files(self, sample: Sample) -> list[tuple[InputSpec, Path | None]]:
+        """Return each input with its file; None for a state that the list gives none."""
+        given = len(sample.files)
+        short = max((spec.column for spec in self.inputs if spec.column is not None), default=-1) + 1
+        if given == short:
+            return [(spec, None if spec.column is None else sample.files[spec.column]) for spec in self.inputs]
+        places = [spec.column if spec.listed is None else spec.listed for spec in self.inputs]
+        full = max((place for place in places if place is not None), default=-1) + 1
+        if given == full:
+            return [
+                (spec, None if at is None else sample.files[at]) for spec, at in zip(self.inputs, places, strict=True)
+            ]
+        states = [spec.name for spec in self.inputs if spec.column is None]
+        names = ", ".join(spec.name for spec in self.inputs if spec.column is not None)
+        more = f", or {full} with the states ({', '.join(states)})" if states else ""
+        message = f"{given} files, but the network's inputs ({names}) need {short}{more}"
+        raise InputError(Diagnostic(message, file=sample.list_file or None, line=sample.line))
 
 
-def preprocess_for(network: NetworkSection, shapes: Mapping[str, tuple[int, ...]]) -> Preprocess:
+@dataclass(frozen=True)
+class InputFacts:
+    """What a network says of an input beside its shape.
+
+    dtype: its type. state: whether it is one. limits: of whole numbers, smallest and largest; reader: whose.
+    """
+
+    dtype: str = "float32"
+    state: bool = False
+    limits: tuple[int, int] | None = None
+    reader: str = ""
+
+
+def preprocess_for(
+    network: NetworkSection, shapes: Mapping[str, tuple[int, ...]], facts: Mapping[str, InputFacts] | None = None
+) -> Preprocess:
     """Return the preprocessing that the `network` section asks for.
 
     Args:
         network: the validated section, or anything with the same attributes.
         shapes: graph input -> shape at batch 1, in graph order.
+        facts: graph input -> what else the network says of it; default nothing.
 
     Raises:
         InputError: names, channel counts or sizes do not fit the network; all mistakes at once.
     """
-    nodes: Mapping[str, Any] = network.input_node_name or dict.fromkeys(shapes)
-    problems = [
-        Diagnostic("the network has no such input" + suggest(name, list(shapes)), "network.input_node_name", name)
-        for name in nodes
-        if name not in shapes
-    ]
-    problems += [
-        Diagnostic("this input of the network is not named", "network.input_node_name", name, "name every input")
-        for name in shapes
-        if name not in nodes
-    ]
+    known = {name: (facts or {}).get(name, InputFacts()) for name in shapes}
+    nodes, problems = _named(network.input_node_name, known)
+    for name in (item for item in nodes if item in shapes):
+        problems += _array_only(network, nodes[name], name, known[name])
     if problems:
         raise InputError(problems)
-    return Preprocess([_spec(network, nodes[name], name, shapes[name], place) for place, name in enumerate(nodes)])
+    fed = [name for name in nodes if not known[name].state]
+    places = {name: place for place, name in enumerate(fed)}
+    return Preprocess(
+        [
+            _spec(network, nodes[name], name, shapes[name], places.get(name), known[name], at)
+            for at, name in enumerate(nodes)
+        ]
+    )
 
 
-def _spec(network: Any, node: Any, name: str, shape: tuple[int, ...], position: int) -> InputSpec:
+def _named(given: Mapping[str, Any], known: Mapping[str, InputFacts]) -> tuple[dict[str, Any], list[Diagnostic]]:
+    """Return the settings of every input in the order of the list's columns; states need not be named."""
+    problems = [
+        Diagnostic("the network has no such input" + suggest(name, list(known)), "network.input_node_name", name)
+        for name in given
+        if name not in known
+    ]
+    open_inputs = [name for name in known if name not in given and not known[name].state]
+    if any(name not in known or not known[name].state for name in given):
+        problems += [
+            Diagnostic("this input of the network is not named", "network.input_node_name", name, "name every input")
+            for name in open_inputs
+        ]
+        return {**given, **{name: None for name in known if name not in given}}, problems
+    return {name: given.get(name) for name in known}, problems
+
+
+def _array_only(network: Any, node: Any, name: str, facts: InputFacts) -> list[Diagnostic]:
+    """Return settings of pictures that stand at whole numbers, states and sequences."""
+    key = f"network.input_node_name.{name}"
+    what = "a state" if facts.state else f"an input of {facts.dtype}" if facts.dtype != "float32" else ""
+    if not what:
+        layout = getattr(node, "input_data_layout", None) or network.input_data_layout
+        if not getattr(node, "seq", False) or layout == "NonImage":
+            return []
+        message = "a sequence is read from .npy arrays, not from pictures"
+        return [Diagnostic(message, f"{key}.seq", True, f"set {key}.input_data_layout: NonImage")]
+    problems: list[Diagnostic] = []
+    for setting in ("mean", "stddev", "resize", "input_data_layout", "channel_order"):
+        value = getattr(node, setting, None)
+        if value is not None and value != "NonImage":
+            shown = list(value) if isinstance(value, tuple) else getattr(value, "mode", value)
+            message = f"{what} takes its values as they are"
+            problems.append(Diagnostic(message, f"{key}.{setting}", shown, "leave it out"))
+    return problems
+
+
+def _spec(
+    network: Any, node: Any, name: str, shape: tuple[int, ...], place: int | None, facts: InputFacts, listed: int
+) -> InputSpec:
+    """Return one input. place: its column among those that are no states, None for one; listed: among all."""
+
     def setting(key: str) -> Any:
         own = getattr(node, key, None)
         return getattr(network, key) if own is None else own
 
-    resize, column = setting("resize"), getattr(node, "column", None)
+    plain = facts.state or facts.dtype != "float32"
+    resize, column = None if plain else setting("resize"), getattr(node, "column", None)
     return InputSpec(
         name=name,
         shape=tuple(shape),
-        column=position if column is None else column,
-        layout=setting("input_data_layout"),
+        column=place if column is None else column,
+        layout="NonImage" if plain else setting("input_data_layout"),
         channel_order=setting("channel_order"),
-        mean=tuple(setting("mean")),
-        stddev=tuple(setting("stddev")),
+        mean=(0.0,) if plain else tuple(setting("mean")),
+        stddev=(1.0,) if plain else tuple(setting("stddev")),
         resize=None if resize is None else _resize(resize),
         exif=getattr(network, "exif", "apply"),
+        listed=None if column is not None or place == listed else listed,
+        dtype=facts.dtype,
+        limits=facts.limits,
+        reader=facts.reader,
+        sequence=bool(getattr(node, "seq", False)),
     )
 
 
@@ -173,55 +248,9 @@ def _resize(section: Any) -> Resize:
     return Resize(section.mode, section.short_side, tuple(section.pad_value), section.anchor, section.interpolation)
 
 
-def _spec_problems(spec: InputSpec) -> list[Diagnostic]:
-    if spec.layout == "NonImage":
-        return _length_problems(spec, {"mean": spec.mean, "stddev": spec.stddev})
-    if len(spec.shape) == 4 and spec.shape[0] != 1:
-        message = f"input '{spec.name}' of the shape {list(spec.shape)} takes {spec.shape[0]} images at once"
-        cure = f"give its shape with a batch of 1: network.input_node_name.{spec.name}.shape, or export the model so"
-        return [Diagnostic(message, "network.input_model", suggestion=cure)]
-    if len(spec.shape) != 4:
-        cure = "set network.input_data_layout: NonImage for data that is no image"
-        message = f"input '{spec.name}' of the shape {list(spec.shape)} takes no {spec.layout} image"
-        return [Diagnostic(message, "network.input_data_layout", spec.layout, cure)]
-    problems = []
-    if spec.channels in {1, 3} and _CHANNELS[spec.channel_order] != spec.channels:
-        other = [order for order, count in _CHANNELS.items() if count == spec.channels]
-        message = f"input '{spec.name}' has {spec.channels} channel{'s' * (spec.channels > 1)}"
-        cure = f"use {' or '.join(other)}, or correct network.input_data_layout (now {spec.layout})"
-        problems.append(Diagnostic(message, "network.channel_order", spec.channel_order, cure))
-    lists = {"mean": spec.mean, "stddev": spec.stddev}
-    if spec.resize is not None:
-        lists["resize.pad_value"] = spec.resize.pad_value
-        problems += _crop_problems(spec, spec.resize)
-    return problems + _length_problems(spec, lists)
-
-
-def _length_problems(spec: InputSpec, lists: Mapping[str, tuple[float, ...]]) -> list[Diagnostic]:
-    return [
-        Diagnostic(
-            f"input '{spec.name}' has {spec.channels} channels",
-            f"network.{key}",
-            list(values),
-            "give one or one a channel",
-        )
-        for key, values in lists.items()
-        if len(values) not in {1, spec.channels}
-    ]
-
-
-def _crop_problems(spec: InputSpec, resize: Resize) -> list[Diagnostic]:
-    side = resize.short_side
-    if resize.mode != "center_crop" or side is None or side >= min(spec.size):
-        return []
-    message = f"the short side is smaller than the network's input of {spec.size[0]}x{spec.size[1]}"
-    return [Diagnostic(message, "network.resize.short_side", side, f"use {max(spec.size)} or more")]
-
-
-def _check_file(spec: InputSpec, sample: Sample) -> ImageGeometry | None:
-    file = sample.files[spec.column]
+def _check_file(spec: InputSpec, sample: Sample, file: Path) -> ImageGeometry | None:
     if file.suffix.lower() == ".npy":
-        _fitted_array(spec, sample, file)
+        spec.array.read(sample, file)
         return _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
@@ -261,11 +290,14 @@ def _looks_whole(file: Path, kind: str) -> bool:
         return ends[kind] in stream.read()
 
 
-def _input(spec: InputSpec, sample: Sample) -> tuple[Array, ImageGeometry | None]:
-    file = sample.files[spec.column]
+def _input(spec: InputSpec, sample: Sample, file: Path) -> tuple[Array, ImageGeometry | None]:
     if file.suffix.lower() == ".npy":
-        array = _fitted_array(spec, sample, file)
-        return _normalized(spec, array).reshape(sample_shape(spec.shape)), _array_geometry(spec)
+        found = spec.array.read(sample, file)
+        if spec.dtype != "float32":
+            return found, None
+        # a sequence's steps lie where a batch would: mean and stddev belong to the axes behind it
+        steps = _normalized(spec, found.reshape(-1, *spec.shape) if spec.sequence else found.reshape(spec.shape))
+        return steps.reshape(found.shape), _array_geometry(spec)
     image = _open(spec, sample, file)
     try:
         original, orientation = _upright(spec, file, image)
@@ -326,26 +358,11 @@ def _placed(spec: InputSpec, pixels: Array, placement: Placement) -> Array:
     return canvas
 
 
-def _fitted_array(spec: InputSpec, sample: Sample, file: Path) -> Array:
-    """Return the array of an .npy file in the input's shape; axes of size 1 do not count."""
-
-    def fits(shape: tuple[int, ...]) -> None:
-        if _without_ones(shape) != _without_ones(spec.shape):
-            message = f"the array's shape is {list(shape)}, the network's input {list(spec.shape)}"
-            raise wrong_file(sample, file, message, "resize does not apply to arrays" if spec.resize else "")
-
-    return read_array(sample, file, fits).reshape(spec.shape)
-
-
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)
-
-
 def _normalized(spec: InputSpec, values: Array) -> Array:
     """Return (values - mean) / stddev, every step in float32, in C order."""
-    shape = [1] * len(spec.shape)
+    shape = [1] * values.ndim
     if max(len(spec.mean), len(spec.stddev)) > 1:
-        shape[-1 if spec.layout == "NHWC" else 1] = spec.channels
+        shape[-1 if spec.layout == "NHWC" else 1 + values.ndim - len(spec.shape)] = spec.channels
     mean, stddev = (
         np.broadcast_to(np.asarray(item, dtype=np.float32), (spec.channels if max(shape) > 1 else 1,)).reshape(shape)
         for item in (spec.mean, spec.stddev)

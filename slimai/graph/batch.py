@@ -178,6 +178,11 @@ def _scatter(graph: Graph, node: Node) -> str:
     return "writes at places of the batch axis"
 
 
+def _recurrent(graph: Graph, node: Node) -> str:
+    del graph, node
+    return "has its steps on the first axis"
+
+
 def _normalized(graph: Graph, node: Node) -> str:
     return _axis("axis", -1)(graph, node)
 
@@ -208,6 +213,8 @@ FORMULAS: dict[str, Check] = {
     "ReduceMean": _axis("axes"),
     "Resize": lambda graph, node: "" if graph.shape(node.inputs[0])[0] == 1 else "resizes the batch axis",
     "LayerNormalization": _normalized,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
     "LogSoftmax": _normalized,
     **dict.fromkeys(("ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"), _reduce),
     **dict.fromkeys(("ArgMin",), _axis("axis", 0)),

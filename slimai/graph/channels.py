@@ -9,7 +9,7 @@ from typing import Any
 from slimai.graph.ir import Graph, Node, TensorInfo
 from slimai.graph.names import FreeNames
 
-MARKS = frozenset({"channels_last", "integers_kept", "interpolated", "as_tflite"})
+MARKS = frozenset({"channels_last", "integers_kept", "interpolated", "as_tflite", "cell_clip"})
 _FIRST, _LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 

@@ -51,6 +51,8 @@ class Graph:
     `opsets` gives the operator-set version of each ONNX domain, for operators kept in their ONNX form.
     `history` tells what the front end changed, one sentence a rewrite, with its reason; `refusals` what it left as
     it stands although a rewrite looks for it, with the reason in the same form.
+    `states` maps inputs to the outputs that they take over from the step before; `sequences` are the inputs that a
+    sample gives one array a step of (see `slimai.graph.states`).
     """
 
     name: str
@@ -64,6 +66,8 @@ class Graph:
     opsets: Mapping[str, int] = field(default_factory=lambda: {"": 17})
     history: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+    sequences: tuple[str, ...] = ()
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

@@ -1,7 +1,7 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
 What is shared with other doors to the onnx package stands in `fixed_batch`, `infer`, `limits`, `qlinear`, `save`,
-`spelling` and `upgrade`.
+`spelling`, `steps_first` and `upgrade`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.attributes import refuse_unknown_forms
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
+from slimai.graph.cut import cut_at
 from slimai.graph.damage import damage_refused
-from slimai.graph.fixed_batch import dims_of, pictures_of_one, require_apart
+from slimai.graph.fixed_batch import pictures_of_one, require_apart
 from slimai.graph.group_norm import with_spelled_groups
 from slimai.graph.infer import all_static, inferred_types, static_types
+from slimai.graph.input_shapes import ShapeCure, fix_input_shapes, in_configuration
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.limits import LARGEST_BYTES, refuse_absurd_numbers
 from slimai.graph.not_finite import refuse_not_finite
@@ -33,8 +35,9 @@ from slimai.graph.passes import BASIC_PASSES, FLOAT_BASIC_PASSES, PASSES, run_pa
 from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
+from slimai.graph.steps_first import with_steps_first
+from slimai.graph.tflite.floats.load import onnx_of_tflite
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
-from slimai.suggest import suggest
 
 _LIBRARY_ERRORS = (
     checker.ValidationError,
@@ -59,17 +62,21 @@ def load_onnx(
     optimize: bool = True,
     batch_of_one: bool = False,
     pictures: Container[str] = (),
+    cut_outputs: Sequence[str] = (),
+    shape_cure: ShapeCure = in_configuration,
 ) -> Graph:
     """Return the network in the file as a canonical graph with static shapes at batch 1.
 
     Args:
-        path: ONNX model, opset 7 or later, below 2 GB in memory; external data must lie in its folder.
+        path: ONNX model, opset 7 or later, below 2 GB in memory, external data in its folder; or a float *.tflite.
         input_shapes: input name -> whole shape, for inputs whose dimensions the file leaves open.
         name: name of the graph; default the file's stem.
         batch_of_one: a given shape's first axis is a batch, held as 1, where the model leaves it open or says 1; where
             the model has another size, or one axis, it is the model's own.
         pictures: inputs that hold pictures, [N, ., ., .]: a batch that the model fixes is taken as 1, which is refused
             where operators depend on it.
+        cut_outputs: tensors that the network ends at, as its outputs in this order; empty = the whole network.
+        shape_cure: says how a shape is given, for inputs that the file leaves open.
         optimize: False takes an already quantized model as it is: nothing is fused, inputs may be integers.
 
     Raises:
@@ -77,14 +84,19 @@ def load_onnx(
         UnsupportedError: the model uses something that slimai does not run; every instance is named.
     """
     where = str(path)
-    model = plainly_spelled(_read(Path(path), where))
+    tflite = Path(path).suffix.lower() == ".tflite"
+    if tflite:
+        model = onnx_of_tflite(path, input_shapes, cut_outputs)
+    else:
+        model = plainly_spelled(_read(Path(path), where))
+        model = cut_at(model, cut_outputs, where) if cut_outputs else model
     given = pictures_of_one(model, pictures) if pictures else {}
     fixed = {name: size for name, size in given.items() if name not in (input_shapes or {})}
     shapes = {**{name: (1, *shape[1:]) for name, shape in fixed.items()}, **(input_shapes or {})}
-    _fix_input_shapes(model, shapes, where, batch_of_one=batch_of_one)
+    fix_input_shapes(model, shapes, where, batch_of_one=batch_of_one, shape_cure=shape_cure)
     model = _checked(model, where)
     _number_equal_names(model)  # before the conversion, which runs the model, and after it, which adds nodes
-    model = upgraded(model, where)
+    model = with_steps_first(upgraded(with_steps_first(model), where))
     refuse_unknown_forms(model, where)
     _number_equal_names(model)
     model = model if optimize else expanded(model)
@@ -192,78 +204,6 @@ def _check_opsets(model: onnx.ModelProto, where: str) -> None:
             cure="export the model again",
             key="opset",
         )
-
-
-def _fix_input_shapes(
-    model: onnx.ModelProto, given: Mapping[str, Sequence[int]], where: str, *, batch_of_one: bool
-) -> None:
-    """Set every input dimension: the given ones, then batch 1; what is still open is an error."""
-    constants = {item.name for item in model.graph.initializer}
-    inputs = {item.name: item for item in model.graph.input if item.name not in constants}
-    problems = [
-        Diagnostic(
-            "the model has no such input" + suggest(name, list(inputs)),
-            f"network.input_node_name.{name}.shape",
-            file=where,
-        )
-        for name in given
-        if name not in inputs
-    ]
-    for name, item in inputs.items():
-        if not item.type.HasField("tensor_type"):
-            problems.append(Diagnostic("only tensors can be inputs", name, item.type.WhichOneof("value"), "", where))
-            continue
-        found = dims_of(item)
-        wanted = given.get(name)
-        if wanted is not None and batch_of_one and _batch_axis(found, wanted):
-            wanted = (1, *wanted[1:])
-        shape, problem = _static_shape(name, found, wanted, where)
-        problems.extend(problem)
-        del item.type.tensor_type.shape.dim[:]
-        for size in shape:
-            item.type.tensor_type.shape.dim.add().dim_value = size
-    if problems:
-        raise InputError(problems)
-    del model.graph.value_info[:]
-
-
-def _batch_axis(found: list[int | str] | None, wanted: Sequence[int]) -> bool:
-    """Return whether the first axis of an input is a batch: the model leaves it open, or holds it as 1."""
-    if found is None or len(wanted) < 2:
-        return len(wanted) > 1
-    first = found[0] if found else 0
-    return not isinstance(first, int) or first <= 1
-
-
-def _static_shape(
-    name: str, found: list[int | str] | None, wanted: Sequence[int] | None, where: str
-) -> tuple[list[int], list[Diagnostic]]:
-    key = f"network.input_node_name.{name}.shape"
-    if wanted is not None:
-        shape = [int(size) for size in wanted]
-        if min(shape, default=1) < 1:
-            return shape, [Diagnostic("every size must be at least 1", key, shape)]
-        if found is not None and len(found) != len(shape):
-            return shape, [Diagnostic(f"the model's input has {len(found)} axes {found}", key, shape)]
-        return shape, []
-    if found is None:
-        cure = f"give its shape: network.input_node_name: {{{name}: {{shape: [1, 3, 224, 224]}}}}"
-        return [], [Diagnostic("the model gives no shape for this input", name, suggestion=cure, file=where)]
-    shape, problems = [], []
-    for axis, size in enumerate(found):
-        if isinstance(size, int) and size > 0:
-            shape.append(size)
-        elif axis == 0 and len(found) > 1:
-            shape.append(1)
-        else:
-            example = [
-                item if isinstance(item, int) and item > 0 else 1 if place == 0 else "SIZE"
-                for place, item in enumerate(found)
-            ]
-            cure = f"give its shape: network.input_node_name: {{{name}: {{shape: [{', '.join(map(str, example))}]}}}}"
-            problems.append(Diagnostic(f"axis {axis} of this input has no fixed size", name, size, cure, where))
-            shape.append(1)
-    return shape, problems
 
 
 def _number_equal_names(model: onnx.ModelProto) -> None:
@@ -386,10 +326,11 @@ def _require_static(nodes: Sequence[Node], tensors: Mapping[str, TensorInfo], wh
 
 
 def _require_float_inputs(graph: Graph, where: str) -> None:
+    message, cure = "inputs must be float32, int32 or int64", "export the model in float32"
     problems = [
-        Diagnostic("inputs must be float32", name, graph.tensors[name].dtype, "export the model in float32", where)
+        Diagnostic(message, name, graph.tensors[name].dtype, cure, where)
         for name in graph.inputs
-        if graph.tensors[name].dtype != "float32"
+        if graph.tensors[name].dtype not in ("float32", "int32", "int64")
     ]
     if problems:
         raise UnsupportedError(problems)

@@ -7,7 +7,7 @@ name derived from the node's output, so that names stay the same from run to run
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isinf
 from typing import Any
@@ -21,13 +21,14 @@ from slimai.graph.ops import ONNX_FORM, channel_limits
 
 @dataclass
 class Lowered:
-    """ONNX nodes in order and the constants that they need beside the graph's own."""
+    """ONNX nodes in order and the constants that they need beside the graph's own. wanted: tensors that are read."""
 
     opset: int
     batched: bool
     names: FreeNames
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
+    wanted: frozenset[str] = frozenset()
 
     def constant(self, name: str, value: Any, dtype: str) -> str:
         """Add a constant and return its name; a taken one gets a number."""
@@ -46,9 +47,14 @@ class Lowered:
         return output
 
 
-def lower(graph: Graph, *, batched: bool) -> Lowered:
-    """Return the ONNX form of every node; `batched` leaves axis 0 open where shapes are written out."""
-    found = Lowered(graph.opsets.get("", 17), batched, FreeNames.of(graph))
+def lower(graph: Graph, *, batched: bool, wanted: Iterable[str] = ()) -> Lowered:
+    """Return the ONNX form of every node; `batched` leaves axis 0 open where shapes are written out.
+
+    wanted: tensors that are given as outputs beside the graph's own. What nobody reads and ONNX's operator does not
+    give (the cells of an LSTM) is left out.
+    """
+    read = frozenset((*graph.consumers, *graph.outputs, *wanted))
+    found = Lowered(graph.opsets.get("", 17), batched, FreeNames.of(graph), wanted=read)
     for node in graph.nodes:
         lower_node(found, graph, node)
     return found
@@ -252,6 +258,52 @@ def _space_to_depth(out: Lowered, graph: Graph, node: Node) -> None:
     out.add(node, "Reshape", (turned, shape), y)
 
 
+def _recurrent(out: Lowered, graph: Graph, node: Node) -> None:
+    """ONNX's operator; the cells of all steps, where they are read, come from a second LSTM."""
+    x, w, r, b, *states = node.inputs
+    inputs = (x, w, r, b, *(("", *states) if states else ()))
+    own, cells = node.outputs[: 3 if node.op == "LSTM" else 2], node.outputs[3:]
+    kept = [name if name in out.wanted or name == node.outputs[0] else "" for name in own]
+    while kept[-1] == "":
+        kept.pop()
+    out.nodes.append(replace(node, inputs=inputs, outputs=tuple(kept)))
+    if cells and cells[0] in out.wanted:
+        _cells(out, graph, node)
+
+
+def _cells(out: Lowered, graph: Graph, node: Node) -> None:
+    """The cells from input and output: an LSTM whose gates see the former output as an input, and that gives its cells.
+
+    Its recurrent weights are 0, its output gate is 1 (sigmoid of 100), and what is applied to the cell is v -> 1 v + 0.
+    """
+    (x, w, r, b, *states), y, cells = node.inputs, node.outputs[0], node.outputs[3]
+    steps, _, batch, units = graph.shape(y)
+    backwards = node.attrs["direction"] == "reverse"
+    weights, recurrent, bias = (graph.constants[name] for name in (w, r, b))
+    both = bias.reshape(2, 4, units).sum(axis=0)
+    both[1] = 100.0
+    joined = np.concatenate([weights, recurrent], axis=2)
+    joined[:, units : 2 * units] = 0.0
+    former = []
+    if steps > 1:
+        shape = out.constant(f"{cells}_shape", (steps, batch, units), "int64")
+        every = out.add(node, "Reshape", (y, shape), f"{cells}_h")
+        names = (("starts", 1 if backwards else 0), ("ends", steps if backwards else steps - 1), ("axes", 0))
+        bounds = tuple(out.constant(f"{cells}_{name}", [value], "int64") for name, value in names)
+        former = [out.add(node, "Slice", (every, *bounds), f"{cells}_others")]
+    initial = states[0] if states else out.constant(f"{cells}_h0", np.zeros((1, batch, units)), "float32")
+    ordered = (*former, initial) if backwards else (initial, *former)
+    before = out.add(node, "Concat", ordered, f"{cells}_before", {"axis": 0})
+    sources = out.add(node, "Concat", (x, before), f"{cells}_sources", {"axis": 2})
+    zeros = out.constant(f"{cells}_r", np.zeros(recurrent.shape), "float32")
+    stacked = np.concatenate([both.reshape(1, -1), np.zeros((1, 4 * units))], axis=1)
+    constants = (out.constant(f"{cells}_w", joined, "float32"), zeros, out.constant(f"{cells}_b", stacked, "float32"))
+    given = ("", "", states[1]) if len(states) > 1 else ()
+    attrs = {**node.attrs, "activations": ("Sigmoid", "Tanh", "Affine"), "activation_alpha": (1.0,),
+             "activation_beta": (0.0,)}  # fmt: skip
+    out.nodes.append(Node(cells, "LSTM", (sources, *constants, *given), (cells,), attrs))
+
+
 _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "Clip": _clip,
     "Requantize": _requantize,
@@ -271,4 +323,6 @@ _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "Resize": _resize,
     "AveragePool": _pool,
     "SpaceToDepth": _space_to_depth,
+    "LSTM": _recurrent,
+    "GRU": _recurrent,
 }

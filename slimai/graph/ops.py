@@ -48,13 +48,18 @@ Gather             x                           axis, indices (from 0, in order),
 Tile               x                           repeats, one an axis; Expand too
 ScatterND          x, updates                  indices (from 0, in order), shape (of the indices); no reduction
 ArgMax             x                           axis, keepdims, select_last_index
+LSTM               x, w, r, b (constant)       direction (forward | reverse), hidden_size; x is [T, N, I], the rest as
+                   [, h, c]                    ONNX's for one direction; outputs Y [T, 1, N, H], Y_h, Y_c and, which is
+                                               not ONNX's, the cells of all steps [T, 1, N, H]; Y and cells are there
+GRU                x, w, r, b (constant) [, h]  direction, hidden_size, linear_before_reset; outputs Y, Y_h as of LSTM
 Requantize         x                           only in integer networks: the same values on another grid
 =================  ==========================  ====================================================================
 
 A network read from TFLite keeps its order of axes; there spatial operators carry ``channels_last`` = 1, and operators
 that TFLite runs as copies of integers, whatever the scales on both sides say, ``integers_kept`` = 1. Its Softmax
 carries ``interpolated`` = 1, its Sqrt, Rsqrt and Log ``as_tflite`` = 1: at 16 bits TFLite interpolates between knots,
-which is too coarse for others (and its SQRT truncates).
+which is too coarse for others (and its SQRT truncates). Its LSTM carries ``cell_clip``, the limit of its cells (0:
+none), which ONNX's has not.
 
 Axes are never negative. An operator of another name keeps its ONNX form and runs on the host. An operator of
 a name above whose ONNX form has no canonical counterpart (a Clip with computed limits, a cubic Resize ...) is
@@ -82,6 +87,7 @@ Family = Literal[
     "softmax",
     "normalization",
     "index",
+    "recurrent",
 ]
 ScaleRule = Literal["free", "same", "concat", "fixed", "index"]
 Recipe = Literal["dsp", "tflite", "ort"]
@@ -100,7 +106,8 @@ class Traits:
     Of its form:
         family: matrix (sums of products), arithmetic (two operands), clamp (piecewise linear, keeps the scale),
             pointwise (a function of one element), pool, reduce, move (output elements are input elements), resize,
-            softmax, normalization (by the mean and variance of a row), index.
+            softmax, normalization (by the mean and variance of a row), index, recurrent (products step by step, with a
+            state; its constants are `matrices` of a layer).
         weight, bias: input positions of constants of the layer, or None.
         two_activations: whether `weight` may also be an activation.
         onnx: float attributes with ONNX's defaults, where ONNX's operator of this name is the canonical one; None
@@ -204,11 +211,12 @@ def _move(**columns: Any) -> Traits:
 
 
 _SPATIAL = (3, 4)  # 1-D and 2-D
+_VOLUMES = (3, 4, 5)  # and 3-D
 
 # fmt: off
 TRAITS: dict[str, Traits] = {
-    "Conv": _layer(batch="apart", ranks=_SPATIAL, whole_windows=True, aliases=("XIConvolution",)),
-    "ConvTranspose": _layer(batch="apart", ranks=_SPATIAL, aliases=("XIDeconvolution",)),
+    "Conv": _layer(batch="apart", ranks=_VOLUMES, whole_windows=True, aliases=("XIConvolution",)),
+    "ConvTranspose": _layer(batch="apart", ranks=_VOLUMES, aliases=("XIDeconvolution",)),
     "Gemm": _layer(whole_windows=True, aliases=("XIInnerProduct", "XIFullyConnected")),
     "MatMul": Traits(family="matrix", weight=1, two_activations=True, scale="free", clamp="takes",
                      aliases=("XIMatMul",)),
@@ -257,8 +265,8 @@ TRAITS: dict[str, Traits] = {
                       qlinear="QLinearSoftmax", aliases=("XISoftmax",)),
     "LayerNormalization": _normalization(),
     "InstanceNormalization": _normalization(batch="apart"),
-    "MaxPool": _pool(constant="always", scale="same", ranks=_SPATIAL, aliases=("XIMaxPooling",)),
-    "AveragePool": _pool(constant="formula", scale="free", clamp="takes", ranks=_SPATIAL,
+    "MaxPool": _pool(constant="always", scale="same", ranks=_VOLUMES, aliases=("XIMaxPooling",)),
+    "AveragePool": _pool(constant="formula", scale="free", clamp="takes", ranks=_VOLUMES,
                          qlinear="QLinearAveragePool", aliases=("XIAvePooling",)),
     "GlobalAveragePool": _pool(constant="always", scale="free", clamp="takes", qlinear="QLinearGlobalAveragePool",
                                aliases=("XIGlobalAvePooling",)),
@@ -279,8 +287,10 @@ TRAITS: dict[str, Traits] = {
     "Gather": _move(),
     "Tile": _move(),
     "ScatterND": _move(scale="concat", operands="output"),
-    "Resize": _move(family="resize", factor="always", ranks=_SPATIAL, aliases=("XIResize", "XIInterp")),
+    "Resize": _move(family="resize", factor="always", ranks=_VOLUMES, aliases=("XIResize", "XIInterp")),
     "ArgMax": Traits(family="index", scale="index"),
+    "LSTM": Traits(family="recurrent", scale="free"),
+    "GRU": Traits(family="recurrent", scale="free"),
 }
 # fmt: on
 

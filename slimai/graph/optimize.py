@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from slimai.errors import InputError
 
 Array = NDArray[Any]
+LEFT_TO_US = ["ConvMulFusion"]  # `slimai.graph.passes.fold_scale` knows where a factor a channel has to stay
 
 
 def optimize_offline(model: bytes, where: str, *, fuse: bool = True) -> bytes:
@@ -35,7 +36,9 @@ def optimize_offline(model: bytes, where: str, *, fuse: bool = True) -> bytes:
         target = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(target)
         try:
-            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"], enable_fallback=0, disabled_optimizers=LEFT_TO_US
+            )
             return target.read_bytes()
         except (*runtime_errors(), OSError) as error:  # type: ignore[misc]
             raise InputError.at(where, f"ONNX Runtime cannot run this model: {first_line(error)}") from error

@@ -3,6 +3,9 @@
 A model says that a tensor has a batch when its first axis has the size 1 at batch 1. Outside of the engines every
 array is `[n, ...]`: n samples, each in the model's own shape behind the model's own batch axis, or behind an axis put
 in front where the model has none (boxes of the shape (15, 4) are [n, 15, 4], a scalar is [n]).
+
+A sample of a network may be a sequence: its `sequences` are then [n, steps, ...] outside of the engines, and
+so are all outputs. What a state holds at the first step is [n, ...]; from then on it is what the step before gave.
 """
 
 from __future__ import annotations
@@ -60,18 +63,74 @@ def images(graph: Graph, values: Array) -> Array:
     return values if graph.batchable else values.reshape(1, *(values.shape or (1,)))
 
 
-def run_samples(graph: Graph, run: Callable[[Arrays], Arrays], feeds: Arrays) -> dict[str, Array]:
+Run = Callable[[Arrays], Arrays]
+Carry = Callable[[str, Array], Array]
+
+
+def _as_it_is(state: str, value: Array) -> Array:
+    del state
+    return value
+
+
+def run_samples(graph: Graph, run: Run, feeds: Arrays, carry: Carry = _as_it_is) -> dict[str, Array]:
     """Return the outputs [n, ...] of inputs [n, ...]; one sample after another where the network takes one at a time.
 
-    run: takes and gives arrays in the model's own shapes.
+    Of sequences the outputs are [n, steps, ...]. run: takes and gives arrays in the model's own shapes. carry: what a
+    state (an input's name) takes of its output; without it the output as it is.
     """
-    if graph.batchable:
-        return dict(run(feeds))
-    parts = [sample_axis(graph, run(own_shapes(graph, one))) for one in _singles(feeds)]
+    parts = [_run_part(graph, run, part, carry) for part in _parts(graph, feeds)]
     return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _singles(feeds: Arrays) -> Iterator[dict[str, Array]]:
+def each_step(
+    graph: Graph, run: Run, feeds: Arrays, carry: Carry = _as_it_is
+) -> Iterator[tuple[dict[str, Array], Arrays]]:
+    """Yield what goes into the network, in its own shapes, and what `run` made of it, step after step.
+
+    feeds: inputs [n, ...], of sequences [n, steps, ...]; n is 1 where the network takes one sample at a time. States
+    begin as `feeds` has them, with every call. Without sequences there is one step.
+    """
+    held: dict[str, Array] = {}
+    count = steps_of(graph, feeds)
+    for step in range(count):
+        now = {name: value[:, step] if name in graph.sequences else value for name, value in feeds.items()}
+        ready = own_shapes(graph, {**now, **held})
+        found = run(ready)
+        yield ready, found
+        if step + 1 == count:
+            return
+        # copied: engines may write their next outputs over these
+        held = {state: np.array(carry(state, found[output])) for state, output in graph.states.items()}
+
+
+def steps_of(graph: Graph, feeds: Arrays) -> int:
+    """Return the number of steps of these inputs, 1 without sequences.
+
+    Raises:
+        InputError: sequences of one sample differ in length.
+    """
+    found = {name: feeds[name].shape[1] for name in graph.sequences}
+    if len(set(found.values())) > 1:
+        raise InputError(f"sequences of one sample differ in length: {found}")
+    return next(iter(found.values()), 1)
+
+
+def _run_part(graph: Graph, run: Run, feeds: Arrays, carry: Carry) -> dict[str, Array]:
+    if not graph.sequences:
+        return sample_axis(graph, run(own_shapes(graph, feeds)))
+    steps = [_own_arrays(sample_axis(graph, found)) for _, found in each_step(graph, run, feeds, carry)]
+    return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
+
+
+def _own_arrays(tensors: Arrays) -> dict[str, Array]:
+    return {name: np.array(value) for name, value in tensors.items()}
+
+
+def _parts(graph: Graph, feeds: Arrays) -> Iterator[Arrays]:
+    """Yield what runs at once: all samples, or each alone where the network takes one at a time."""
+    if graph.batchable:
+        yield feeds
+        return
     count = min((len(value) for value in feeds.values()), default=1)
     for at in range(count):
         yield {name: value[at : at + 1] for name, value in feeds.items()}

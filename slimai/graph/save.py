@@ -42,10 +42,11 @@ def to_onnx(
     if batch != 1 and not graph.batchable:
         raise InputError(f"network '{graph.name}' runs one image at a time: {graph.batch_note}")
     graph = channels_first(graph)
-    found = lower(graph, batched=batch != 1)
+    extra = tuple(extra_outputs)
+    found = lower(graph, batched=batch != 1, wanted=extra)
     read = {name for node in found.nodes for name in node.inputs} | set(graph.outputs)
     constants = {name: value for name, value in graph.constants.items() if name in read} | found.constants
-    outputs = dict.fromkeys((*graph.outputs, *extra_outputs))
+    outputs = dict.fromkeys((*graph.outputs, *extra))
     model = make_model(
         graph.name,
         found.nodes,

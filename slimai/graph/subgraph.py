@@ -21,6 +21,7 @@ def subgraph(graph: Graph, nodes: Iterable[Node | str], *, name: str | None = No
     read = dict.fromkeys(item for node in kept for item in node.inputs if item)
     inputs = tuple(item for item in read if item not in made and item not in graph.constants)
     part = replace(graph, name=name or graph.name, nodes=kept, inputs=inputs, outputs=_outputs(graph, kept, chosen))
+    part = replace(part, states={}, sequences=())
     return with_batch(part.edited(kept))
 
 

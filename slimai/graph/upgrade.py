@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper, version_converter
+from onnx import helper, version_converter
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.optimize import first_line
 from slimai.graph.same_outputs import first_difference
+from slimai.graph.small_constants import SmallConstants
 
 OLDEST_OPSET = 7
 COMMON_OPSET = 17
@@ -121,10 +122,7 @@ def _old_resizes(model: onnx.ModelProto, where: str) -> list[str]:
     They map x_out to x_out / scale and take the element below when they enlarge, above when they reduce (ONNX
     Runtime's reading of operator set 10). The converter leaves the defaults of operator set 11 instead.
     """
-    constants = {item.name: item for item in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
-            constants[node.output[0]] = node.attribute[0].t
+    constants = SmallConstants(model)
     found: list[str] = []
     problems = []
     for node in model.graph.node:
@@ -143,12 +141,11 @@ def _old_resizes(model: onnx.ModelProto, where: str) -> list[str]:
     return found
 
 
-def _scales(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> NDArray[Any] | None:
+def _scales(node: onnx.NodeProto, constants: SmallConstants) -> NDArray[Any] | None:
     given = next((item.floats for item in node.attribute if item.name == "scales"), None)
     if given is not None:
         return np.array(given, dtype=np.float32)
-    tensor = constants.get(node.input[1]) if len(node.input) > 1 else None
-    value: NDArray[Any] | None = None if tensor is None else numpy_helper.to_array(tensor)
+    value = constants.get(node.input[1]) if len(node.input) > 1 else None
     return value if value is not None and value.size else None
 
 

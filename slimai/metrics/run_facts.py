@@ -48,7 +48,7 @@ def facts_of(
     if first is not None:
         resize = None if first.resize is None else asdict(first.resize)
         shown = {"layout": first.layout, "size": list(first.size), "resize": resize, "exif": first.exif}
-        shown["column"] = first.column
+        shown["column"] = first.column or 0
     return {"image_dir": str(image_dir), "network_class": network_class, "metric": dict(metric), "input": shown}
 
 

@@ -6,21 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from slimai.calibration.limits import Limits, full_limits, range_limits, union
-from slimai.calibration.solve import Grid, solve_limits
+from slimai.calibration.limits import Limits, union
 from slimai.calibration.statistics import Statistics
-from slimai.errors import Diagnostic, InputError
+from slimai.errors import InputError
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.graph.sign import nonnegative_tensors
+from slimai.quantizer.joins import unlike_joins
 from slimai.quantizer.layers import Step, layer_steps, quantized_tensors
 from slimai.quantizer.levels import LEVELS, Scheme, activation_params, as_float32, fixed_params
 from slimai.quantizer.masks import Masks, masked_limits
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Decision
+from slimai.quantizer.recurrent import CELL, CELL_BITS, cell_params, cell_tensors, initial_state, reach_initial_cells
 from slimai.quantizer.tails import clip_tails
+from slimai.quantizer.tensor_limits import tensor_grid, tensor_limits
 from slimai.quantizer.tying import Groups, TyingInput, tie
+from slimai.quantizer.wide_sums import wide_sums
 
 
 @dataclass
@@ -30,7 +33,8 @@ class Assignment:
     steps: the layers. limits: bits -> tensor -> limits before groups are formed. reads / writes: bits by node name.
     widths: bits by tensor. floors: smallest scale of a group,
     by representative, set where a layer could not reach a finer output grid. masks: bits -> what
-    sentinels ask for. notes: what was decided about limits.
+    sentinels ask for. notes: what was decided about limits and widths. narrow: layers that keep 8-bit weights
+    whatever they read.
     """
 
     graph: Graph
@@ -46,6 +50,12 @@ class Assignment:
     floors: dict[str, float] = field(default_factory=dict)
     masks: Mapping[int, Masks] = field(default_factory=dict)
     notes: tuple[Decision, ...] = ()
+    narrow: frozenset[str] = frozenset()
+
+    @cached_property
+    def _cells(self) -> frozenset[str]:
+        """Representatives of the groups of cells."""
+        return frozenset(self.groups.find(name) for step in self.steps for name in cell_tensors(step))
 
     @cached_property
     def _fixed_ops(self) -> Mapping[str, str]:
@@ -63,6 +73,8 @@ class Assignment:
         limits = self.group_limits(tensor, bits)
         if head in self._fixed_ops and not self._edited(head):
             return fixed_params(self.scheme, self._fixed_ops[head], bits)
+        if head in self._cells and bits == CELL_BITS:
+            return cell_params(limits.low, limits.high)
         nonnegative = all(name in self.nonnegative for name in self.groups.members[head])
         found = activation_params(self.scheme, limits.low, limits.high, nonnegative=nonnegative, bits=bits)
         floor = self.floors.get(head, 0.0)
@@ -101,33 +113,38 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     steps = layer_steps(graph)
     tensors = quantized_tensors(graph, steps)
     bits = scheme.bits
-    reads = {step.name: options.datatypes.get(step.name, (bits, bits))[0] for step in steps}
-    writes = {step.name: options.datatypes.get(step.name, (bits, bits))[1] for step in steps}
+    nonnegative = nonnegative_tensors(graph, options.nonnegative_inputs)
+    joins = unlike_joins(graph, stats, options.level, steps, nonnegative)
+    for width in {width for widths in options.datatypes.values() for width in widths}:
+        scheme.check_mixed(width)
+    sums = wide_sums(graph, stats, scheme, steps)
+    datatypes = {**sums.datatypes, **joins.datatypes, **options.datatypes}
+    reads = {step.name: datatypes.get(step.name, (bits, bits))[0] for step in steps}
+    writes = {step.name: datatypes.get(step.name, (bits, bits))[1] for step in steps}
     widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
     fixed = fixed_tensors(graph, steps)
-    nonnegative = nonnegative_tensors(graph, options.nonnegative_inputs)
     used = {*widths.values(), *(reads[step.name] for step in steps if step.integer)}
-    limits = {
-        bits: tensor_limits(
-            graph, stats, options, {name: tensor_grid(scheme, bits, name in nonnegative) for name in tensors}, fixed
-        )
-        for bits in used
-    }
+    limits: dict[int, Mapping[str, Limits]] = {}
+    found: list[Decision] = []
+    for width in used:
+        grids = {name: tensor_grid(scheme, width, name in nonnegative) for name in tensors}
+        solved, replaced = tensor_limits(graph, stats, options, grids, fixed, width)
+        reach_initial_cells(graph, steps, solved)
+        limits[width] = solved
+        found += [item for item in replaced if widths[item.where] == width]
     notes: dict[str, Decision] = {}
     if options.tail_clipping:
         kept = frozenset((*graph.inputs, *graph.outputs, *options.limits))
         size = _output_step(scheme, limits, widths, nonnegative)
-        for width, found in tuple(limits.items()):
-            limits[width], decisions = clip_tails(steps, found, kept, size)
+        for width, known in tuple(limits.items()):
+            limits[width], decisions = clip_tails(steps, known, kept, size)
             notes |= {item.where: item for item in decisions if widths[item.where] == width}
-    masks = {
-        width: masked_limits(graph, stats, found, width, frozenset(options.limits)) for width, found in limits.items()
-    }
-    limits = {width: dict(found.limits) for width, found in masks.items()}
+    masks = {width: masked_limits(graph, stats, own, width, frozenset(options.limits)) for width, own in limits.items()}
+    limits = {width: dict(mask.limits) for width, mask in masks.items()}
     own = {name: limits[widths[name]][name] for name in tensors}
-    held = frozenset(graph.inputs) | fixed
+    held = (frozenset(graph.inputs) - graph.states.keys()) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
-    told = tuple(notes.values())
+    told = (*sums.decisions, *joins.decisions, *found, *notes.values())
     return Assignment(
         graph,
         steps,
@@ -141,6 +158,7 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
         groups,
         masks=masks,
         notes=told,
+        narrow=frozenset(sums.datatypes) - frozenset(options.datatypes),
     )
 
 
@@ -170,9 +188,10 @@ def scheme_of(level: int) -> Scheme:
 
 
 def fixed_tensors(graph: Graph, steps: tuple[Step, ...]) -> frozenset[str]:
-    """Return the outputs of fixed-scale operators (Sigmoid, Softmax, Tanh)."""
+    """Return the tensors that no range narrows: outputs of fixed scale (Sigmoid, Softmax, Tanh), and cells."""
     found = (step for step in steps if step.integer and TRAITS[step.node.op].scale == "fixed")
-    return frozenset(name for step in found for name in step.outputs if name in graph.tensors)
+    cells = {name for step in steps for name in cell_tensors(step)}
+    return frozenset(name for step in found for name in step.outputs if name in graph.tensors) | cells
 
 
 def tensor_widths(
@@ -183,43 +202,23 @@ def tensor_widths(
     writes: Mapping[str, int],
     bits: int,
 ) -> dict[str, int]:
-    """Return bits by tensor: what its layer writes; a network input has the widest type that a layer reads it in."""
+    """Return bits by tensor: what its layer writes; a network input has the widest type that a layer reads it in.
+
+    Cells have 16 bits, and so has a network input that brings them.
+    """
     widths = dict.fromkeys(tensors, bits)
     for step in steps:
         widths.update((name, writes[step.name]) for name in step.outputs if name in widths and step.integer)
+        widths.update(dict.fromkeys(cell_tensors(step), CELL_BITS))
+    brought = {initial_state(step, CELL) for step in steps if cell_tensors(step)}
     for name in set(graph.inputs) & set(tensors):
         widths[name] = max(reads[step.name] for step in steps if step.integer and name in step.inputs)
+        if name in brought and graph.only_consumer(name) is not None:
+            widths[name] = CELL_BITS
+    for state, output in graph.states.items():
+        if state in widths and output in widths:  # what reads it otherwise gets a Requantize
+            widths[state] = widths[output]
     return widths
-
-
-def tensor_grid(scheme: Scheme, bits: int, nonnegative: bool) -> Grid:
-    """Return the integers that a tensor is quantized to, for the search of its limits."""
-    own = scheme.at(bits)
-    kind = own.type_of(nonnegative=nonnegative)
-    return Grid(kind.low, kind.high, free_zero=own.asymmetric)
-
-
-def tensor_limits(
-    graph: Graph, stats: Statistics, options: QuantOptions, grids: Mapping[str, Grid], fixed: frozenset[str]
-) -> dict[str, Limits]:
-    """Return the limits of each tensor of `grids` before groups are formed.
-
-    Network inputs keep their whole range unless the limits are searched; fixed scales have no limits to search.
-    """
-    missing = [name for name in grids if name not in stats]
-    if missing:
-        cure = "calibrate this network anew"
-        raise InputError(
-            Diagnostic("calibration has not seen this tensor", key=name, suggestion=cure) for name in missing
-        )
-    if options.method is not None:
-        histograms = {name: stats[name].histogram for name in grids}
-        searched = {name: grid for name, grid in grids.items() if name not in fixed}
-        found = solve_limits(histograms, searched, options.method)
-        return {name: found[name] if name in found else full_limits(stats[name]) for name in grids}
-    whole = {*graph.inputs, *fixed}
-    percent = {name: 100.0 if name in whole else options.percent for name in grids}
-    return {name: range_limits(stats[name], percent[name], options.range_mode) for name in grids}
 
 
 def host_decisions(steps: tuple[Step, ...]) -> list[Decision]:

@@ -10,6 +10,7 @@ from slimai.graph.ops import TRAITS, ScaleRule
 from slimai.quantizer.assign import Assignment
 from slimai.quantizer.layers import Step
 from slimai.quantizer.params import QParams
+from slimai.quantizer.recurrent import CELL, CELLS, HIDDEN, Y, is_recurrent
 
 REQUANTIZE = "Requantize"
 
@@ -57,6 +58,9 @@ class _Builder:
         if not step.integer:
             self.network.steps.append(step)
             return
+        if is_recurrent(step):
+            self.network.steps.append(self._recurrent(step))
+            return
         rule = TRAITS[step.node.op].scale
         bits = self.given.reads[step.name]
         if step.node.op == "Pad" and self._left_apart(step, bits):
@@ -69,6 +73,21 @@ class _Builder:
             self._write_tied(step, self.given.params(step.outputs[0], bits))
         else:
             self.network.steps.append(step)
+
+    def _recurrent(self, step: Step) -> Step:
+        """Return the step with its input and hidden values at its own widths, and initial cells on the cells' grid."""
+        node, params = step.node, self.network.params
+        bits = {0: self.given.reads[step.name], HIDDEN: params[node.outputs[Y]].dtype.bits}
+        inputs = list(node.inputs)
+        for position, name in enumerate(node.inputs):
+            if name in self.given.graph.constants:
+                continue
+            if position != CELL:
+                inputs[position] = self._read(step, name, bits[position], "free")
+            elif params[name] != params[node.outputs[CELLS]]:
+                inputs[position] = self._requantized(name, params[node.outputs[CELLS]])
+        activations = tuple(name for name in inputs if name not in self.given.graph.constants)
+        return replace(step, node=replace(node, inputs=tuple(inputs)), inputs=activations)
 
     def _left_apart(self, step: Step, bits: int) -> bool:
         """Return whether input and output have one width and could share a scale, but were not tied."""

@@ -37,6 +37,10 @@ def _layer(digest: Any, layer: Layer) -> None:
         _text(digest, layer.weight.dtype.name, layer.weight.axis, layer.weight.zero_point)
         _array(digest, layer.weight.values)
         _array(digest, layer.weight.scale)
+    for position, matrix in sorted(layer.matrices.items()):
+        _text(digest, position, matrix.dtype.name)
+        _array(digest, matrix.values)
+        _array(digest, matrix.scale)
     _array(digest, layer.bias)
     for position, (values, params) in sorted(layer.operands.items()):
         _text(digest, position, _params(params))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import TRAITS, channel_axis, has_bias_slot, is_clamp, kind_of
 from slimai.quantizer.support import host_reason
+
+ONLY_HOST = "it moves what only the host computes with"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,41 @@ def layer_steps(graph: Graph) -> tuple[Step, ...]:
     """Return the layers of `graph` in order; a clamp that folds into its producer is no layer of its own."""
     folded = {node.name: clamp for node in graph.nodes if (clamp := folded_clamp(graph, node)) is not None}
     absorbed = {clamp.name for clamp in folded.values()}
-    return tuple(_step(graph, node, folded.get(node.name)) for node in graph.nodes if node.name not in absorbed)
+    steps = tuple(_step(graph, node, folded.get(node.name)) for node in graph.nodes if node.name not in absorbed)
+    left = _host_moves(graph, steps)
+    return tuple(replace(step, host=ONLY_HOST) if step.name in left else step for step in steps)
+
+
+def _host_moves(graph: Graph, steps: tuple[Step, ...]) -> set[str]:
+    """Return the nodes that only move what comes from outside or the host to the host: it stays float on the way.
+
+    Their outputs are read by the host alone, or are what a state takes over; they read inputs of the network, or what
+    the host gives.
+    """
+    host = {step.name for step in steps if not step.integer}
+    if not host:
+        return set()
+    by_output = {name: step.name for step in steps for name in step.outputs}
+    handed_on = set(graph.states.values())
+    found = {
+        step.name
+        for step in steps
+        if step.integer and step.activation is None and TRAITS[step.node.op].family == "move"
+    }
+
+    def stays(step: Step) -> bool:
+        known = host | found
+        fed = all(name in graph.inputs or by_output.get(name) in known for name in step.inputs)
+        for name in step.outputs:
+            readers = graph.consumers.get(name, ())
+            if (name in graph.outputs and name not in handed_on) or not (readers or name in handed_on):
+                return False
+            fed = fed and all(reader.name in known for reader in readers)
+        return fed
+
+    while gone := {step.name for step in steps if step.name in found and not stays(step)}:
+        found -= gone
+    return found
 
 
 def folded_clamp(graph: Graph, node: Node) -> Node | None:

@@ -11,9 +11,11 @@ from slimai.errors import InputError
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.params import S8, S16, U8, IntType, QParams
 
-# Smallest normal float32; scales of tensors without any range are 2^-7, which no product can underflow.
+# Smallest normal float32.
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
-SCALE_OF_ZEROS = 2.0**-7
+
+
+JOINS = 4  # the level whose types joins of unlike ranges have, at every level
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,35 @@ class Scheme:
         wider = None if self.other is None else LEVELS[self.other].bits
         return wider if wider is not None and wider > self.bits else None
 
+    @property
+    def join_bits(self) -> int:
+        """Width of joins of unlike ranges; they are left alone where it is not above the level's own."""
+        return LEVELS[JOINS].bits
+
     def at(self, bits: int) -> Scheme:
         """Return the scheme of layers that read, or tensors that have, `bits` bits.
 
         Raises:
             InputError: the level has no types of that width.
         """
-        found = self if bits == self.bits or self.other is None else LEVELS[self.other]
-        if found.bits != bits:
-            raise InputError.at("quantization.mix", "the accuracy level has no integer types of this many bits", bits)
+        levels = [number for number in (self.other, JOINS) if number is not None]
+        found = next((item for item in (self, *(LEVELS[number] for number in levels)) if item.bits == bits), None)
+        if found is None:
+            raise _no_types(bits)
         return found
+
+    def check_mixed(self, bits: int) -> None:
+        """Refuse, by InputError, bits that mixed precision cannot give a layer of this level."""
+        if bits != self.bits and (self.other is None or LEVELS[self.other].bits != bits):
+            raise _no_types(bits)
 
     def type_of(self, *, nonnegative: bool) -> IntType:
         """Return the type of an activation; nonnegative: it cannot be negative whatever the input."""
         return self.nonnegative if nonnegative and self.nonnegative is not None else self.activations
+
+
+def _no_types(bits: int) -> InputError:
+    return InputError.at("quantization.mix", "the accuracy level has no integer types of this many bits", bits)
 
 
 LEVELS: dict[int, Scheme] = {
@@ -73,6 +90,11 @@ LEVELS: dict[int, Scheme] = {
 }
 
 
+def scale_of_zeros(dtype: IntType) -> float:
+    """Return the scale of a tensor without any range: it reaches 1, where functions are tame (exp(256) is not)."""
+    return 2.0 ** (1 - dtype.bits)
+
+
 def as_float32(value: float) -> float:
     """Return the nearest float32 of a positive `value` as a double: never zero, subnormal or infinite."""
     largest = float(np.finfo(np.float32).max)
@@ -81,7 +103,7 @@ def as_float32(value: float) -> float:
 
 def symmetric_params(magnitude: float, dtype: IntType) -> QParams:
     """Return parameters with zero point 0 that reach `magnitude` with the largest integer of `dtype`."""
-    scale = magnitude / dtype.high if magnitude > 0 else SCALE_OF_ZEROS
+    scale = magnitude / dtype.high if magnitude > 0 else scale_of_zeros(dtype)
     return QParams(dtype, as_float32(scale), 0)
 
 
@@ -91,7 +113,7 @@ def asymmetric_params(low: float, high: float, dtype: IntType = U8) -> QParams:
     The zero point is -low/scale rounded half to even: the range moves by less than half a step.
     """
     if high <= low:
-        return QParams(dtype, SCALE_OF_ZEROS, dtype.low)
+        return QParams(dtype, scale_of_zeros(dtype), dtype.low)
     scale = as_float32((high - low) / (dtype.high - dtype.low))
     zero = dtype.low + round(-low / scale)
     return QParams(dtype, scale, min(max(zero, dtype.low), dtype.high))

@@ -96,8 +96,8 @@ class _Walk:
         """Note how large the sentinels among the node's constants need to be for the sum or product to end lowest."""
         low = self.low[output]
         if node.op == "Mul":
-            others = [self._mirrored(name, -1) for name in node.inputs if name not in self.graph.constants]
-            most = max((max(-item.low, item.high) for item in others), default=0.0)
+            others = [name for name in node.inputs if name not in self.graph.constants]
+            most = max(map(self._largest, others), default=0.0)
             if most > 0:
                 self.reach[node.name] = max(_MARGIN * -low / most, 1e-30)
         elif node.op == "Add":
@@ -106,6 +106,15 @@ class _Walk:
         elif node.op in {"Conv", "ConvTranspose", "Gemm"} and len(node.inputs) > 2:
             own = self._mirrored(output, self.found[output].side)
             self.reach[node.name] = self._with_data(node, node.inputs[2], 2 * _MARGIN * (own.high - low))
+
+    def _largest(self, tensor: str) -> float:
+        """Return the largest magnitude that the tensor had in calibration, as far as its limits let it through."""
+        own = self._mirrored(tensor, -1)
+        held = max(-own.low, own.high)
+        if tensor not in self.stats:
+            return held
+        seen = full_limits(self.stats[tensor])
+        return min(held, max(-seen.low, seen.high))
 
     def _with_data(self, node: Node, constant: str, least: float) -> float:
         """Return `least`, or the largest magnitude of what is data among the constant where that is larger."""

@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.calibration.solve import Method
 from slimai.quantizer.rounding.result import RoundedLayer
+
+Method = Literal["ImprovedMSE", "ImprovedKL", "MeanExtrema"]
 
 
 class Target(Protocol):
@@ -32,7 +33,7 @@ class VisionDsp:
 class QuantOptions:
     """One candidate.
 
-    level: accuracy level 0..4. percent, range_mode: the `range` setting. method: single-shot calibration, which takes
+    level: accuracy level 0..4. percent, range_mode: the `range` setting. method: a calibration method, which takes
     the place of the range. level4_weights: s16, or s8 for 16x8; also
     what 16-bit nodes of a mixed network take. limits: final limits by tensor, from an edited profile; never scaled
     again. datatypes: node name -> (bits read, bits written), from mixed-precision rules. nonnegative_inputs: network

@@ -43,7 +43,8 @@ class Layer:
 
     name: profile name ``<Kind>_<node>__<k>``. kind: `op` or DepthwiseConv / Requantize.
     inputs: activation tensors read (constants left out), outputs: tensors written.
-    operands: constant inputs of elementwise operators, quantized, by input position.
+    operands: constant inputs of elementwise operators, quantized, by input position. matrices: weights and biases of
+    operators that have several (recurrent ones), by input position.
     activation: the folded Relu / Clip node, or None; its output is then the layer's output.
     mode: 'integer', or 'host' (float, ONNX Runtime) with the reason in `note`.
     """
@@ -59,6 +60,7 @@ class Layer:
     bias: NDArray[np.int64] | None = None
     operands: Mapping[int, tuple[NDArray[Any], QParams]] = field(default_factory=dict)
     activation: Node | None = None
+    matrices: Mapping[int, QWeight] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse constants for which the operator has no place: neither kernel nor export could hold them."""
@@ -67,8 +69,9 @@ class Layer:
             raise ValueError(f"{self.name}: {self.node.op} has no place for a bias")
         if self.weight is not None and (traits is None or traits.weight is None):
             raise ValueError(f"{self.name}: {self.node.op} has no place for weights")
-        if any(not 0 <= position < len(self.node.inputs) for position in self.operands):
-            raise ValueError(f"{self.name}: {self.node.op} has no operands {sorted(self.operands)}")
+        given = {*self.operands, *self.matrices}
+        if any(not 0 <= position < len(self.node.inputs) for position in given):
+            raise ValueError(f"{self.name}: {self.node.op} has no operands {sorted(given)}")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slimai.calibration.statistics import Statistics
 from slimai.floating_point import guarded
-from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.ir import Array, Graph
 from slimai.graph.names import node_names, profile_names
 from slimai.graph.ops import DEPTHWISE, TRAITS, channel_axis, has_bias_slot, is_depthwise
 from slimai.quantizer.assign import Assignment, assign, host_decisions
@@ -18,17 +18,16 @@ from slimai.quantizer.bias_correction import corrected_bias
 from slimai.quantizer.clipping import clipped_peaks
 from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
-from slimai.quantizer.levels import Scheme, activation_params, as_float32, limits_of
+from slimai.quantizer.levels import activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
-from slimai.quantizer.params import S8, S16, IntType, QParams
+from slimai.quantizer.params import S16, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan
+from slimai.quantizer.reachable import constant_weights, reachable_grids, weight_type
+from slimai.quantizer.recurrent import CELL, CELLS, HIDDEN, Y, initial_state, is_recurrent, quantized_matrices
 from slimai.quantizer.rounding.result import RoundedLayer
 from slimai.quantizer.weight_layout import WeightLayout, weight_layout
 from slimai.quantizer.weight_store import WeightStore
 from slimai.quantizer.weights import BIAS_ROOM_BITS, QuantizedLayer, quantize_constant, quantize_layer
-
-# A finer output grid than this asks for a multiplier that the target cannot hold (xi_sym refuses M >= 2^16).
-LARGEST_MULTIPLIER = 2.0**15
 
 
 def build_plan(
@@ -50,7 +49,7 @@ def build_plan(
     store = WeightStore() if store is None else store
     given = assign(graph, stats, options)
     decisions = [*host_decisions(given.steps), *given.notes, *given.groups.decisions]
-    decisions += _reachable_grids(given, options, store)
+    decisions += reachable_grids(given, options, store)
     network = insert_requantize(given)
     plan_graph = network.graph(graph)
     names = node_names(plan_graph, layer_kinds(plan_graph))
@@ -98,39 +97,6 @@ def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
     return known | fresh
 
 
-def weight_type(scheme: Scheme, options: QuantOptions, bits: int) -> IntType:
-    """Return the type of weights beside activations of `bits` bits: the scheme's, or s8 for 16x8."""
-    own = scheme.at(bits).weights
-    return S8 if bits > 8 and options.level4_weights == "s8" else own
-
-
-def _reachable_grids(given: Assignment, options: QuantOptions, store: WeightStore) -> list[Decision]:
-    """Raise output scales so that no layer needs a multiplier above `LARGEST_MULTIPLIER`, and say where."""
-    decisions = []
-    for step in given.steps:
-        weights = _constant_weights(given.graph, step.node) if step.integer else None
-        if weights is None or TRAITS[step.node.op].family != "matrix":
-            continue
-        bits = given.reads[step.name]
-        peaks = store.peaks(weights, weight_layout(step.node, weights.shape))
-        largest = float(peaks.max(initial=0.0)) / weight_type(given.scheme, options, bits).high
-        finest = given.params(step.inputs[0], bits).scale * largest / LARGEST_MULTIPLIER
-        output = given.params(step.outputs[0])
-        if output.scale < finest:
-            given.raise_scale(step.outputs[0], finest)
-            why = f"from {output.scale:.3g}: the target's largest multiplier could not reach it"
-            decisions.append(Decision(step.name, f"output scale raised to {finest:.3g}", why))
-    return decisions
-
-
-def _constant_weights(graph: Graph, node: Node) -> Array | None:
-    """Return the constant weights of a matrix operator or the slopes of a PRelu, or None."""
-    traits = TRAITS.get(node.op)
-    if traits is None or traits.weight is None:
-        return None
-    return graph.constants.get(node.inputs[traits.weight])
-
-
 @dataclass(frozen=True, eq=False)
 class LayerBuilder:
     """Turns steps into layers."""
@@ -148,21 +114,41 @@ class LayerBuilder:
         if not step.integer:
             return Layer(name, step.kind, step.node, step.inputs, step.outputs, "host", step.host), ()
         base = Layer(name, step.kind, step.node, step.inputs, step.outputs, activation=step.activation)
-        weights = _constant_weights(self.graph, step.node)
+        if is_recurrent(step):
+            return self._recurrent(step, base)
+        weights = constant_weights(self.graph, step.node)
         if weights is not None and TRAITS[step.node.op].family != "matrix":
-            kept = quantize_constant(weights, weight_type(self.given.scheme, self.options, self._bits(step)))
+            kept = quantize_constant(weights, weight_type(self.given, self.options, step, self._bits(step)))
             return replace(base, weight=kept), ()
         if weights is not None:
             made = self._weighted(step, weights)
             return replace(base, weight=made.weight, bias=made.bias), made.decisions
         return replace(base, operands=self._operands(step)), ()
 
+    def _recurrent(self, step: Step, base: Layer) -> tuple[Layer, tuple[Decision, ...]]:
+        """Return an LSTM or GRU with its matrices, and its constant states on the grids of what it writes."""
+        params = self.network.params
+        x, y = params[step.inputs[0]], params[step.node.outputs[Y]]
+        dtype = weight_type(self.given, self.options, step, max(x.dtype.bits, y.dtype.bits))
+        # a target with a scale an output channel in Gemm has it here too: both are rows of a matrix
+        per_row = self.given.scheme.at(self._bits(step)).per_channel and "Gemm" in self.target.per_channel_ops
+        matrices, notes = quantized_matrices(self.graph, step, x, y, dtype, per_row=per_row)
+        operands = {}
+        for position in (HIDDEN, CELL):
+            value = self.graph.constants.get(initial_state(step, position))
+            if value is not None:
+                low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
+                own = activation_params(self.given.scheme, low, high, nonnegative=low >= 0, bits=y.dtype.bits)
+                grid = own if position == HIDDEN else params[step.node.outputs[CELLS]]
+                operands[position] = (grid.quantize(value), grid)
+        return replace(base, matrices=matrices, operands=operands), notes
+
     def _bits(self, step: Step) -> int:
         return self.network.params[step.inputs[0]].dtype.bits
 
     def _weighted(self, step: Step, weights: Array) -> QuantizedLayer:
         bits = self._bits(step)
-        dtype, per_channel = weight_type(self.given.scheme, self.options, bits), self._per_channel(step)
+        dtype, per_channel = weight_type(self.given, self.options, step, bits), self._per_channel(step)
         layout = weight_layout(step.node, weights.shape)
         scale = self.network.params[step.inputs[0]].scale
         limits = (

@@ -3,12 +3,14 @@
 Level 3 keeps every stored parameter. Levels 0 to 2 make activations symmetric: the stored range
 [(qmin - z) s, (qmax - z) s] becomes s8 with the scale s * max(|qmin - z|, |qmax - z|) / 127; at level 2 a range
 without negative values becomes u8 with its own scale. Weights keep their granularity, so levels 0 and 1 agree.
+A network with 16-bit activations (int16x8) has level 4 alone, which keeps everything as stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,36 +25,75 @@ from slimai.quantizer.params import INT_TYPES, S8, QParams
 from slimai.quantizer.plan import Decision, Layer, QuantPlan, QWeight
 from slimai.quantizer.planner import layer_kinds
 
+if TYPE_CHECKING:
+    from slimai.schema.target import TargetSection
+
 AS_STORED = 3  # the level that keeps zero points: `Scheme.asymmetric`
+WIDE_AS_STORED = 4
 MADE_SYMMETRIC = "weights made symmetric"
 _TYPES = {kind.numpy.name: kind for kind in INT_TYPES.values()}
 
 
-def stored_plan(network: StoredNetwork, level: int = AS_STORED, *, keep_asymmetric_weights: bool = False) -> QuantPlan:
-    """Return the integer network of a stored one at an accuracy level.
+def level_as_stored(network: StoredNetwork) -> int:
+    """Return the level that keeps every stored parameter."""
+    return WIDE_AS_STORED if network.wide else AS_STORED
+
+
+def require_level(network: StoredNetwork, level: int) -> None:
+    """Refuse a level whose activations have another width than the network's.
+
+    Raises:
+        InputError: an 8-bit network allows levels 0 to 3, an int16x8 one level 4.
+    """
+    if network.wide and level != WIDE_AS_STORED:
+        message = f"a network with 16-bit activations (int16x8) allows level {WIDE_AS_STORED} only"
+        cure = f"set quantization.accuracy_level={WIDE_AS_STORED}"
+        raise InputError.at("quantization.accuracy_level", message, level, cure=cure)
+    known = [number for number, scheme in LEVELS.items() if scheme.bits == 8]
+    if not network.wide and level not in known:
+        message = f"a pre-quantized model allows levels {min(known)} to {max(known)}"
+        raise InputError.at("quantization.accuracy_level", message, level)
+
+
+def stored_plan(
+    network: StoredNetwork, level: int | None = None, *, keep_asymmetric_weights: bool = False
+) -> QuantPlan:
+    """Return the integer network of a stored one at an accuracy level; by default the one that keeps all as stored.
 
     keep_asymmetric_weights: run weights with a zero point as they are; else they become s8 symmetric, and the
     plan's decisions tell what that costs.
 
     Raises:
-        InputError: the level is not 0 to 3.
+        InputError: the level is none of the network's (`require_level`).
     """
-    known = [number for number, scheme in LEVELS.items() if scheme.bits == 8]
-    if level not in known:
-        message = f"a pre-quantized model allows levels {min(known)} to {max(known)}"
-        raise InputError.at("quantization.accuracy_level", message, level)
-    return _Planner(network, level, keep_asymmetric_weights).plan()
+    chosen = level_as_stored(network) if level is None else level
+    require_level(network, chosen)
+    recurrent = next((node for node in network.graph.nodes if TRAITS[node.op].family == "recurrent"), None)
+    if recurrent is not None and not keeps_stored(chosen):
+        message = f"the int8 {recurrent.op} '{recurrent.name}' keeps its stored integers, which only level 3 does"
+        raise InputError.at("quantization.accuracy_level", message, chosen, cure=f"use level {AS_STORED}")
+    return _Planner(network, chosen, keep_asymmetric_weights).plan()
 
 
 def level_params(stored: StoredParams, level: int) -> QParams:
     """Return the parameters of an activation at a level."""
     kind, zero, scale = _TYPES[stored.dtype], stored.zero_point, float(stored.scale[0])
     scheme = LEVELS[level]
-    if scheme.asymmetric:
+    if keeps_stored(level):
         return QParams(kind, scale, zero)
     wanted = scheme.type_of(nonnegative=zero == kind.low)
     reach = kind.high - zero if not wanted.signed else max(abs(kind.low - zero), abs(kind.high - zero))
     return QParams(wanted, as_float32(scale * reach / wanted.high))
+
+
+def keeps_stored(level: int) -> bool:
+    """Return whether a level keeps scales and zero points of activations as they are stored."""
+    return level in (AS_STORED, WIDE_AS_STORED)
+
+
+def preset_as_stored(plan: QuantPlan, target: TargetSection) -> str:
+    """Return the preset that computes what TFLite's kernels compute: of 16-bit inputs, or for every 8-bit layer."""
+    return target.native.s16 if plan.level == WIDE_AS_STORED else target.native.asym8
 
 
 @dataclass
@@ -89,14 +130,27 @@ class _Planner:
     def _layer(self, node: Node, name: str, tensors: Mapping[str, QParams], clamp: Node | None) -> Layer:
         graph = self.network.graph
         inputs = tuple(item for item in node.inputs if item not in graph.constants)
-        outputs = node.outputs if clamp is None else clamp.outputs
-        node = node if LEVELS[self.level].asymmetric else _on_real_values(node)
+        outputs = tuple(name for name in node.outputs if name) if clamp is None else clamp.outputs
+        node = node if keeps_stored(self.level) else _on_real_values(node)
         weight, bias = self._weight_and_bias(node, tensors)
-        operands = {} if weight is not None else self._operands(node)
+        matrices = self._matrices(node)
+        operands = {} if weight is not None or matrices else self._operands(node)
         kind = layer_kinds(graph).get(node.name, node.op)
         return Layer(
-            name, kind, node, inputs, outputs, weight=weight, bias=bias, operands=operands, activation=clamp
+            name, kind, node, inputs, outputs, weight=weight, bias=bias, operands=operands, activation=clamp,
+            matrices=matrices,
         )  # fmt: skip
+
+    def _matrices(self, node: Node) -> dict[int, QWeight]:
+        """Return weights and biases of a recurrent operator as stored, by input position."""
+        if TRAITS[node.op].family != "recurrent":
+            return {}
+        found = ((position, node.inputs[position]) for position in (1, 2, 3))
+        stored = {position: (self.network.integers[name], self.network.params[name]) for position, name in found}
+        return {
+            position: QWeight(values, _TYPES[params.dtype], params.scale, params.axis)
+            for position, (values, params) in stored.items()
+        }
 
     def _weight_and_bias(
         self, node: Node, tensors: Mapping[str, QParams]

@@ -81,7 +81,10 @@ class _Writer:
         if layer.mode == "integer":
             node = self._with_constants(layer, node)
         made = [node] if layer.activation is None else [node, layer.activation]
-        renames = {name: self._float_name(name) for name in layer.outputs if name in self.plan.tensors}
+        read = (*self.plan.graph.consumers, *self.plan.graph.outputs)
+        several = len(layer.outputs) > 1  # of which some may be of use to nobody
+        named = (name for name in layer.outputs if name in self.plan.tensors and (not several or name in read))
+        renames = {name: self._float_name(name) for name in named}
         for item in made:
             outputs = tuple(renames.get(name, name) for name in item.outputs)
             if item.op == REQUANTIZE:
@@ -105,6 +108,8 @@ class _Writer:
             inputs[position] = self._weight(layer, layer.weight, layer.node.inputs[position])
         if layer.bias is not None and layer.weight is not None:
             inputs[TRAITS[layer.node.op].bias :] = [self._bias(layer, layer.weight, layer.bias)]
+        for position, matrix in layer.matrices.items():
+            inputs[position] = self._matrix(self.names.take(f"{layer.name}__matrix{position}"), matrix)
         for position, (values, params) in layer.operands.items():
             name = self.names.take(f"{layer.name}__operand{position}")
             inputs[position] = self._constant(name, values, np.array([params.scale]), params.zero_point, None)
@@ -134,6 +139,16 @@ class _Writer:
             scale = np.maximum(largest * 2.0**-30, np.finfo(np.float32).tiny).astype(np.float32)
             bias = np.rint(real / scale.astype(np.float64))
         return self._constant(name, bias.astype(np.int32), scale, 0, axis)
+
+    def _matrix(self, name: str, matrix: QWeight) -> str:
+        """Add weights or biases of a recurrent layer; biases that s32 does not hold get scales of their own."""
+        values, scale = matrix.values, matrix.scale
+        if matrix.dtype.bits > 16 and np.abs(values).max(initial=0) >= 2**31:
+            real = values * scale
+            scale = np.maximum(np.abs(real[0]) * 2.0**-30, np.finfo(np.float32).tiny).astype(np.float32)
+            values = np.rint(real / scale.astype(np.float64))
+        kind = np.int32 if matrix.dtype.bits > 16 else values.dtype
+        return self._constant(name, values.astype(kind), scale, 0, matrix.axis)
 
     def _constant(self, name: str, values: Array, scale: Array, zero_point: int, axis: int | None) -> str:
         """Add an integer initializer behind a DequantizeLinear and return the float name."""

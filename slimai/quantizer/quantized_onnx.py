@@ -39,6 +39,7 @@ from slimai.quantizer.stored_constants import (
 )
 from slimai.quantizer.support import host_reason
 from slimai.quantizer.weight_layout import weight_layout
+from slimai.quantizer.weights import bias_integers
 
 _TYPES = {kind.numpy.name: kind for kind in (S8, U8, S16)}
 _ALL_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "int4", "uint4")
@@ -327,7 +328,7 @@ class _Importer:
         if item is not None and not item.zero_point.any() and np.allclose(item.scale, scale, rtol=1e-6, atol=0):
             found = item.values.astype(np.int64).reshape(-1)
         else:
-            found = np.rint(self.graph.constants[name].astype(np.float64).reshape(-1) / scale).astype(np.int64)
+            found = bias_integers(self.graph.constants[name], scale, x.dtype.bits, node.name or node.outputs[0])
         return np.broadcast_to(found, (channels,))
 
     def _host_layer(self, node: Node, reason: str) -> Layer:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from slimai.graph.ir import Graph, Node
-from slimai.graph.ops import TRAITS, traits_of
+from slimai.graph.ops import ONNX_FORM, TRAITS, traits_of
+from slimai.graph.recurrent import RECURRENT, no_kernel_reason
 
 
 def host_reason(graph: Graph, node: Node) -> str:
     """Return why `node` has no integer kernel, or an empty string when it has one."""
     traits = traits_of(node)
     if traits is None or not traits.integer:
-        return f"{node.op.removeprefix('Onnx')} has no integer kernel"
+        op = node.op.removeprefix(ONNX_FORM)
+        own = no_kernel_reason(graph, node) if op in RECURRENT and not node.domain else ""
+        return own or f"{op} has no integer kernel"
     reads = [name for name in node.inputs if name and name not in graph.constants]
     if not reads:
         return "all inputs are constants"
-    for name in (*reads, *(node.outputs if traits.scale != "index" else ())):
+    for name in (*reads, *(filter(None, node.outputs) if traits.scale != "index" else ())):
         dtype = graph.tensors[name].dtype
         if dtype != "float32":
             return f"tensor {name} is {dtype}, not float32"
@@ -25,7 +28,7 @@ def _shape_reason(graph: Graph, node: Node) -> str:
     rank = len(graph.shape(node.inputs[0]))
     allowed = TRAITS[node.op].ranks
     if allowed and rank not in allowed:
-        return f"{node.op} on {rank} axes has no integer kernel (1-D and 2-D have)"
+        return f"{node.op} on {rank} axes has no integer kernel (1-D to {max(allowed) - 2}-D have)"
     return ""
 
 

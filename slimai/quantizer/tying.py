@@ -3,7 +3,8 @@
 An operator whose output integers are its input integers (MaxPool, Reshape, Slice ...) gives its output the
 parameters of its input. A Concat gives its inputs those of its output where that costs nothing or little;
 elsewhere the planner puts a Requantize on the edge, as in front of a Pad whose value lies outside of its input's range.
-A group takes the union of its members' limits.
+A state and the output that it takes over have one scale from step to step. A group takes the union of its members'
+limits.
 
 Sharing is free for an input that only the Concat reads: its values are rounded once, to the grid that they end
 on anyway. An input with other readers is tied only while their grid gets at most `TOLERATED_RATIO` coarser.
@@ -20,6 +21,7 @@ from slimai.graph.ops import TRAITS
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import Scheme, activation_params, fixed_params, limits_of
 from slimai.quantizer.plan import Decision
+from slimai.quantizer.recurrent import is_recurrent, shared_grids
 
 SENTINEL = 1e4  # a padding as large stands for "never", it is no value that a scale has to reach
 TOLERATED_RATIO = 1.25  # 2 dB of the other readers' signal-to-noise ratio
@@ -74,13 +76,26 @@ def tie(given: TyingInput) -> Groups:
     """Return the groups of tensors that share parameters, with a decision for each Concat input left apart."""
     groups = Groups.of(given.limits)
     for step in given.steps:
+        if is_recurrent(step):
+            for head, other in shared_grids(given.graph, step):
+                if given.widths[head] == given.widths[other]:
+                    groups.join(head, other)
+    for step in given.steps:
         if step.integer and TRAITS[step.node.op].scale == "same":
             _pass_on(given, groups, step)
+    _join_states(given, groups)
     for step in reversed(given.steps):
         if step.integer and TRAITS[step.node.op].scale == "concat":
             for tensor in dict.fromkeys(step.inputs):
                 _join_concat(given, groups, step, tensor)
     return groups
+
+
+def _join_states(given: TyingInput, groups: Groups) -> None:
+    """Give a state the parameters of its output, so that integers are handed on as they are."""
+    for state, output in given.graph.states.items():
+        if state in given.limits and output in given.limits and given.widths[state] == given.widths[output]:
+            groups.join(output, state)
 
 
 def _pass_on(given: TyingInput, groups: Groups, step: Step) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.errors import InputError
 from slimai.graph.ir import Array
 from slimai.quantizer.params import IntType
 from slimai.quantizer.plan import Decision, QWeight
@@ -109,6 +110,22 @@ def _channels(mask: NDArray[np.bool_], shown: int = 8) -> str:
     numbers = [str(index) for index in np.flatnonzero(mask)]
     tail = f" and {len(numbers) - shown} more" if len(numbers) > shown else ""
     return f"channel{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:shown])}{tail}"
+
+
+def bias_integers(bias: Array, scale: NDArray[np.float64], bits: int, where: str) -> NDArray[np.int64]:
+    """Return a given float bias in steps of `scale`, [C] or [1], rounded half to even.
+
+    bits: of the layer's input. Raises InputError, naming `where`, for what does not fit beside its sums.
+    """
+    with np.errstate(over="ignore"):  # an infinity is refused like any other
+        real = np.rint(bias.astype(np.float64).reshape(-1) / scale)
+    room = BIAS_ROOM_BITS[bits] + 1
+    wrong = ~(np.abs(real) < 2.0**room)
+    if wrong.any():
+        message = f"the bias needs more than {room} bits at the scale of the input times that of the weights"
+        cure = "quantize the model again, with scales that fit its bias"
+        raise InputError.at(where, message, float(real[wrong][0]), cure=cure)
+    return real.astype(np.int64)
 
 
 def quantize_constant(values: Array, dtype: IntType) -> QWeight:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
-from slimai.graph.samples import images, own_shapes, sample_axis
+from slimai.graph.samples import each_step, images, sample_axis
 from slimai.graph.sentinels import sentinel_tensors
 from slimai.quantizer.levels import limits_of
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.quantizer.weight_layout import weight_layout
+from slimai.report.reach import Reach
 from slimai.report.similarity import Likeness, compare_image, decibel, finite_ratio, flat
 from slimai.runtime.session import FloatSession
 from slimai.simulator.context import Tally
@@ -81,7 +83,7 @@ class _Grid:
 
 def batch_for(graph: Graph) -> int:
     """Return how many images the analysis takes at once: as many as keep all tensors in float near 32 MB."""
-    if not graph.batchable:
+    if not graph.batchable or graph.sequences:
         return 1
     held = sum(4 * math.prod(graph.shape(name)) for name in graph.activations())
     return max(1, min(MOST_IMAGES, BATCH_BYTES // max(held, 1)))
@@ -100,31 +102,48 @@ class Analyser:
         self._entire = {name: Likeness() for _, name in self.written}
         self._single = {name: Likeness() for _, name in self.written}
         self._grids: dict[str, _Grid] = {}
+        self.reach = Reach()
         self._sentinels = sentinel_tensors(graph)
         self._before = dict(program.overflows)
         self.images = 0
 
     def add(
-        self, feeds: Arrays, *, single: bool = True, sink: Callable[[Arrays], None] | None = None
+        self,
+        feeds: Arrays,
+        *,
+        single: bool = True,
+        sink: Callable[[Arrays], None] | None = None,
+        seen: Callable[[Arrays], None] | None = None,
     ) -> tuple[Arrays, Arrays]:
         """Take in a batch of network inputs [N, ...]; return the float and the integer tensors by name, [N, ...] too.
 
-        single: whether the layers are run alone too. sink: is given the integers of all layers, of this batch.
+        Of sequences they are [N, steps, ...], and without a sink those of the outputs only. single: whether the layers
+        are run alone too. sink: is given the integers of all layers, of this batch. seen: the float tensors of a step.
         """
         if self._session is None:
             raise RuntimeError("nothing can be added to a finished analysis")
-        ready = own_shapes(self.graph, feeds)
-        truth = self._within_grids({**ready, **self._session.run(ready)})
         names = [name for _, name in self.written]
-        found = self.program.run(ready, capture=names)
-        if sink is not None:
-            sink(sample_axis(self.graph, {name: found[name] for name in names}))
-        for name in names:
-            self._compare(self._entire[name], truth[self.source(name)], name, found[name])
-        if single:
-            self._layers_alone(truth)
+        both = zip(
+            each_step(self.graph, self._session.run, feeds), self.program.each_step(feeds, capture=names), strict=True
+        )
+        kept = set(self.graph.outputs) if self.graph.sequences and sink is None else None
+        real, integers = [], []
+        for (ready, floats), (_, found) in both:
+            truth = self._within_grids({**ready, **floats})
+            for name in names:
+                self._compare(self._entire[name], truth[self.source(name)], name, found[name])
+            if single:
+                self._layers_alone(truth)
+            shown = sample_axis(self.graph, truth)
+            if seen is not None:
+                seen(shown)
+            real.append(_only(shown, kept))
+            integers.append(_only(sample_axis(self.graph, found), kept))
         self.images += len(next(iter(feeds.values()))) if self.graph.batchable else 1
-        return sample_axis(self.graph, truth), sample_axis(self.graph, found)
+        together = _whole(self.graph, integers)
+        if sink is not None:
+            sink({name: together[name] for name in names})
+        return _whole(self.graph, real), together
 
     def _within_grids(self, truth: dict[str, Any]) -> dict[str, Any]:
         """Return the float tensors with the end of the grid in place of each sentinel, as the integers have it."""
@@ -166,6 +185,7 @@ class Analyser:
     def _quantized(self, tensor: str, truth: Array) -> Array:
         """Return the integers of float values [N, ...], noting what the grid does to them."""
         params = self.plan.tensors[tensor]
+        self.reach.add(tensor, truth)
         found = np.empty(truth.shape, params.dtype.numpy)
         grid = self._grids.setdefault(tensor, _Grid())
         for image, place in zip(images(self.graph, truth), images(self.graph, found), strict=True):
@@ -204,6 +224,17 @@ class Analyser:
     def _added(self, layer: Layer, single: Likeness) -> float:
         brought = [self._grids[name].ratio for name in layer.inputs if name in self._grids]
         return max(0.0, finite_ratio(single.noise, single.signal) - math.fsum(brought))
+
+
+def _only(tensors: dict[str, Array], kept: AbstractSet[str] | None) -> dict[str, Array]:
+    return tensors if kept is None else {name: value for name, value in tensors.items() if name in kept}
+
+
+def _whole(graph: Graph, steps: list[dict[str, Array]]) -> dict[str, Array]:
+    """Return the tensors [n, ...] of one step, [n, steps, ...] of sequences."""
+    if not graph.sequences:
+        return steps[0]
+    return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
 
 
 def _note_grid(grid: _Grid, image: Array, place: Array, params: QParams) -> None:

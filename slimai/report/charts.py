@@ -95,10 +95,15 @@ def pareto_front(candidates: Rows) -> list[tuple[float, float]]:
     return front
 
 
+def _is_share(row: Mapping[str, Any]) -> bool:
+    """Return whether a candidate's range is a share of the calibrated limits, beside which others can stand."""
+    return row["range"] is not None and row.get("range_mode") != "percentile"
+
+
 def score_by_range(candidates: Rows, float_score: float | None, best: str) -> str:
     """Return score against range in percent, a line a level; empty for single-shot calibration."""
     # a range is a text where a float would not hold it
-    ranged = [{**row, "range": float(row["range"])} for row in candidates if row["range"] is not None]
+    ranged = [{**row, "range": float(row["range"])} for row in candidates if _is_share(row)]
     if not ranged:
         return ""
     with _figure(4.6, 3.2) as (figure, axes):

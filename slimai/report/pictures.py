@@ -78,7 +78,10 @@ def picture_of(sample: Sample) -> Image | None:
 
     file = sample.files[0]
     if file.suffix.lower() == ".npy":
-        array = read_array(sample, file).squeeze()
+        try:
+            array = read_array(sample, file).squeeze()
+        except InputError:  # whole numbers, which are no picture
+            return None
         if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
             return None
         return pillow.fromarray(array[..., :3] if array.ndim == 3 else array).convert("RGB")

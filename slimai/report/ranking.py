@@ -7,9 +7,9 @@ noisy layer that does not matter to the output comes last.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 from slimai.calibration.solve import Grid, best_limits
 from slimai.calibration.statistics import Statistics
 from slimai.graph.ir import Graph
-from slimai.graph.samples import run_samples
+from slimai.graph.joins import end_nodes
+from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.plan import QuantPlan
 from slimai.report.analysis import LayerRow
-from slimai.report.similarity import Likeness, compare_image, decibel
+from slimai.report.parts import OutputNoise, output_parts
+from slimai.report.similarity import decibel
 from slimai.simulator.program import Program
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 Cause = Literal["clipping", "rounding", "weights", "overflow"]
-SUSPECTS, SHOWN = 8, 10
+SUSPECTS, SHOWN, NAMED = 8, 10, 4
 CHEAP_SHARE = 0.6  # a change of limits is proposed before 16 bits when it gains this share of what those gain
 WORTH_DB = 0.3  # smaller gains are no remedy
 
@@ -68,15 +70,11 @@ class Trials:
     rebuild: Replan
 
     def noise(self, program: Program) -> float:
-        """Return the mean over the outputs of their noise over signal."""
-        found = run_samples(program.plan.graph, program.run, self.feeds)
-        ratios = []
-        for name, truth in self.truth.items():
-            likeness = Likeness()
-            for image, answer in zip(truth, found[name], strict=True):
-                likeness.add(compare_image(image, answer, program.plan.tensors.get(name)))
-            ratios.append(likeness.noise_ratio)
-        return math.fsum(ratios) / len(ratios)
+        """Return the mean over the outputs of their noise over signal, each part of a joined output by itself."""
+        found = program.dequantize(program.samples(self.feeds))
+        noise = OutputNoise(output_parts(program.plan.graph, self.truth))
+        noise.add(self.truth, found)
+        return noise.ratio()
 
 
 def rank(
@@ -87,22 +85,24 @@ def rank(
     program: Program,
     trials: Trials | None,
     advance: Callable[[], None] = lambda: None,
+    alone: Mapping[str, float] | None = None,
 ) -> tuple[Suspect, ...]:
     """Return the layers that hurt, worst first.
 
     Those whose mending helps come first, by the gain; then those where nothing was tried, by the noise that they add;
     then those that are not worth mending. Without `trials` the order is by added noise alone. `advance` is called
-    after each suspect.
+    after each suspect. alone: noise over signal of the outputs by the tensor that alone is rounded
+    (`slimai.report.alone`); what hurts most by it is among the suspects.
     """
-    suspects = _suspects(rows)
+    suspects = _suspects(rows, alone or {})
     if trials is None:
-        return tuple(Suspect(row, cause(row), _untried(row, plan)) for row in suspects[:SHOWN])
+        return tuple(_left(row, plan) for row in suspects[:SHOWN])
     before = trials.noise(program)
-    tried = []
+    tried, noises = [], dict[str, float]()
     for row in suspects[:SUSPECTS]:
-        tried.append(_try(row, plan, graph, stats, trials, before))
+        tried.append(_try(row, remedies(row, plan, graph, stats), trials, before, noises) or _left(row, plan))
         advance()
-    rest = [Suspect(row, cause(row), _untried(row, plan)) for row in suspects[SUSPECTS:SHOWN]]
+    rest = [_left(row, plan) for row in suspects[SUSPECTS:SHOWN]]
     return tuple(sorted((*tried, *rest), key=_order))
 
 
@@ -113,18 +113,20 @@ def _order(suspect: Suspect) -> tuple[int, float]:
     return (0 if suspect.gain >= WORTH_DB else 2), -suspect.gain
 
 
-def _suspects(rows: Sequence[LayerRow]) -> list[LayerRow]:
-    """Return the rows of integer layers, those that add most noise first; half of the places go to the noisiest grids.
+def _suspects(rows: Sequence[LayerRow], alone: Mapping[str, float]) -> list[LayerRow]:
+    """Return the rows of integer layers: in turn those that add most noise, have the noisiest grids, cost outputs most.
 
-    A grid that clips shows in the layer that writes it and in those that read it, so both lists are looked at.
+    A grid that clips shows in the layer that writes it and in those that read it, so both lists are looked at; neither
+    knows what the outputs lose by it.
     """
     judged = [row for row in rows if row.single_sqnr is not None]
     added = sorted(judged, key=lambda row: -row.added)
     grids = sorted(judged, key=lambda row: -row.own)
+    costly = sorted((row for row in judged if row.tensor in alone), key=lambda row: -alone[row.tensor])
     order: dict[str, LayerRow] = {}
-    for first, second in zip(added, grids, strict=True):
-        order.setdefault(first.tensor, first)
-        order.setdefault(second.tensor, second)
+    for turn in zip_longest(added, grids, costly):
+        for row in filter(None, turn):
+            order.setdefault(row.tensor, row)
     return [row for row in order.values() if row.added > 0 or row.own > 0]
 
 
@@ -138,13 +140,22 @@ def cause(row: LayerRow) -> Cause:
     return "clipping" if row.clip_share > 0.5 else "rounding"
 
 
-def _try(row: LayerRow, plan: QuantPlan, graph: Graph, stats: Statistics, trials: Trials, before: float) -> Suspect:
+def _left(row: LayerRow, plan: QuantPlan) -> Suspect:
+    return Suspect(row, cause(row), _untried(row, plan))
+
+
+def _try(
+    row: LayerRow, offered: Sequence[Remedy], trials: Trials, before: float, noises: dict[str, float]
+) -> Suspect | None:
+    """Return the suspect with its best remedy or None. noises: after remedies of several layers, by their text."""
     found: list[tuple[float, Remedy]] = []
-    for remedy in remedies(row, plan, graph, stats):
-        after = trials.noise(trials.rebuild(remedy))
+    for remedy in offered:
+        after = noises[remedy.text] if remedy.text in noises else trials.noise(trials.rebuild(remedy))
+        if len(remedy.datatypes) > 1:
+            noises[remedy.text] = after
         found.append((decibel(after) - decibel(before), remedy))
     if not found:
-        return Suspect(row, cause(row), _untried(row, plan))
+        return None
     most = max(gain for gain, _ in found)
     gain, chosen = next((gain, remedy) for gain, remedy in found if gain >= CHEAP_SHARE * most or gain == most)
     if gain < WORTH_DB:
@@ -166,7 +177,19 @@ def remedies(row: LayerRow, plan: QuantPlan, graph: Graph, stats: Statistics) ->
                 datatypes={layer.node.name: (wider, wider)},
             )
         )
+        found += _behind_the_heads(layer.node.name, wider, graph)
     return found
+
+
+def _behind_the_heads(node: str, wider: int, graph: Graph) -> list[Remedy]:
+    """Return what runs all of the end of the network in more bits, where `node` is of it: each alone gains nothing."""
+    integer = {step.name for step in layer_steps(graph) if step.integer}
+    names = [item.name for item in end_nodes(graph) if item.name in integer]
+    if node not in names or len(names) < 2:
+        return []
+    shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    text = f"run the {len(names)} layers behind the heads in {wider} bits (mix, nodename_datatypes: {shown})"
+    return [Remedy(text, datatypes=dict.fromkeys(names, (wider, wider)))]
 
 
 def _other_limits(row: LayerRow, plan: QuantPlan, stats: Statistics) -> list[Remedy]:

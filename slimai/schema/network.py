@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from slimai.schema.base import Int, Section, also, legacy, wrong
-from slimai.schema.values import AnyPath, ChannelOrder, InputLayout, NetworkClass, Numbers
+from slimai.schema.values import AnyPath, ChannelOrder, Flag, InputLayout, NetworkClass, Numbers
 
 
 def _resize_form(value: Any) -> Any:
@@ -37,6 +37,12 @@ class Resize(Section):
     )
 
 
+def _state_form(value: Any) -> Any:
+    if value is True or value == "":
+        raise wrong("state should be the name of an output, or false", "write {h: {state: hn}}")
+    return value
+
+
 class InputNode(Section):
     """One graph input of a network with several; what is null is as in `network`."""
 
@@ -53,6 +59,28 @@ class InputNode(Section):
     resize: Annotated[Resize, BeforeValidator(_resize_form)] | None = Field(
         default=None, description="Resize of this input."
     )
+    state: Annotated[Literal[False] | str | None, BeforeValidator(_state_form)] = Field(
+        default=None,
+        description="Output that this input takes over from the step before; it begins with zeros, or with a file of "
+        "the list. null = recognized by its name (h and hn, cache_in and cache_out); false = it is no state.",
+    )
+    seq: Flag = Field(
+        default=False,
+        description="Whether a file holds one array a step, along an axis in front: a sample is then a sequence.",
+    )
+
+
+def _tensors(value: Any) -> Any:
+    """Return the names of a list, or of a text with commas."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if isinstance(value, list | tuple):
+        if any(not isinstance(name, str) or not name for name in value):
+            raise wrong("should be names of tensors", "write [name, name]")
+        if len(set(value)) < len(value):
+            raise wrong("names a tensor twice", "name each once")
+        return tuple(value)
+    return value
 
 
 def _nodes_form(value: Any) -> Any:
@@ -104,12 +132,13 @@ class NetworkSection(Section):
         json_schema_extra=legacy("network.name"),
     )
     input_model: AnyPath = Field(
-        description="Model file: .onnx, or a fully quantized .tflite. A relative path starts from `path.input_dir`.",
+        description="Model file: .onnx, or a .tflite, float or fully quantized. "
+        "A relative path starts from `path.input_dir`.",
         json_schema_extra=legacy("network.input_model"),
     )
     model_type: Literal["float", "quantized"] = Field(
         default="float",
-        description="float: to be quantized here; quantized: a fully 8-bit TFLite network.",
+        description="float: to be quantized here; quantized: a TFLite network of integers, with 8-bit weights.",
         json_schema_extra=legacy("network.model_type"),
     )
     network_class: NetworkClass = Field(
@@ -157,4 +186,13 @@ class NetworkSection(Section):
         description="Graph inputs: a name, a list in the order of the image list's columns, or a mapping "
         "name -> column or settings. Empty = the graph's own inputs in their order.",
         json_schema_extra=legacy("network.input_node_name"),
+    )
+    cut_outputs: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_tensors),
+        WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+    ] = Field(
+        default=(),
+        description="Tensors of the model file that the network ends at, as its outputs in this order: what comes "
+        "behind (custom post-processing) is left out. Empty = the whole network.",
     )

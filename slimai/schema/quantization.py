@@ -8,15 +8,17 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from slimai.schema.base import Int, Real, Section, legacy, wrong
+from slimai.schema.limits import METHODS, LimitsEntries
 from slimai.schema.percent import PercentileRange, PercentRange
 from slimai.schema.values import AbsPath, Auto, Flag, Levels, Switch, distinct, listed, one_or_list
 
-Method = Literal["ImprovedMSE", "ImprovedKL"]
+Method = Literal["ImprovedMSE", "ImprovedKL", "MeanExtrema"]
+RANGE_BINS, SEARCH_BINS = 2048, 10240  # of histograms where `histogram_bins` is not set: of `range`, of `limits`
 Methods = Annotated[
     tuple[Method, ...],
     BeforeValidator(listed),
     AfterValidator(distinct("calibration methods")),
-    WithJsonSchema(one_or_list({"type": "string", "enum": ["ImprovedMSE", "ImprovedKL"]})),
+    WithJsonSchema(one_or_list({"type": "string", "enum": list(METHODS)})),
 ]
 
 
@@ -71,13 +73,21 @@ class QuantizationSection(Section):
     )
     histogram_bins: Annotated[Int, Field(ge=16, le=1_048_576)] | None = Field(
         default=None,
-        description="Bins of each tensor's histogram; set = single-shot calibration (10240 advised), no range sweep.",
+        description="Bins of each tensor's histogram; set = single-shot calibration (10240 advised), no range "
+        "sweep. Beside `limits` it is only the number of bins (10240 there).",
         json_schema_extra=legacy("quantization.histogram_bins"),
     )
     calibration: Methods = Field(
         default=("ImprovedMSE",),
-        description="What single-shot calibration minimizes; a list tries both.",
+        description="What single-shot calibration takes: limits of least squared error or divergence, or the mean of "
+        "each calibration image's own minimum and maximum; a list tries all.",
         json_schema_extra=legacy("quantization.calibration"),
+    )
+    limits: LimitsEntries = Field(
+        default=None,
+        description="A list of 'range R', 'percentile P', ImprovedMSE, ImprovedKL, MeanExtrema: every level is tried "
+        "with each of them, from one calibration pass; auto = range 100, percentile 99.99, percentile 99.9, "
+        "ImprovedMSE, MeanExtrema. Takes the place of `range`, `range_mode` and `calibration`.",
     )
     mix: Auto = Field(
         default=False,
@@ -139,10 +149,18 @@ class QuantizationSection(Section):
     @property
     def single_shot(self) -> bool:
         """Whether each tensor's limits are solved from its histogram, without a range sweep."""
-        return self.histogram_bins is not None
+        return self.histogram_bins is not None and self.limits is None
+
+    @property
+    def bins(self) -> int:
+        """Fewest bins of a tensor's histogram."""
+        return self.histogram_bins or (RANGE_BINS if self.limits is None else SEARCH_BINS)
 
     @property
     def candidates(self) -> int:
         """Return the number of settings that this section spans."""
-        limits = len(self.calibration) if self.single_shot else len(self.range.values())
-        return len(self.accuracy_level) * limits * len(self.weight_rounding)
+        if self.limits is not None:
+            ways = len(self.limits)
+        else:
+            ways = len(self.calibration) if self.single_shot else len(self.range.values())
+        return len(self.accuracy_level) * ways * len(self.weight_rounding)

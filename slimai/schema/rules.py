@@ -46,12 +46,28 @@ def single_shot(config: Sections) -> Iterator[Problem]:
         yield _warn("quantization.range", "is ignored: histogram_bins asks for single-shot calibration", "remove one")
     if quantization.single_shot and "range_mode" in given:
         yield _warn("quantization.range_mode", "is ignored: histogram_bins asks for single-shot calibration")
-    if not quantization.single_shot and "calibration" in given:
+    if not quantization.single_shot and "calibration" in given and quantization.limits is None:
         yield _warn(
             "quantization.calibration",
             "does nothing without histogram_bins",
             "set histogram_bins: 10240 for single-shot calibration",
         )
+
+
+def one_list_of_limits(config: Sections) -> Iterator[Problem]:
+    """`limits` takes the place of the keys that each give one kind of limits."""
+    quantization = config.quantization
+    if quantization.limits is None:
+        return
+    for name in ("range", "range_mode", "calibration"):
+        if name in quantization.model_fields_set:
+            cure = (
+                "remove it, and write its values as entries of limits: 'range R', 'percentile P', ImprovedMSE ... "
+                f"(~quantization.{name} takes out what a preset has set)"
+            )
+            value = getattr(quantization, name)
+            shown = list(value) if isinstance(value, tuple) else str(value)
+            yield Problem(f"quantization.{name}", "cannot stand beside quantization.limits", cure, shown)
 
 
 def compile_effort(config: Sections) -> Iterator[Problem]:
@@ -113,7 +129,11 @@ def _one_setting(quantization: QuantizationSection) -> Iterator[Problem]:
         yield Problem("quantization.accuracy_level", "mix: auto raises layers of one level", cure, levels)
     elif levels == [4]:
         yield Problem("quantization.accuracy_level", "has no layer to raise: level 4 is all 16 bit", "take 1 to 3", 4)
-    if quantization.single_shot and len(quantization.calibration) > 1:
+    if quantization.limits is not None:
+        if len(quantization.limits) > 1:
+            cure = "keep one entry, as ImprovedMSE"
+            yield Problem("quantization.limits", "mix: auto raises layers of one setting", cure)
+    elif quantization.single_shot and len(quantization.calibration) > 1:
         yield Problem("quantization.calibration", "mix: auto raises layers of one setting", "set one calibration")
     elif not quantization.single_shot and len(quantization.range.values()) > 1:
         yield Problem("quantization.range", "mix: auto raises layers of one setting", "set one range, as 100")
@@ -129,32 +149,24 @@ def one_goal(config: Sections) -> Iterator[Problem]:
 
 
 def pre_quantized(config: Sections) -> Iterator[Problem]:
-    """A quantized model is TFLite, at levels 0 to 3, without what only calibration can do."""
+    """A quantized model is TFLite, at levels 0 to 3 or at 4, without what only calibration can do."""
     network, quantization = config.network, config.quantization
-    tflite = network.input_model.suffix.lower() == ".tflite"
     if network.model_type == "float":
-        if tflite:
-            yield Problem(
-                "network.model_type",
-                "a .tflite model is read as it was quantized",
-                "set network.model_type: quantized, or convert a float network to ONNX",
-                "float",
-            )
         if quantization.keep_asymmetric_weights:
             yield _warn("quantization.keep_asymmetric_weights", "does nothing with model_type: float")
         return
-    if not tflite:
+    if network.input_model.suffix.lower() != ".tflite":
         yield Problem(
             "network.input_model", "model_type: quantized needs a .tflite model", value=str(network.input_model)
         )
-    if 4 in quantization.accuracy_level:
+    if 4 in quantization.accuracy_level and set(quantization.accuracy_level) != {4}:
         yield Problem(
             "quantization.accuracy_level",
-            "a pre-quantized model allows levels 0 to 3",
-            "level 3 keeps its asymmetric activations",
+            "a pre-quantized model has 8-bit activations (levels 0 to 3) or 16-bit ones (level 4)",
+            "level 3 keeps asymmetric 8-bit activations",
             list(quantization.accuracy_level),
         )
-    calibrated = ("range", "histogram_bins", "calibration")
+    calibrated = ("range", "histogram_bins", "calibration", "limits")
     rewrites = ("equalization", "bias_absorption", "channel_clustering")
     for name in (*calibrated, *rewrites, "bias_correction", "weight_clipping", "tail_clipping"):
         if name in quantization.model_fields_set:
@@ -310,6 +322,10 @@ def search_bounds(config: Sections) -> Iterator[Problem]:
         yield Problem("smart_search.latency_limit", "cannot stand beside max_drop", "keep one of the two bounds")
     if search is not None and search.strategy != "racing" and "tolerance" in search.model_fields_set:
         yield _warn("smart_search.tolerance", "does nothing with strategy: exhaustive")
+    if search is not None and search.strategy != "racing" and search.guarantee != "none":
+        yield _warn("smart_search.guarantee", "does nothing with strategy: exhaustive, which scores all")
+    if search is not None and search.guarantee == "none" and "error" in search.model_fields_set:
+        yield _warn("smart_search.error", "does nothing without guarantee: certified")
 
 
 def portable_c(config: Sections) -> Iterator[Problem]:
@@ -328,6 +344,10 @@ def portable_c(config: Sections) -> Iterator[Problem]:
 
 RULES = (
     Rule(single_shot, ("quantization.range", "quantization.range_mode", "quantization.histogram_bins")),
+    Rule(
+        one_list_of_limits,
+        ("quantization.limits", "quantization.range", "quantization.range_mode", "quantization.calibration"),
+    ),
     Rule(
         mixed_precision,
         (

@@ -29,6 +29,14 @@ class SmartSearchSection(Section):
     tolerance: Annotated[Real, Field(ge=0, le=1)] = Field(
         default=0.005, description="Score by which the winner of racing may miss the exhaustive one."
     )
+    guarantee: Literal["none", "certified"] = Field(
+        default="none",
+        description="certified: racing drops a setting only where a confidence sequence shows that it is at most "
+        "`tolerance` better than one that stays; needs a score that is a mean over images.",
+    )
+    error: Annotated[Real, Field(gt=0, lt=1)] = Field(
+        default=0.05, description="Probability that a certified race may end more than `tolerance` below the best."
+    )
     max_drop: Annotated[Real, Field(ge=0, le=1)] | None = Field(
         default=None, description="Deliver the cheapest setting that loses at most this much score against float."
     )

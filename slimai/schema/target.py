@@ -60,6 +60,11 @@ class TargetSection(Section):
     elementwise_lanes: ElementwiseLanes = Field(
         default_factory=ElementwiseLanes, description="Elements a cycle of elementwise operators."
     )
+    host_macs_per_cycle: PerCycle = Field(
+        default=1.0,
+        description="Multiply-accumulates (or elements, where there are none) of layers that run in float on the host, "
+        "in a cycle of the target's clock.",
+    )
     dma_bytes_per_cycle: PerCycle = Field(default=8.0, description="Main memory traffic, in bytes a cycle.")
     local_memory_bytes: Annotated[Int, Field(ge=1)] = Field(
         default=262_144, description="Local memory, in bytes; layers that do not fit are tiled."

@@ -29,8 +29,9 @@ _MIX = re.compile(rf"{Variant.MIX}([0-9]*)")
 
 @dataclass(frozen=True)
 class Candidate:
-    """One point of the space: accuracy level, and either a range in percent or a single-shot method.
+    """One point of the space: accuracy level, and either a range in percent or a calibration method.
 
+    central: whether the percentage is, by an entry of `limits`, the central part of the histogram's mass.
     variant: further settings. raised: names of the nodes that `mix: auto` computes in 16 bit, in graph order.
     trial: the number of that set of nodes among those tried, from 1 on; None: of no set, or of the delivered one.
     """
@@ -41,11 +42,13 @@ class Candidate:
     variant: frozenset[Variant] = PLAIN
     raised: tuple[str, ...] = ()
     trial: int | None = None
+    central: bool = False
 
     @property
     def label(self) -> str:
-        """Return the last part of the profile's name: ``96``, ``99.99``, ``ImprovedMSE`` or ``96_clip``."""
+        """Return the last part of the profile's name: ``96``, ``p99.9``, ``ImprovedMSE`` or ``96_clip``."""
         base = self.method or "" if self.percent is None else format_percent(self.percent)
+        base = f"p{base}" if self.central else base
         return f"{base}_{self.variant_name}" if self.variant else base
 
     @property
@@ -73,6 +76,7 @@ class Candidate:
         return {
             "accuracy_level": self.level,
             "range": None if self.percent is None else _json_percent(self.percent),
+            "range_mode": "percentile" if self.central else None,
             "calibration": self.method,
             "variant": self.variant_name,
             "raised": list(self.raised),
@@ -90,6 +94,7 @@ def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
         variant,
         tuple(data.get("raised", ())),
         trial,
+        data.get("range_mode") == "percentile",
     )
 
 

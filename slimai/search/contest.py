@@ -15,6 +15,7 @@ from slimai.metrics.base import Metric, Record, Result
 from slimai.search.candidate import Candidate, Outcome, best, candidate_from_json, outcome_from_json
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter, Stage
+from slimai.search.guarantee import Guarantee
 from slimai.search.headline import Headline
 from slimai.search.race import interval
 from slimai.search.records import load_records, save_records
@@ -61,6 +62,8 @@ class SearchSetup:
     watch: Stopwatch
     strategy: Literal["exhaustive", "racing"] = "exhaustive"
     tolerance: float = 0.005
+    guarantee: Literal["none", "certified"] = "none"
+    error: float = 0.05
     seed: int = 0
     on_outcome: Callable[[SearchState], None] = lambda _: None
     failures: dict[Candidate, SlimaiError] = field(default_factory=dict)
@@ -68,10 +71,14 @@ class SearchSetup:
 
 @dataclass
 class SearchState:
-    """Outcomes in candidate order; `cut_short` is the reason of an early end, or empty."""
+    """Outcomes in candidate order; `cut_short` is the reason of an early end, or empty.
+
+    guarantee: of a race that was to have one, what it says of its winner; None for other searches.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     cut_short: str = ""
+    guarantee: Guarantee | None = None
 
     @property
     def best(self) -> Outcome | None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from slimai.search import certified
+from slimai.search.certified import Certificate
 from slimai.search.contest import Contest, Entrant, SearchState
+from slimai.search.guarantee import Guarantee
 from slimai.search.race import (
     SET_IMAGES,
     behind,
@@ -16,6 +21,8 @@ from slimai.search.race import (
     rungs,
 )
 from slimai.search.units import Unit
+
+OUTSIDE = 1e-9
 
 
 def racing(contest: Contest) -> SearchState:
@@ -28,20 +35,67 @@ def racing(contest: Contest) -> SearchState:
     images = len(setup.validation.samples)
     order = image_order(images, setup.seed)
     alive, in_time = _entered(contest)
-    for seen in rungs(images) if in_time else ():
+    judge = _judge(contest, len(alive), images)
+    for seen in judge.rungs if in_time else ():
         in_time = _run_rung(contest, alive, order[:seen])
         alive = _unsettled(alive)
         if not in_time:
             break
         if seen < images:
-            alive = _dropped(contest, alive, seen, images)
+            alive = _dropped(contest, judge, alive, seen, images)
     if not in_time:
         _finish_late(contest, alive, order)
     for entrant in alive if in_time else ():
         contest.settle(entrant, "full")
     _complete_any(contest, order)
+    judge.finish(contest, order)
     contest.publish()
     return contest.state
+
+
+@dataclass
+class _Judge:
+    """Who decides what leaves the race, and after how many images it is asked; without a certificate, errors of means.
+
+    missing: why a certificate that was asked for does not hold.
+    """
+
+    rungs: list[int]
+    certificate: Certificate | None = None
+    missing: str = ""
+
+    @property
+    def certified(self) -> bool:
+        """Whether the certificate decides."""
+        return self.certificate is not None and not self.missing
+
+    def finish(self, contest: Contest, order: Sequence[int]) -> None:
+        """Score those whose witness has failed since, and say what the race guarantees, where it was asked to."""
+        setup = contest.setup
+        if setup.guarantee == "none":
+            return
+        if self.certificate is not None and not self.missing and not contest.state.cut_short:
+            while True:
+                full = [key for key, item in contest.entrants.items() if _is_full(item)]
+                lost = [contest.entrants[key] for key in self.certificate.orphans(full) if key not in full]
+                lost = [item for item in lost if item.outcome is not None and item.outcome.status == "partial"]
+                if not lost or not contest.complete_one(lost, order):
+                    break
+        run = sum(item.outcome.images for item in contest.entrants.values() if item.outcome is not None)
+        missing = self.missing or contest.state.cut_short
+        share = run / max(1, len(contest.entrants) * len(order))
+        contest.state.guarantee = Guarantee(setup.tolerance, setup.error, share, missing)
+
+
+def _is_full(entrant: Entrant) -> bool:
+    return entrant.outcome is not None and entrant.outcome.status == "full"
+
+
+def _judge(contest: Contest, entrants: int, images: int) -> _Judge:
+    setup = contest.setup
+    if setup.guarantee == "none":
+        return _Judge(rungs(images))
+    return _Judge(certified.rungs(images), Certificate(entrants, images, setup.tolerance, setup.error))
 
 
 def _entered(contest: Contest) -> tuple[list[Entrant], bool]:
@@ -75,10 +129,13 @@ def _run_rung(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) 
     return all(len(entrant.records) >= len(order) for entrant in _unsettled(short))
 
 
-def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> list[Entrant]:
+def _dropped(contest: Contest, judge: _Judge, alive: list[Entrant], seen: int, images: int) -> list[Entrant]:
     """Return those that stay; the others are settled as partial and tell why."""
     setup = contest.setup
-    if seen < SET_IMAGES and _over_a_set(contest, alive, seen):
+    over_a_set = (judge.certified or seen < SET_IMAGES) and _over_a_set(contest, alive, seen)
+    if judge.certified and over_a_set:
+        judge.missing = "the score is over a set, not a mean over images"
+    if seen < SET_IMAGES and over_a_set:
         return _unsettled(alive)
     found = [(entrant, contest.combined(entrant, entrant.records[:seen])) for entrant in alive]
     alive, results = [entrant for entrant, _ in found if entrant.outcome is None], [item for _, item in found if item]
@@ -88,17 +145,31 @@ def _dropped(contest: Contest, alive: list[Entrant], seen: int, images: int) -> 
     scores = [float("-inf") if result.score is None else result.score for result in results]
     leader = int(np.argmax(scores))
     values = [result.per_image for result in results]
-    if all(item is not None for item in values):
-        differences = paired_differences(np.array(values), leader)
+    leaving = _certified(judge, alive, values)
+    if leaving is not None:
+        verdicts = [entrant.key in leaving for entrant in alive]
     else:
-        differences = bootstrap_differences(setup.metric, rows, scores, leader, setup.seed)
-    verdicts = behind(scores, differences, seen=seen, images=images, tolerance=setup.tolerance)
+        if all(item is not None for item in values):
+            differences = paired_differences(np.array(values), leader)
+        else:
+            differences = bootstrap_differences(setup.metric, rows, scores, leader, setup.seed)
+        verdicts = behind(scores, differences, seen=seen, images=images, tolerance=setup.tolerance)
     for entrant, result, out in zip(alive, results, verdicts, strict=True):
         if out:
             contest.settle(entrant, "partial", f"behind after {seen} images", images=seen, result=result)
             contest.stage.advance(images - seen)
     contest.publish()
     return [entrant for entrant, out in zip(alive, verdicts, strict=True) if not out]
+
+
+def _certified(
+    judge: _Judge, alive: Sequence[Entrant], values: Sequence[NDArray[np.float64] | None]
+) -> set[str] | None:
+    """Return the keys of those that leave by the certificate; None where it does not decide."""
+    known = {entrant.key: row for entrant, row in zip(alive, values, strict=True) if row is not None}
+    if judge.certified and any(row.min() < -OUTSIDE or row.max() > 1 + OUTSIDE for row in known.values()):
+        judge.missing = "the metric gives an image a score outside 0..1"
+    return judge.certificate.dropped(known) if judge.certificate is not None and not judge.missing else None
 
 
 def _over_a_set(contest: Contest, alive: Sequence[Entrant], seen: int) -> bool:

@@ -10,7 +10,10 @@ For each layer::
     memory  = (inputs + weights + outputs) / dma_bytes_per_cycle + tiles * (read_delay + write_delay)
     cycles  = max(compute, memory)
 
-Inputs and outputs go through main memory. Host layers take no target time and are listed by the program.
+Inputs and outputs go through main memory. Layers that run in float on the host are of the pair `host`::
+
+    compute = MACs / host_macs_per_cycle           elements, where there are no MACs; nothing for a Reshape
+    memory  = float32 inputs, weights and outputs / dma_bytes_per_cycle
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from typing import Any, Protocol
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
 from slimai.quantizer.plan import Layer, QuantPlan
+from slimai.simulator.host_cost import host_macs, host_work
 
+HOST = "host"  # in place of a pair of types
 _PASSES: Mapping[str, int] = {"normalization": 3}
 
 
@@ -49,6 +54,10 @@ class Speed(Protocol):
     @property
     def elementwise_lanes(self) -> Lanes:
         """Elements a cycle."""
+
+    @property
+    def host_macs_per_cycle(self) -> float:
+        """Of layers in float on the host."""
 
     @property
     def dma_bytes_per_cycle(self) -> float:
@@ -129,16 +138,16 @@ class Estimate:
 def estimate(plan: QuantPlan, target: Speed, clock: Clock) -> Estimate:
     """Return the estimated cost of one image (batch 1)."""
     layers = [
-        _layer_cost(plan, layer, target, clock)
+        _layer_cost(plan, layer, target, clock) if layer.mode == "integer" else _host_cost(plan.graph, layer, target)
         for layer in plan.layers
-        if layer.mode == "integer" and not TRAITS[layer.node.op].view
+        if layer.mode == "host" or not TRAITS[layer.node.op].view
     ]
     return Estimate(tuple(layers), clock.dsp_frequency)
 
 
 def _layer_cost(plan: QuantPlan, layer: Layer, target: Speed, clock: Clock) -> LayerCost:
     inputs = sum(_bytes(plan, name) for name in layer.inputs)
-    outputs = sum(_bytes(plan, name) for name in layer.outputs)
+    outputs = sum(_bytes(plan, name) for name in layer.outputs if _is_read(plan, name))
     moved = inputs + outputs + _parameter_bytes(layer)
     macs = layer_macs(plan.graph, layer)
     local = target.local_memory_bytes - target.tcm_reserve_low - target.tcm_reserve_high
@@ -149,6 +158,14 @@ def _layer_cost(plan: QuantPlan, layer: Layer, target: Speed, clock: Clock) -> L
     return LayerCost(layer.name, layer.kind, pair, macs, moved, compute, memory)
 
 
+def _host_cost(graph: Graph, layer: Layer, target: Speed) -> LayerCost:
+    work = host_work(graph, layer.node)
+    names = {*layer.node.inputs, *layer.node.outputs} & graph.tensors.keys() if work else set()
+    moved = sum(4 * math.prod(graph.shape(name)) for name in names)
+    compute, memory = work / target.host_macs_per_cycle, moved / target.dma_bytes_per_cycle
+    return LayerCost(layer.name, layer.kind, HOST, host_macs(graph, layer.node), moved, compute, memory)
+
+
 def layer_macs(graph: Graph, layer: Layer) -> int:
     """Return the multiply-accumulates of a layer for one image; 0 for layers without products of sums."""
     return node_macs(graph, layer.node.op, layer.node.inputs, layer.node.outputs[0])
@@ -157,6 +174,9 @@ def layer_macs(graph: Graph, layer: Layer) -> int:
 def node_macs(graph: Graph, op: str, inputs: tuple[str, ...], output: str) -> int:
     """Return the multiply-accumulates of an operator for one image."""
     traits = TRAITS.get(op)
+    if traits is not None and traits.family == "recurrent":
+        steps, batch = graph.shape(inputs[0])[:2]  # both products of each step
+        return steps * batch * sum(math.prod(graph.shape(name)) for name in inputs[1:3])
     if traits is None or traits.family != "matrix":
         return 0
     out = math.prod(graph.shape(output) if output in graph.tensors else ())
@@ -168,13 +188,19 @@ def node_macs(graph: Graph, op: str, inputs: tuple[str, ...], output: str) -> in
     return out * graph.shape(inputs[0])[-1]
 
 
+def _is_read(plan: QuantPlan, name: str) -> bool:
+    """Return whether anybody reads the tensor: what nobody reads (the cells of each step) is not written."""
+    return name in plan.graph.consumers or name in plan.graph.outputs
+
+
 def _pair(plan: QuantPlan, layer: Layer) -> str:
     """Return activation and weight types as ``u8s8``: unsigned or signed by the first input's type."""
     params = [plan.tensors[name].dtype for name in (*layer.inputs, *layer.outputs) if name in plan.tensors]
     first = params[0].name if params else "s8"
-    if layer.weight is not None:
+    weight = layer.weight or layer.matrices.get(1)
+    if weight is not None:
         # Stored uint8 weights (pre-quantized networks) take the lanes of signed ones.
-        return f"{first}{'s16' if layer.weight.dtype.bits > 8 else 's8'}"
+        return f"{first}{'s16' if weight.dtype.bits > 8 else 's8'}"
     wide = any(kind.bits == 16 for kind in params)
     return "s16s16" if wide else f"{first}s8"
 
@@ -198,4 +224,5 @@ def _parameter_bytes(layer: Layer) -> int:
     weight = 0 if layer.weight is None else layer.weight.values.size * (layer.weight.dtype.bits // 8)
     wide = layer.weight is not None and layer.weight.dtype.bits == 16
     bias = 0 if layer.bias is None else layer.bias.size * (8 if wide else 4)
-    return weight + bias + sum(values.nbytes for values, _ in layer.operands.values())
+    matrices = sum(item.values.size * (item.dtype.bits // 8) for item in layer.matrices.values())
+    return weight + bias + matrices + sum(values.nbytes for values, _ in layer.operands.values())

@@ -23,18 +23,21 @@ def keeps_integers(context: LayerContext) -> bool:
 
 
 def to_nhwc(x: Array, channels_last: bool) -> Array:
-    """Return [N, H, W, C], C-contiguous, of a [N, C, H, W] (or [N, C, L]) array, or of its channels-last twin."""
+    """Return [N, H, W, C], C-contiguous, of a [N, C, H, W] (or [N, C, L]) array, or of its channels-last twin.
+
+    Of [N, C, D, H, W] it is [N, D, H, W, C].
+    """
     if x.ndim == 3:
         return np.ascontiguousarray((x if channels_last else x.transpose(0, 2, 1))[:, None])
-    return np.ascontiguousarray(x if channels_last else x.transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(x if channels_last else np.moveaxis(x, 1, -1))
 
 
 def from_nhwc(y: Array, rank: int, channels_last: bool) -> Array:
-    """Return the view of [N, H, W, C] in the logical order of the network, of 3 or 4 axes."""
+    """Return the view of [N, H, W, C] or [N, D, H, W, C] in the logical order of the network, of 3 to 5 axes."""
     if rank == 3:
         y = y[:, 0]
         return y if channels_last else y.transpose(0, 2, 1)
-    return y if channels_last else y.transpose(0, 3, 1, 2)
+    return y if channels_last else np.moveaxis(y, -1, 1)
 
 
 def pair(values: Any, fill: int) -> tuple[int, int]:
@@ -47,3 +50,15 @@ def four_pads(pads: Any) -> tuple[int, int, int, int]:
     """Return (top, left, bottom, right) of ONNX pads of one or two spatial axes."""
     numbers = tuple(int(value) for value in pads)
     return numbers if len(numbers) == 4 else (0, numbers[0], 0, numbers[1])
+
+
+def places(values: Any, fill: int) -> tuple[int, ...]:
+    """Return a spatial attribute along two axes or more; one axis gets `fill` for the missing first one."""
+    numbers = tuple(int(value) for value in values)
+    return numbers if len(numbers) > 1 else (fill, *numbers)
+
+
+def near_and_far(pads: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return ONNX pads as (near sides, far sides) of the axes that `places` gives."""
+    half = len(pads) // 2
+    return places(pads[:half], 0), places(pads[half:], 0)

@@ -15,7 +15,7 @@ from slimai.errors import InputError
 from slimai.floating_point import guarded
 from slimai.graph.ir import Graph
 from slimai.graph.ops import TRAITS
-from slimai.graph.samples import has_batch
+from slimai.graph.samples import each_step, has_batch, run_samples
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.simulator.arithmetic import NATIVE, rule_for
@@ -132,6 +132,23 @@ class Program:
         if len(results) == 1:
             return results[0][0]
         return {name: np.concatenate([np.atleast_1d(values[name]) for values, _ in results]) for name in results[0][0]}
+
+    def samples(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the outputs [n, ...] as integers, of sequences [n, steps, ...]; `feeds` like them."""
+        return run_samples(self.plan.graph, self.run, feeds, self.carried)
+
+    def each_step(
+        self, feeds: Mapping[str, Array], *, capture: Collection[str] | None = None
+    ) -> Iterator[tuple[dict[str, Array], Mapping[str, Array]]]:
+        """Yield what goes in and what comes out in the network's own shapes, step after step (`each_step`)."""
+        return each_step(self.plan.graph, lambda ready: self.run(ready, capture=capture), feeds, self.carried)
+
+    def carried(self, state: str, value: Array) -> Array:
+        """Return what the input `state` takes of its output: integers where both have one grid, else real values."""
+        tensors, output = self.plan.tensors, self.plan.graph.states[state]
+        if output not in tensors or tensors.get(state) == tensors[output]:
+            return value
+        return tensors[output].dequantize(value)
 
     def dequantize(self, outputs: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
         """Return the real values of tensors of this network as float32."""

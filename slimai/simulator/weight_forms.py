@@ -28,8 +28,13 @@ def weight_values(weight: QWeight) -> NDArray[np.int64]:
 
 
 def image_weights(weight: QWeight) -> NDArray[np.int64]:
-    """Return `weight_values` of a convolution with two axes of space, [.., .., KH, KW]."""
+    """Return `weight_values` of a convolution with two axes of space, [.., .., KH, KW].
+
+    Of a convolution over three, [O, C, KD, KH, KW], the depth goes into the channels (`slimai.simulator.volumes`).
+    """
     values = weight_values(weight)
+    if values.ndim == 5:
+        return values.reshape(values.shape[0], -1, *values.shape[3:])
     return values[:, :, None] if values.ndim == 3 else values
 
 

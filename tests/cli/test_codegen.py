@@ -82,6 +82,7 @@ def run_json(folder, **changes):
 RUNS = {
     "is of another version than": {"slimai": "0.0.1"},
     "has no best candidate": {"best": None},
+    "its network is no name of files": {"network": "../net"},
     "its target_settings are damaged": {"target_settings": {"acc_bits": "many"}},
 }
 
@@ -101,7 +102,32 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
     assert "is not the result of a run" in capsys.readouterr().err
     run_json(tmp_path)
     assert main(["codegen", str(tmp_path)]) == 2
-    assert "net_quant.onnx" in capsys.readouterr().err
+    assert "the run has not delivered net_quant.onnx and net_quant.npz; let the stage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.onnx"])
+def test_a_path_to_nothing_is_refused_as_that(tmp_path, capsys, name):
+    assert main(["codegen", str(tmp_path / name)]) == 2
+    assert f"{name}: there is no such run folder or model file; give the output folder of" in capsys.readouterr().err
+
+
+def test_inputs_without_a_sample_are_refused(model, tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", x=np.zeros((0, 4), np.uint8))
+    assert main(["codegen", str(model), "-o", str(tmp_path / "c"), "--inputs", str(tmp_path / "x.npz")]) == 2
+    assert "x.npz: holds no sample" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damaged", ["net_quant.onnx", "net_quant.npz"])
+def test_a_damaged_delivery_is_refused_by_its_file(model, tmp_path, capsys, damaged):
+    run_json(tmp_path)
+    (tmp_path / "net_quant.onnx").write_bytes(model.read_bytes())
+    np.savez(tmp_path / "net_quant.npz", **{"Relu_relu__1/table": np.zeros(256, np.uint8)})
+    (tmp_path / damaged).write_bytes(b"PK damaged")
+    assert main(["codegen", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{damaged}: " in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("*_c"))
 
 
 def test_a_run_whose_integers_are_others_is_refused(model, tmp_path, capsys):

@@ -35,6 +35,8 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_converted_cfg_is_a_preset_that_hydra_finds(capsys):
+    Path("schemas").mkdir()
+    Path("schemas/slimai.schema.json").write_text("{}")
     assert main(["convert", "net.cfg"]) == 0
     assert capsys.readouterr().out == "net.cfg: became conf/model/net.yaml (0 errors, 0 warnings)\n"
     lines = Path("conf/model/net.yaml").read_text(encoding="utf-8").splitlines()
@@ -44,6 +46,12 @@ def test_a_converted_cfg_is_a_preset_that_hydra_finds(capsys):
         "# Converted by `slimai convert` from net.cfg.",
     ]
     assert '  range: "96:99:1"  # four' in lines
+    Path("schemas/slimai.schema.json").unlink()  # an editor gets the schema that ships with slimai
+    assert main(["convert", "net.cfg"]) == 0
+    capsys.readouterr()
+    again = Path("conf/model/net.yaml").read_text(encoding="utf-8").splitlines()
+    place = again[1].removeprefix("# yaml-language-server: $schema=file://")
+    assert Path(place).is_file()
     assert main(["export", "+model=net", "-o", "-"]) == 0
     text = capsys.readouterr().out
     assert "[quantization]\naccuracy_level = 1,2\nrange = 96:99\n" in text

@@ -26,6 +26,7 @@ class Result:
     """What the replaced pipeline returns."""
 
     score: float
+    missed: tuple[str, ...] = ()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from operators import SAMPLES, integer_case
+from plans import Op, build_plan, params
 
 from slimai.codegen.kernels import FAMILIES, KernelSet, library
 from slimai.codegen.layers import WRITERS, operators_without_kernel, writer_for
@@ -19,29 +20,7 @@ from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
 
 # Integer operators of the simulator that the C library lacks: refused by name. An entry leaves when its kernel comes.
-LACKS: tuple[str, ...] = (
-    "Div",
-    "Max",
-    "Min",
-    "Where",
-    "ThresholdedRelu",
-    "Abs",
-    "Neg",
-    "Sqrt",
-    "Rsqrt",
-    "Reciprocal",
-    "Pow",
-    "Log",
-    "LayerNormalization",
-    "InstanceNormalization",
-    "ReduceMax",
-    "ReduceMin",
-    "ReduceSum",
-    "ReduceL2",
-    "Gather",
-    "Tile",
-    "ScatterND",
-)
+LACKS: tuple[str, ...] = ("LSTM", "GRU")
 
 
 def test_what_the_library_lacks_is_listed():
@@ -54,7 +33,7 @@ def test_what_the_library_lacks_is_listed():
 
 def test_every_kernel_has_its_marks():
     pieces = library()
-    assert {piece.kind for piece in pieces.values()} == {"helper", "kernel"}
+    assert {piece.kind for piece in pieces.values()} == {"helper", "kernel", "part"}
     for piece in pieces.values():
         assert piece.text.startswith(("static ", "/*", "void ")), piece.name
         assert (piece.kind == "kernel") == (re.search(rf"^void {piece.name}\(", piece.text, re.MULTILINE) is not None)
@@ -96,6 +75,26 @@ def test_float_arithmetic_and_host_layers_are_refused_by_name():
     host = replace(plan, layers=tuple(replace(layer, mode="host", note="it is strange") for layer in plan.layers))
     program, _ = _program("Add", "xi_sym", host)
     with pytest.raises(InputError, match="codegen: Add_node__0: runs in float on the host: it is strange"):
+        build_network(program, TargetSection(), CodeOptions("net"))
+
+
+def test_every_layer_that_cannot_become_c_is_named():
+    _, plan = _program("Add", "xi_sym")
+    (layer,) = plan.layers
+    layers = tuple(replace(layer, name=f"host_{n}", mode="host", note=f"reason {n}") for n in range(3))
+    program, _ = _program("Add", "xi_sym", replace(plan, layers=layers))
+    with pytest.raises(InputError) as info:
+        build_network(program, TargetSection(), CodeOptions("net"))
+    assert [f"host_{n}: runs in float on the host: reason {n}" in str(info.value) for n in range(3)] == [True] * 3
+
+
+def test_shapes_that_no_loops_walk_are_refused_by_name():
+    shape = (2,) * 13
+    thin = tuple(1 if axis % 2 else 2 for axis in range(13))
+    names, grids = ("x", "w"), dict.fromkeys(("x", "w", "y"), params("s8", 0.1))
+    plan = build_plan([Op("Mul", names, "y")], {"x": shape, "w": thin, "y": shape}, grids, names, ("y",))
+    program = compile_plan(plan, TargetSection(), arithmetic="xi_sym")
+    with pytest.raises(InputError, match="codegen: Mul_0__0: its operands broadcast over more than six axes; reshape"):
         build_network(program, TargetSection(), CodeOptions("net"))
 
 

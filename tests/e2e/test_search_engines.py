@@ -64,6 +64,39 @@ def test_ray_actors_give_the_bytes_of_one_process(slimai, tmp_path, cache_dir, s
     assert results(tmp_path / "one") == results(tmp_path / "ray")
 
 
+# as sitecustomize of every process: tells, at the first import of ONNX Runtime, whether its telemetry is off by then
+WATCH = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            kind = "actor" if any("default_worker" in word for word in sys.orig_argv) else "main"
+            with open(os.environ["TELEMETRY_LOG"], "a") as log:
+                log.write(f"{kind} {os.getpid()} {os.environ.get('ORT_DISABLE_TELEMETRY')}\\n")
+sys.meta_path.insert(0, Watch())
+"""
+
+
+def test_telemetry_is_off_in_ray_actors_before_onnx_runtime_is_imported(slimai, tmp_path, cache_dir, monkeypatch):
+    need("ray", "ray")
+    log = tmp_path / "log"
+    (tmp_path / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+    monkeypatch.setenv("TELEMETRY_LOG", str(log))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    words = (
+        *BASE,
+        "quantization.accuracy_level=[0,3]",
+        f"path.tmp_dir={cache_dir}",
+        f"path.output_dir={tmp_path / 'out'}",
+    )
+    ran = slimai(*words, "smart_search.executor=ray", "smart_search.workers=2", timeout=600)
+    assert ran.returncode == 0, ran.stderr
+    told = {tuple(line.split()) for line in log.read_text(encoding="utf-8").splitlines()}
+    assert {value for _, _, value in told} == {"1"}, told
+    assert len({process for kind, process, _ in told if kind == "actor"}) == 2, told
+
+
 RACE = (
     *BASE,
     "quantization.accuracy_level=[0,3]",

@@ -105,6 +105,19 @@ def test_a_killed_rounding_goes_on_where_it_was_and_ends_with_the_same_bytes(def
     assert not (output / ".slimai" / "rounding").exists()
 
 
+def test_compensated_alone_has_the_nearest_model_on_disk_and_keeps_the_time_limit(default, slimai, tmp_path):
+    words = ("quantization.accuracy_level=0", "quantization.weight_rounding=compensated")
+    output, cache = tmp_path / "out", tmp_path / "cache"
+    told, document = run_of(slimai, output, cache, *words, "+smart_search.time_limit=0.01")
+    assert "weight rounding: not finished, nearest weights are delivered (time limit after 0 of" in told
+    assert [row["variant"] for row in document["candidates"]] == [""]
+    assert (output / "mobilenet_digits_quant.onnx").exists()
+    assert (output / "mobilenet_digits_100.yaml").exists()
+    _, document = run_of(slimai, output, default[1], *words)
+    assert [row["variant"] for row in document["candidates"]] == ["compensated"]
+    assert not (output / "mobilenet_digits_100.yaml").exists(), "the profile of the stand-in is gone"
+
+
 def test_level_4_and_single_shot(default, slimai, tmp_path):
     _, cache, _, _ = default
     _, document = run_of(slimai, tmp_path / "four", cache, "quantization.accuracy_level=4")

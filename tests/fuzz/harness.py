@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -131,6 +132,7 @@ def _serve(
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     signal.signal(signal.SIGPROF, _overrun)
+    warnings.simplefilter("error", RuntimeWarning)  # numbers that overflowed, or are none, are no answer
     kinds = {kind.name: kind for kind in KINDS if kind.name in names}
     if sabotage:
         SABOTAGE[sabotage]()

@@ -29,6 +29,7 @@ class Case:
     weight: QWeight | None
     bias: list[int]
     out_shapes: tuple[tuple[int, ...], ...]
+    matrices: dict[int, QWeight] = field(default_factory=dict)
 
     def moved(self, integers, number: int = 0, source: int = 0):
         """Return integers of operand `source` on the grid of an output: as they are where the two are equal."""
@@ -47,6 +48,7 @@ class Sample:
     masks: constants that are no numbers, by input position. above: in a network of several layers, the input ends there
     (and at 3); 0: it is a Relu.
     spelled_out: its ONNX form is other operators, which are not read back as this one.
+    inner: how many outputs, at the end, the network does not give.
 
     masks: constants that are no numbers, by input position.
     above: in a network of several layers, the input ends there (and at 3); 0: it is a Relu.
@@ -60,6 +62,7 @@ class Sample:
     masks: dict[int, np.ndarray] = field(default_factory=dict)
     above: float = 0.0
     spelled_out: bool = False
+    inner: int = 0
 
 
 def flat(values) -> list[int]:

@@ -14,6 +14,7 @@ import numpy as np
 import scalar_models as scalar
 from operator_case import SHAPE, SQUARE, WINDOW, Case, Model, Sample, flat, gathered, places
 from plans import params, random_integers
+from recurrent_samples import RECURRENT, grid_of, matrices
 from reduction_samples import REDUCTIONS
 
 from slimai.graph.ir import Graph, Node, TensorInfo
@@ -223,6 +224,7 @@ SLICE = {"starts": (1, 5), "ends": (3, -1), "axes": (1, 3), "steps": (1, -2)}
 
 SAMPLES: dict[str, tuple[Sample, ...]] = {
     **REDUCTIONS,
+    **RECURRENT,
     "Conv": (Sample(conv, attrs=SQUARE, constants={1: (4, 4, 3, 3), 2: (4,)}),),
     "ConvTranspose": (
         Sample(conv_transpose, outputs=(DOUBLE,), constants={1: (4, 4, 2, 2), 2: (4,)},
@@ -342,11 +344,13 @@ class _Builder:
             for number, shape in enumerate(self.sample.outputs)
         )
         self.nodes.append(Node("node", self.op, tuple(behind), outputs, self.sample.attrs))
-        ends = tuple(self.layer(name) if hosted and self.fits(name) else name for name in outputs)
+        given = outputs[: len(outputs) - self.sample.inner]
+        ends = tuple(self.layer(name) if hosted and self.fits(name) else name for name in given)
         return Graph("net", tuple(self.nodes), inputs, ends, self.infos, self.constants, batchable=False)
 
     def fits(self, name: str) -> bool:
-        return name not in self.constants and len(self.infos[name].shape) == 4
+        recurrent = TRAITS[self.op].family == "recurrent"
+        return not recurrent and name not in self.constants and len(self.infos[name].shape) == 4
 
     def tensor(self, name: str, shape: tuple[int, ...], dtype: str = "float32") -> str:
         self.infos[name] = TensorInfo(name, shape, dtype)
@@ -378,8 +382,11 @@ def integer_case(op: str, sample: Sample, rule: str, dtype: str, rng: np.random.
     wide = INT_TYPES["s16" if dtype == "s16" else "s8"]
     integers = {name: random_integers(rng, grid, graph.shape(name)) for name, grid in grids.items()}
     weight, bias, operands = None, None, {}
+    recurrent = matrices(node, sample, dtype, rng) if traits.family == "recurrent" else {}
     for position in sample.constants:
         shape = sample.constants[position]
+        if position in recurrent:
+            continue
         if position == traits.weight:
             values = rng.integers(-wide.high, wide.high + 1, shape).astype(wide.numpy)
             weight = QWeight(values, wide, np.array([float(np.float32(1.0 / wide.high))]))
@@ -390,10 +397,19 @@ def integer_case(op: str, sample: Sample, rule: str, dtype: str, rng: np.random.
             operands[position] = (random_integers(rng, grid, shape), grid)
     spread = 2.0 if traits.family != "matrix" else 8.0
     outs = {} if traits.scale == "index" else {name: _out_grid(op, dtype, spread, steps, rng) for name in node.outputs}
+    if recurrent:
+        outs = {name: grid_of(place, dtype, steps, zero, rng) for place, name in enumerate(node.outputs)}
+        outs[node.outputs[1]] = outs[node.outputs[0]]
+        if len(node.outputs) > 2:
+            outs[node.outputs[2]] = outs[node.outputs[3]]
+        if len(node.inputs) > 5:
+            grids[node.inputs[5]] = outs[node.outputs[3]]
+            integers[node.inputs[5]] = random_integers(rng, grids[node.inputs[5]], graph.shape(node.inputs[5]))
     if tied:
         outs = dict.fromkeys(outs, next(iter(grids.values())))
     tensors = {**grids, **outs}
-    layer = Layer(f"{op}_node__0", op, node, graph.inputs, node.outputs, weight=weight, bias=bias, operands=operands)
+    layer = Layer(f"{op}_node__0", op, node, graph.inputs, node.outputs, weight=weight, bias=bias, operands=operands,
+                  matrices=recurrent)  # fmt: skip
     plan = QuantPlan(graph, (layer,), tensors, 1, {})
     sources = [operands[p] if p in operands else (integers[name], grids[name]) for p, name in enumerate(node.inputs)
                if p in operands or name in integers]  # fmt: skip
@@ -401,7 +417,7 @@ def integer_case(op: str, sample: Sample, rule: str, dtype: str, rng: np.random.
     case = Case(
         rule, dict(sample.attrs), [np.asarray(value).astype(int) for value, _ in sources],
         [scalar.Quantity(grid) for _, grid in sources], [scalar.Quantity(grid) for grid in outs.values()],
-        weight, biases, sample.outputs,
+        weight, biases, sample.outputs[: len(sample.outputs) - sample.inner], recurrent,
     )  # fmt: skip
     return plan, integers, case
 

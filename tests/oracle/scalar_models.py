@@ -178,14 +178,16 @@ def prelu(rule, x, x_q, slope, slope_scale, y_q):
 
 
 def knots(function, x_scale, y_scale):
-    """513 integers; rounding is half away from zero."""
+    """513 integers; rounding is half away from zero. A knot is lowered where its step stays inside 16 bits."""
     low, high = x_scale * -32768, x_scale * 32767
     step, unit = (high - low) / 512, 65536 / (y_scale * 32767 - y_scale * -32768)
     found = []
     for i in range(512):
         here, middle, after = (function(low + at * step) for at in (i, i + 0.5, i + 1))
         line = rha((after * unit + rha(here * unit)) / 2)
-        found.append(clamp(rha(here * unit) - rha((line - rha(middle * unit)) / 2), -32768, 32767))
+        inside = abs(after * unit) <= 32767 and abs(rha(middle * unit)) <= 32767
+        lowered = rha((line - rha(middle * unit)) / 2) if inside else 0
+        found.append(clamp(rha(here * unit) - lowered, -32768, 32767))
     return [*found, clamp(rha(function(high) * unit), -32768, 32767)]
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from portable_c import build, extremes, subject
 
-from slimai.calibration.collect import collect
+from slimai.calibration.collect import channel_magnitudes, collect
 from slimai.graph.load import load_onnx
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
 from slimai.quantizer.quantized_file import load_quantized
+from slimai.quantizer.rewrites.clustering import cluster_channels
+from slimai.quantizer.rewrites.equalization import equalize
 from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
 
@@ -32,11 +34,16 @@ PLAIN = ("-O2",)
 MICRO = {"kws_ref_model_int8": 16_000, "resnet8_cifar10_int8": 49_152}
 
 
-def onnx_program(shared_data, name, level, arithmetic="native"):
+def float_network(shared_data, name):
     graph = load_onnx(shared_data / "models" / "onnx" / f"{name}.onnx")
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     feeds = [{item: rng.normal(0, 1, graph.shape(item)).astype(np.float32) for item in graph.inputs} for _ in range(2)]
-    plan = build_plan(graph, collect(graph, feeds), QuantOptions(level=level))
+    return graph, feeds
+
+
+def onnx_program(shared_data, name, level, arithmetic="native", **options):
+    graph, feeds = float_network(shared_data, name)
+    plan = build_plan(graph, collect(graph, feeds), QuantOptions(level=level, **options))
     return compile_plan(plan, TargetSection(), arithmetic=arithmetic), feeds
 
 
@@ -122,6 +129,38 @@ def test_four_presets(shared_data, tmp_path, name, arithmetic):
     program, feeds = onnx_program(shared_data, name, 3, arithmetic)
     if program.host_layers:
         pytest.skip(f"layers on the host: {', '.join(program.host_layers)}")
+    item = subject(program, TargetSection(), tmp_path, "net")
+    build([item], tmp_path, PLAIN)
+    assert item.differences([*feeds, *extremes(program)]) == {}
+
+
+@pytest.mark.parametrize("weights", ["s16", "s8"])
+@pytest.mark.parametrize("name", ["kws_dscnn", "resnet8_cifar10", "ultraface_slim_320"])
+def test_mixed_8_and_16_bits(shared_data, tmp_path, name, weights):
+    """Every third layer reads or writes 16 bits."""
+    graph, _ = float_network(shared_data, name)
+    bits = ((16, 16), (8, 16), (16, 8))
+    mixed = {node.name: bits[number // 3 % 3] for number, node in enumerate(graph.nodes) if number % 3 == 1}
+    program, feeds = onnx_program(shared_data, name, 2, datatypes=mixed, level4_weights=weights)
+    assert {params.dtype.bits for params in program.plan.tensors.values()} == {8, 16}
+    item = subject(program, TargetSection(), tmp_path, "net")
+    build([item], tmp_path, PLAIN)
+    assert item.differences([*feeds, *extremes(program)]) == {}
+
+
+@pytest.mark.parametrize("rewrite", ["clusters", "clamps"])
+def test_channels_rewritten(shared_data, tmp_path, rewrite):
+    """Clusters of channels before depthwise convolutions; clamps with a limit a channel after equalization."""
+    name = "mobilenetv2_yolov3_nano_voc_320" if rewrite == "clamps" else "mobilenet_v1_0.25_224_imagenet"
+    graph, feeds = float_network(shared_data, name)
+    magnitudes = channel_magnitudes(graph, feeds)
+    if rewrite == "clusters":
+        made = cluster_channels(graph, magnitudes, everywhere=True)
+    else:
+        made = equalize(graph, magnitudes, clamp_per_channel=True)
+    assert made.decisions
+    plan = build_plan(made.graph, collect(made.graph, feeds), QuantOptions(level=1))
+    program = compile_plan(plan, TargetSection())
     item = subject(program, TargetSection(), tmp_path, "net")
     build([item], tmp_path, PLAIN)
     assert item.differences([*feeds, *extremes(program)]) == {}

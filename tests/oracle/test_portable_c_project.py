@@ -95,6 +95,17 @@ def test_two_networks_link_into_one_program_and_only_prefixed_symbols_leave_them
             assert all(line.split()[-1].startswith(f"{item.network.prefix}_") for line in names if line)
 
 
+def test_moves_that_no_loops_walk_are_copied_by_lists(tmp_path):
+    shape = (1, *(2,) * 8)
+    perm = (0, 5, 2, 8, 3, 7, 1, 6, 4)
+    grids = dict.fromkeys("xy", params("s8", 0.1))
+    plan = build_plan([Op("Transpose", ("x",), "y", {"perm": perm})], {"x": shape, "y": shape}, grids, ("x",), ("y",))
+    item = subject(compile_plan(plan, TargetSection(), arithmetic="xi_sym"), TargetSection(), tmp_path, "net")
+    assert "net_copy_listed_s8(" in (item.folder / "net.c").read_text()
+    build([item], tmp_path)
+    assert item.differences(extremes(item.program)) == {}
+
+
 def test_pointers_that_are_null_are_refused(tmp_path):
     program = small_program()
     written(tmp_path, generate(program, TargetSection(), CodeOptions("net"), []))

@@ -146,7 +146,95 @@ def arg_max(rng, dtype):
     return one("ArgMax", shape, out, attrs, grid(rng, dtype), None)
 
 
-MAKERS = (conv, conv_transpose, pool, pad, resize, mean, softmax, arg_max)
+def taken(rng, dtype):
+    """A Gather: indices of 0 to 2 axes, in rows or in no order."""
+    axis, shape = int(rng.integers(1, 4)), (1, 3, 4, 5)
+    inner = tuple(rng.integers(1, 5, int(rng.integers(0, 3))).tolist())
+    indices = rng.integers(0, shape[axis], inner)
+    attrs = {"axis": axis, "indices": tuple(np.ravel(indices).tolist()), "shape": inner}
+    x = grid(rng, dtype)
+    out = (*shape[:axis], *inner, *shape[axis + 1 :])
+    return _around(rng, "Gather", shape, out, attrs, x, x if rng.integers(0, 2) else grid(rng, dtype))
+
+
+def tile(rng, dtype):
+    repeats, shape = (1, *rng.integers(1, 4, 3).tolist()), (1, 3, 4, 5)
+    out = tuple(n * r for n, r in zip(shape, repeats, strict=True))
+    return _around(rng, "Tile", shape, out, {"repeats": repeats}, grid(rng, dtype), grid(rng, dtype))
+
+
+def normalization(rng, dtype):
+    """A LayerNormalization from any axis on, or an InstanceNormalization; some lie channels-last."""
+    op, shape = str(rng.choice(["LayerNormalization", "InstanceNormalization"])), (1, 3, 4, 5)
+    axis = int(rng.integers(1, 4))
+    rows = shape[axis:] if op == "LayerNormalization" else (3,)
+    attrs = {"epsilon": float(rng.choice([1e-12, 1e-5, 1.0])), "axis": axis}
+    operands = {place: (random_integers(rng, S16, rows), params("s16", 1.0 / 32767)) for place in (1, 2)}
+    return _around(rng, op, shape, shape, attrs, grid(rng, dtype), grid(rng, dtype), operands)
+
+
+def reduction(rng, dtype):
+    axes = tuple(sorted(rng.choice([1, 2, 3], int(rng.integers(1, 4)), replace=False).tolist()))
+    shape, keep = (1, 3, 4, 5), int(rng.integers(0, 2))
+    out = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
+    op = str(rng.choice(["ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"]))
+    attrs = {"axes": axes, "keepdims": keep}
+    return _around(rng, op, shape, out, attrs, grid(rng, dtype), grid(rng, dtype, 3.0))
+
+
+def root(rng, dtype):
+    """TFLite's own Sqrt, Rsqrt and Log."""
+    op = str(rng.choice(["Sqrt", "Rsqrt", "Log"]))
+    dtype = "s16" if op != "Sqrt" and rng.integers(0, 2) else dtype
+    return one(op, (1, 3, 4, 5), (1, 3, 4, 5), {"as_tflite": 1}, grid(rng, dtype), grid(rng, dtype, 2.0))
+
+
+def threshold(rng, dtype):
+    attrs = {"alpha": float(rng.choice([-0.7, 0.0, 0.4, 1e30]))}
+    return one("ThresholdedRelu", (1, 3, 4, 5), (1, 3, 4, 5), attrs, grid(rng, dtype), grid(rng, dtype))
+
+
+def scatter(rng, dtype):
+    """A ScatterND of elements to whole planes, some of them twice; the updates on a grid of their own."""
+    shape, depth, count = (1, 3, 4, 5), int(rng.integers(1, 5)), int(rng.integers(1, 6))
+    indices = np.stack([rng.integers(0, n, count) for n in shape[:depth]], axis=-1)
+    attrs = {"indices": tuple(indices.reshape(-1).tolist()), "shape": indices.shape}
+    x, updates = grid(rng, dtype), (count, *shape[depth:])
+    other = x if rng.integers(0, 2) else grid(rng, dtype)
+    y = x if rng.integers(0, 2) else grid(rng, dtype)
+    item = Op("ScatterND", ("x", "u"), "y", attrs)
+    shapes = {"x": shape, "u": updates, "y": shape}
+    return build_plan([item], shapes, {"x": x, "u": other, "y": y}, ("x", "u"), ("y",))
+
+
+def two(rng, dtype):
+    """Max, Min or Div with broadcasting on either side."""
+    op = str(rng.choice(["Max", "Min", "Div"]))
+    first, second = ((3, 4, 5), tuple(1 if rng.integers(0, 2) else n for n in (3, 4, 5)))
+    first, second = (second, first) if rng.integers(0, 2) else (first, second)
+    x, w = grid(rng, dtype), grid(rng, dtype)
+    y = x if rng.integers(0, 2) else grid(rng, dtype)
+    shapes = {"x": (1, *first), "w": (1, *second), "y": (1, 3, 4, 5)}
+    return build_plan([Op(op, ("x", "w"), "y")], shapes, {"x": x, "w": w, "y": y}, ("x", "w"), ("y",))
+
+
+def _around(rng, op, shape, out, attrs, x, y, operands=None):
+    """Return the layer behind a MaxPool of one pixel, which makes its input lie channels-last, or alone."""
+    if rng.integers(0, 2):
+        names, before = ("p",), [Op("MaxPool", ("x",), "p", _PIXEL)]
+    else:
+        names, before = ("x",), []
+    item = Op(op, names, "y", attrs, operands=operands or {})
+    shapes = {"x": shape, "p": shape, "y": out}
+    return build_plan([*before, item], shapes, {"x": x, "p": x, "y": y}, ("x",), ("y",))
+
+
+_PIXEL = {"kernel_shape": (1, 1), "strides": (1, 1), "pads": (0,) * 4, "dilations": (1, 1), "ceil_mode": 0}
+
+MAKERS = (
+    conv, conv_transpose, pool, pad, resize, mean, softmax, arg_max, taken, tile, normalization, reduction, root,
+    threshold, scatter, two,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda item: item.__name__)

@@ -16,6 +16,10 @@ _VERSIONS = {
     "RESHAPE": 1,
     "SQUEEZE": 1,
     "RELU_N1_TO_1": 1,
+    **dict.fromkeys(("ELU", "SQUARE", "POW", "L2_NORMALIZATION", "CUMSUM", "REVERSE_V2", "RELU_0_TO_1", "SHAPE"), 1),
+    **dict.fromkeys(("CAST", "FILL", "RANGE", "REDUCE_PROD", "FLOOR_DIV", "CONV_3D", "EXP", "FLOOR", "RANK"), 1),
+    **dict.fromkeys(("ADD_N", "SELECT_V2", "CEIL", "ROUND", "SIN", "COS", "NEG"), 1),
+    **dict.fromkeys(("EXPAND_DIMS", "SQUARED_DIFFERENCE", "GATHER_ND"), 1),
 }  # the others: 2
 _TYPES = {
     "int8": tflite.TensorType.INT8,
@@ -24,12 +28,18 @@ _TYPES = {
     "int32": tflite.TensorType.INT32,
     "int64": tflite.TensorType.INT64,
     "float32": tflite.TensorType.FLOAT32,
+    "float16": tflite.TensorType.FLOAT16,
+    "bool": tflite.TensorType.BOOL,
 }
 
 
 @dataclass
 class Tensor:
-    """A tensor of the model; `data` makes it a constant. scale and zero_point: one, or one a channel of `axis`."""
+    """A tensor of the model; `data` makes it a constant. scale and zero_point: one, or one a channel of `axis`.
+
+    signature: the shape with -1 for what the file leaves open.
+    variable: a state that the interpreter keeps, zero at first.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -38,6 +48,8 @@ class Tensor:
     zero_point: object = 0
     axis: int = 0
     data: np.ndarray | None = None
+    signature: tuple[int, ...] = ()
+    variable: bool = False
 
 
 def _vector(builder, start, values, prepend):
@@ -63,13 +75,22 @@ def _tensor(builder, tensor: Tensor, buffer: int):
     name = builder.CreateString(tensor.name)
     shape = _vector(builder, tflite.TensorStartShapeVector, list(tensor.shape), builder.PrependInt32)
     quantization = _quantization(builder, tensor) if tensor.scale is not None else None
+    signature = None
+    if tensor.signature:
+        signature = _vector(
+            builder, tflite.TensorStartShapeSignatureVector, list(tensor.signature), builder.PrependInt32
+        )
     tflite.TensorStart(builder)
+    if signature is not None:
+        tflite.TensorAddShapeSignature(builder, signature)
     tflite.TensorAddShape(builder, shape)
     tflite.TensorAddType(builder, _TYPES[tensor.dtype])
     tflite.TensorAddBuffer(builder, buffer)
     tflite.TensorAddName(builder, name)
     if quantization is not None:
         tflite.TensorAddQuantization(builder, quantization)
+    if tensor.variable:
+        tflite.TensorAddIsVariable(builder, True)
     return tflite.TensorEnd(builder)
 
 
@@ -101,7 +122,10 @@ def _options(builder, kind: str, fields: dict):
 
 @dataclass
 class Step:
-    """One operator of a model: BuiltinOperator name, tensor numbers, options table `kind` with `fields`."""
+    """One operator of a model: BuiltinOperator name, tensor numbers, options table `kind` with `fields`.
+
+    An absent input is -1. intermediates: tensors that tell scales inside an operator.
+    """
 
     operator: str
     inputs: list[int]
@@ -109,6 +133,7 @@ class Step:
     kind: str = ""
     fields: dict = field(default_factory=dict)
     version: int = 0
+    intermediates: list[int] = field(default_factory=list)
 
 
 def build(
@@ -144,7 +169,9 @@ def _step(builder, item: Step, code: int):
     options = _options(builder, item.kind, item.fields)
     ins = _vector(builder, tflite.OperatorStartInputsVector, item.inputs, builder.PrependInt32)
     outs = _vector(builder, tflite.OperatorStartOutputsVector, item.outputs, builder.PrependInt32)
+    inner = _vector(builder, tflite.OperatorStartIntermediatesVector, item.intermediates, builder.PrependInt32)
     tflite.OperatorStart(builder)
+    tflite.OperatorAddIntermediates(builder, inner)
     tflite.OperatorAddOpcodeIndex(builder, code)
     tflite.OperatorAddInputs(builder, ins)
     tflite.OperatorAddOutputs(builder, outs)

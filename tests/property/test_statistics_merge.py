@@ -35,6 +35,7 @@ def same_bits(a, b):
     np.testing.assert_array_equal(first.counts, second.counts)
     assert a.channels.images == b.channels.images
     np.testing.assert_array_equal(a.channels.limbs, b.channels.limbs)
+    assert a.extremes.tobytes() == b.extremes.tobytes()
 
 
 @settings(max_examples=150, deadline=None)
@@ -76,6 +77,25 @@ def test_every_value_lies_in_its_bin(images):
         )
         expected[shifted - histogram.first] += 1
     np.testing.assert_array_equal(histogram.counts, expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(IMAGES, st.integers(1, 3))
+def test_mean_extremes_equal_exact_fractions(images, batch):
+    """Oracle: rational arithmetic over each image's own extremes, rounded once for the sum and once for the mean."""
+    from fractions import Fraction
+
+    width = max(map(len, images))
+    rows = np.array([[*image, *[image[0]] * (width - len(image))] for image in images], np.float32)
+    collector = TensorCollector(16)
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        collector.add(part, len(part))
+    found = collector.result()
+    assert len(found.extremes) == len(images)
+    for side, mean in zip((min, max), found.mean_extremes, strict=True):
+        total = sum(Fraction(float(side(row))) for row in rows.tolist())
+        assert mean == float(total) / len(images)
 
 
 @settings(max_examples=60, deadline=None)

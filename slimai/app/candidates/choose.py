@@ -8,7 +8,7 @@ from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantiz
 from slimai.app.opening.job import Job
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import STORED, Candidate, compensated_candidate
-from slimai.search.space import has_wider_space, space
+from slimai.search.space import has_wider_space, space, space_of_limits
 
 
 def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
@@ -16,12 +16,12 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     section = config.quantization
     if config.network.model_type == "quantized":
         return tuple(Candidate(level, method=STORED) for level in section.accuracy_level)
-    nearest = space(
-        section.accuracy_level,
-        section.range.values(),
-        section.calibration if section.single_shot else (),
-        wider=has_wider_space(config.network.name, config.search.smart_search_level),
-    )
+    wider = has_wider_space(config.network.name, config.search.smart_search_level)
+    if section.limits is None:
+        methods = section.calibration if section.single_shot else ()
+        nearest = space(section.accuracy_level, section.range.values(), methods, wider=wider)
+    else:
+        nearest = space_of_limits(section.accuracy_level, section.limits, wider=wider)
     compensated = tuple(compensated_candidate(item) for item in nearest)
     return tuple(
         item for kind in section.weight_rounding for item in (compensated if kind == "compensated" else nearest)

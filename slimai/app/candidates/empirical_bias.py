@@ -82,4 +82,7 @@ class _Cut:
 
     def run(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         """Return the tensors by name."""
-        return {name: np.clip(values, *self.limits[name]) for name, values in self.network.run(feeds).items()}
+        found = self.network.run(feeds)
+        return {
+            name: np.clip(value, *self.limits[name]) if name in self.limits else value for name, value in found.items()
+        }

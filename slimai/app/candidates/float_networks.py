@@ -12,7 +12,7 @@ from slimai.data.loader import iter_batches
 from slimai.quantizer.rewrites.absorption import absorb_biases
 from slimai.quantizer.rewrites.clustering import Clustered, chains, cluster_channels
 from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
-from slimai.quantizer.rewrites.equalization import Equalized, equalize
+from slimai.quantizer.rewrites.equalization import Accepted, Equalized, equalize
 from slimai.quantizer.rewrites.norm_scaling import norms_with_readers, scale_through_norms
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class FloatNetworks:
         self._statistics = statistics
         self._graphs: dict[Rewrites, Clustered] = {}
         self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
+        self._groups: dict[Rewrites, int] = {}  # equalized ones
+        self._magnitudes: dict[str, NDArray[Any]] | None = None  # of the network with its constant channels folded
 
     def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
         """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
@@ -64,7 +66,7 @@ class FloatNetworks:
         if rewrites not in self._graphs:
             graph, decisions = fold_constant_channels(self._job.graph)
             if rewrites.equalization:
-                equalized = self._equalized(graph, clamps=rewrites.clamps)
+                equalized = self._equalized(graph, rewrites)
                 scaled = self._scaled(equalized.graph)
                 graph, decisions = scaled.graph, (*decisions, *equalized.decisions, *scaled.decisions)
             if rewrites.bias_absorption:
@@ -74,9 +76,18 @@ class FloatNetworks:
             self._graphs[rewrites] = replace(clustered, decisions=(*decisions, *clustered.decisions))
         return self._graphs[rewrites]
 
-    def _equalized(self, graph: Graph, *, clamps: bool) -> Equalized:
-        magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
-        return equalize(graph, magnitudes, clamp_per_channel=clamps)
+    def equalized_groups(self, rewrites: Rewrites) -> int:
+        """Return how many groups of channels are equalized in the network of `get`."""
+        self.rewritten(rewrites)
+        return self._groups[rewrites]
+
+    def _equalized(self, graph: Graph, rewrites: Rewrites) -> Equalized:
+        if self._magnitudes is None:
+            self._magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
+        judged = None if rewrites.judged is None else Accepted(rewrites.judged == "tensor", rewrites.groups)
+        found = equalize(graph, self._magnitudes, clamp_per_channel=rewrites.clamps, accepted=judged)
+        self._groups[rewrites] = found.groups
+        return found
 
     def _scaled(self, graph: Graph) -> Equalized:
         """Return the network with channels scaled between normalizations and the linear layers that read them."""

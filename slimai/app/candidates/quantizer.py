@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from slimai.app.candidates.empirical_bias import corrected_options
+from slimai.app.candidates.equalization_check import EqualizationCheck
 from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
+from slimai.calibration.unrolled import single_steps
 from slimai.data.loader import iter_batches
-from slimai.graph.samples import run_samples
 from slimai.quantizer.key import plan_key
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.options import QuantOptions
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
+    from slimai.quantizer.options import Method
     from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Aids
     from slimai.quantizer.rounding.result import Rounding
@@ -64,6 +66,7 @@ class Quantizer:
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
     _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
+    _groups: dict[tuple[int, Aids], int | None] = field(default_factory=dict, compare=False, repr=False)
     _roundings: dict[tuple[int, Aids], Rounding] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
@@ -81,7 +84,20 @@ class Quantizer:
         choices = Choices(**{item.name: getattr(section, item.name) for item in fields(Choices)})
         found = aids_for(candidate.level, choices)
         clamps = found.clamps and self.job.config.target.clamp_per_channel
-        return replace(found, clamps=clamps, weight_clipping=found.weight_clipping or Variant.CLIP in candidate.variant)
+        found = replace(
+            found, clamps=clamps, weight_clipping=found.weight_clipping or Variant.CLIP in candidate.variant
+        )
+        if not found.equalization or found.judged is None:
+            return found
+        return replace(found, groups=self._equalized_groups(candidate.level, found))
+
+    def _equalized_groups(self, level: int, aids: Aids) -> int | None:
+        """Return how many groups of channels are equalized at a level; None: all whose predicted noise falls."""
+        if (level, aids) not in self._groups:
+            options = replace(self._options(Candidate(level), aids), range_mode="scale")
+            check = EqualizationCheck(self.job, self.networks, options)
+            self._groups[level, aids] = check.groups(aids.rewrites)
+        return self._groups[level, aids]
 
     def arithmetic(self, plan: QuantPlan) -> str:
         """Return the preset that a plan is compiled for, or ``native``."""
@@ -114,6 +130,7 @@ class Quantizer:
         if key not in self._offsets:
             graph, stats = self.networks.get(aids.rewrites)
             batches, target = self._correction_images(graph), self.job.config.target
+            graph = replace(graph, sequences=())
             found = corrected_options(graph, stats, options, target, batches)
             self._offsets[key] = found.bias_offsets
         return replace(options, bias_offsets=self._offsets[key])
@@ -122,7 +139,11 @@ class Quantizer:
         """Return calibration images, as many as their activations fit in memory."""
         largest = max(math.prod(graph.shape(name)) for name in graph.activations())
         count = max(1, min(EMPIRICAL_IMAGES, EMPIRICAL_ELEMENTS // max(largest, 1)))
-        return [feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1)]
+        found = (feeds for _, feeds in iter_batches(self.job.calibration[:count], self.job.preprocess, 1))
+        if not graph.sequences:
+            return list(found)
+        share = max(1, count // len(self.job.calibration[:count]))  # steps of a sequence
+        return list(single_steps(graph, found, share))
 
     def _plain_options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         raised = LEVELS[candidate.level].raised_bits or LEVELS[candidate.level].bits
@@ -133,11 +154,12 @@ class Quantizer:
     def _options(self, candidate: Candidate, aids: Aids) -> QuantOptions:
         """Return the options without edited limits and mixed precision."""
         section = self.job.config.quantization
+        central = candidate.central or Variant.PERCENTILE in candidate.variant
         return QuantOptions(
             level=candidate.level,
             percent=100.0 if candidate.percent is None else float(candidate.percent),
-            range_mode="percentile" if Variant.PERCENTILE in candidate.variant else section.range_mode,
-            method=cast('Literal["ImprovedMSE", "ImprovedKL"] | None', candidate.method),
+            range_mode="percentile" if central else section.range_mode,
+            method=cast("Method | None", candidate.method),
             level4_weights=section.level4_weights,
             nonnegative_inputs=nonnegative_inputs(self.job),
             bias_correction=aids.bias_correction,
@@ -195,7 +217,7 @@ class QuantizedCandidate:
         program = self.program
 
         def run(feeds: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-            return program.dequantize(run_samples(program.plan.graph, program.run, feeds))
+            return program.dequantize(program.samples(feeds))
 
         return run
 

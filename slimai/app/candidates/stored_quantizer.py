@@ -14,8 +14,7 @@ from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
 from slimai.app.candidates.stored_reference import stored_network
 from slimai.app.opening.job import Job
 from slimai.calibration.statistics import Statistics
-from slimai.quantizer.levels import LEVELS
-from slimai.quantizer.prequantized import stored_plan
+from slimai.quantizer.prequantized import keeps_stored, preset_as_stored, stored_plan
 from slimai.quantizer.rewrites.aids import Aids
 from slimai.search.candidate import Candidate
 
@@ -67,9 +66,9 @@ class StoredQuantizer(Quantizer):
 def stored_arithmetic(plan: QuantPlan, target: TargetSection) -> str:
     """Return the preset of a stored network's plan.
 
-    What the configuration names; for ``native`` the target's asymmetric preset at level 3, for every layer, and its
-    symmetric one at the others.
+    What the configuration names; for ``native`` the target's asymmetric preset at level 3, for every layer, that of
+    16-bit inputs at level 4, and its symmetric one at the others.
     """
     if target.arithmetic != "native":
         return target.arithmetic
-    return target.native.asym8 if LEVELS[plan.level].asymmetric else target.native.sym8
+    return preset_as_stored(plan, target) if keeps_stored(plan.level) else target.native.sym8

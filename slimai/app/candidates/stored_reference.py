@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.job import Job
-from slimai.graph.samples import run_samples
-from slimai.quantizer.prequantized import stored_plan
+from slimai.quantizer.prequantized import level_as_stored, preset_as_stored, stored_plan
 from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[Any]]
 
-REFERENCE = "the network's own integers (level 3, weights as stored), dequantized"
+_REFERENCE = "the network's own integers (level {}, weights as stored), dequantized"
 ADVICE = "its parameters are stored in the model: quantize the network again"
 
 
@@ -29,14 +28,19 @@ def stored_network(job: Job) -> StoredNetwork:
     return job.stored
 
 
+def reference_text(job: Job) -> str:
+    """Return what the "float" result of the job is the result of."""
+    return _REFERENCE.format(level_as_stored(stored_network(job)))
+
+
 def reference_program(job: Job) -> Program:
-    """Return the program of the reference: level 3, every weight as stored."""
+    """Return the program of the reference: every parameter as stored."""
     plan = stored_plan(stored_network(job), keep_asymmetric_weights=True)
     target = job.config.target
-    return compile_plan(plan, target, arithmetic=target.native.asym8)
+    return compile_plan(plan, target, arithmetic=preset_as_stored(plan, target))
 
 
 def reference_runner(job: Job) -> Callable[[Arrays], dict[str, Any]]:
     """Return the function from float inputs to the dequantized outputs of the reference."""
     program = reference_program(job)
-    return lambda feeds: program.dequantize(run_samples(program.plan.graph, program.run, feeds))
+    return lambda feeds: program.dequantize(program.samples(feeds))

@@ -22,6 +22,7 @@ from slimai.codegen.options import CodeOptions
 from slimai.codegen.vectors import noise
 from slimai.data.array_file import read_npz
 from slimai.errors import EXIT_DONE, InputError
+from slimai.quantizer.prequantized import preset_as_stored
 from slimai.quantizer.quantized_file import load_quantized
 from slimai.schema.codegen import CodegenSection
 from slimai.schema.target import TargetSection
@@ -42,6 +43,9 @@ def main(argv: Sequence[str]) -> int:
     """Write the C of what the command line names; return 0."""
     options = _parser().parse_intermixed_args(list(argv))
     section = _section(options.settings)
+    if not options.source.exists():
+        cure = "give the output folder of a finished run, or a quantized .onnx or .tflite file"
+        raise InputError.at(str(options.source), "there is no such run folder or model file", cure=cure)
     run = finished_run(options.source) if options.source.is_dir() else None
     if run is not None and options.arithmetic is not None:
         raise InputError.at("--arithmetic", "is the run's own", options.arithmetic, cure="leave it out")
@@ -69,8 +73,9 @@ def _of_run(run: FinishedRun) -> tuple[Program, TargetSection]:
 def _of_model(path: Path, arithmetic: str | None) -> tuple[Program, TargetSection]:
     target = TargetSection()
     stored = path.suffix == ".tflite" and arithmetic in (None, "native")
-    preset = target.native.asym8 if stored else arithmetic or "native"  # as LiteRT, symmetric layers too
-    return compile_plan(load_quantized(path), target, arithmetic=preset), target
+    plan = load_quantized(path)
+    preset = preset_as_stored(plan, target) if stored else arithmetic or "native"  # as LiteRT, symmetric layers too
+    return compile_plan(plan, target, arithmetic=preset), target
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -94,6 +99,8 @@ def _samples(program: Program, section: CodegenSection, inputs: Path | None) -> 
     counts = {arrays[name].shape[0] // shape[0] if shape else 1 for name, shape in axes.items()}
     if len(counts) != 1:
         raise InputError.at(str(inputs), "inputs differ in their number of samples", sorted(counts))
+    if 0 in counts:
+        raise InputError.at(str(inputs), "holds no sample", cure="give at least one row an input")
     count = min(counts.pop(), section.test_vectors)
     return [
         {

@@ -15,8 +15,8 @@ from slimai.config.target import load_target
 from slimai.errors import EXIT_DONE, Diagnostic, InputError
 
 EPILOG = """examples:
-  slimai models
   slimai models --all
+  slimai models
 """
 
 

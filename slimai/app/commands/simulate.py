@@ -15,6 +15,7 @@ from slimai.app.options import CommandParser
 from slimai.artifacts.atomic import write_bytes
 from slimai.data.array_file import read_npz
 from slimai.errors import EXIT_DONE, InputError
+from slimai.quantizer.prequantized import preset_as_stored
 from slimai.quantizer.quantized_file import load_quantized
 from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     plan = load_quantized(options.model)
     target = TargetSection()
     stored = options.model.suffix == ".tflite" and options.arithmetic == "native"
-    arithmetic = target.native.asym8 if stored else options.arithmetic  # as LiteRT, symmetric layers too
+    arithmetic = preset_as_stored(plan, target) if stored else options.arithmetic  # as LiteRT, symmetric layers too
     program = compile_plan(plan, target, arithmetic=arithmetic, threads=options.threads)
     outputs = program.run(feeds)
     outputs = declared_outputs(program, outputs, integers=options.integers)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 import slimai
 from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
-from slimai.app.candidates.stored_reference import REFERENCE
+from slimai.app.candidates.stored_reference import reference_text
 from slimai.app.delivery.bounds import delivery_bounds
 from slimai.app.delivery.dumps import remove_blobs
 from slimai.app.opening.job import Job
@@ -164,10 +165,13 @@ class Delivery:
         item.release()
 
     def c_code(self, item: QuantizedCandidate) -> None:
-        """Write the folder of portable C, with test vectors of the first validation images."""
+        """Write the folder of portable C, with test vectors of the first validation images, or steps of a sequence."""
         config = self.job.config
         options = CodeOptions.of(config.codegen, self.name)
-        samples = [self.job.preprocess(sample)[1] for sample in self.job.validation[: config.codegen.test_vectors]]
+        count = config.codegen.test_vectors
+        samples: list[Mapping[str, Any]] = [self.job.preprocess(sample)[1] for sample in self.job.validation[:count]]
+        if self.job.graph.sequences:
+            samples = [ready for ready, _ in islice(item.program.each_step(samples[0]), count)]
         write_tree(self.output / f"{self.name}_c", generate(item.program, config.target, options, samples))
         item.release()
 
@@ -211,6 +215,10 @@ class Delivery:
             "layers": rounding_facts(self._quantizer.rounding(shown.candidate).reports),
         }
 
+    def _output_shape(self, name: str) -> list[int]:
+        """Return the shape that a metric gets of one sample, the model's own where that is no sequence."""
+        return list(self.job.graph.shape(name) if self.job.steps is None else self.job.sample_shape(name))
+
     def _facts(self, state: SearchState) -> Mapping[str, Any]:
         config, result = self.job.config, self.float_result
         return {
@@ -233,13 +241,14 @@ class Delivery:
             "host_layers": list(self.host_layers),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
             "weight_rounding": self._rounding_facts(state),
+            **({} if state.guarantee is None else {"search": state.guarantee.to_json()}),
             KEY: facts_of(
                 config.path.image_dir,
                 config.network.network_class,
                 config.metric.model_dump(mode="json"),
                 self.job.preprocess.inputs,
             ),
-            "outputs": [{"name": name, "shape": list(self.job.graph.shape(name))} for name in self.job.outputs],
+            "outputs": [{"name": name, "shape": self._output_shape(name)} for name in self.job.outputs],
         }
 
 
@@ -253,7 +262,7 @@ def reference_name(job: Job) -> str:
     if job.stored is None:
         return "float32"
 
-    return REFERENCE
+    return reference_text(job)
 
 
 def _remove(profile: Path, output: Path) -> None:

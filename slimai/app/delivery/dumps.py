@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slimai.app.opening.dump_check import BLOB_AXES, OUTPUTS
+from slimai.app.opening.dump_check import BLOB_AXES, OUTPUTS, blob_rank
 from slimai.artifacts.atomic import write_text
 from slimai.blobs.names import blob_name, safe_name
 from slimai.blobs.octrl import OCTRL_NAME, format_octrl
@@ -52,6 +52,8 @@ class Dumps:
         """Return one line for each output that the model gives no batch: how its blobs hold it."""
         if self.level < OUTPUTS:
             return []
+        if self.job.graph.sequences:
+            return ["blobs of sequences hold the steps as N, and behind it H W C of one step's output"]
         shapes = {name: self.job.graph.shape(name) for name in self.job.outputs}
         return [
             f"output {name}: the model gives {list(shape)} no batch axis; its blobs hold it as N H W C = "
@@ -80,7 +82,12 @@ class Dumps:
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in outputs.items():
             for row, sample in enumerate(samples):
-                write_blob(folder / blob_name(sample.stem, name), format_float_blob(blob_axes(values[row : row + 1])))
+                data = format_float_blob(self._one(values, row))
+                write_blob(folder / blob_name(sample.stem, name), data)
+
+    def _one(self, values: NDArray[Any], row: int) -> NDArray[Any]:
+        """Return one sample as a blob takes it; the steps of a sequence are its N."""
+        return values[row] if self.job.graph.sequences else blob_axes(values[row : row + 1])
 
     def fixed_outputs(
         self, folders: Sequence[Path], samples: Sequence[Sample], outputs: Arrays, plan: QuantPlan
@@ -93,7 +100,7 @@ class Dumps:
             folder.mkdir(parents=True, exist_ok=True)
         for name, values in outputs.items():
             for row, sample in enumerate(samples):
-                data = tensor_blob(values[row : row + 1], plan, name)
+                data = tensor_blob(self._one(values, row), plan, name)
                 for folder in folders:
                     write_blob(folder / blob_name(sample.stem, name), data)
 
@@ -107,7 +114,7 @@ class Dumps:
         Raises:
             SlimaiError: the disk has not room for it.
         """
-        need = layer_bytes(plan, images)
+        need = layer_bytes(plan, images * (self.job.steps or 1))
         free = shutil.disk_usage(self.output).free
         if need > free:
             raise SlimaiError(
@@ -151,7 +158,7 @@ def blob_axes(values: NDArray[Any]) -> NDArray[Any]:
 def dumped_layers(plan: QuantPlan) -> tuple[list[str], list[str]]:
     """Return the tensors of all layers that a blob can hold, and those of more than four dimensions."""
     names = dict.fromkeys(name for layer in plan.layers for name in layer.outputs)
-    fitting = [name for name in names if len(plan.graph.shape(name)) <= BLOB_AXES]
+    fitting = [name for name in names if blob_rank(plan.graph, name) <= BLOB_AXES]
     return fitting, [name for name in names if name not in fitting]
 
 

@@ -34,13 +34,18 @@ class FinishedRun:
         """The delivered QDQ model."""
         return self.folder / f"{self.name}_quant.onnx"
 
+    @property
+    def tables(self) -> Path:
+        """The delivered table of integers."""
+        return self.folder / f"{self.name}_quant.npz"
+
     def require_same_integers(self, found: Mapping[str, NDArray[Any]]) -> None:
         """Refuse a model whose integers, compiled, are not those that the run has delivered.
 
         Raises:
             InputError: a layer that differs.
         """
-        file = self.folder / f"{self.name}_quant.npz"
+        file = self.tables
         stored, again = _by_layer(read_npz(file)), _by_layer(found)
         for name in sorted({*stored, *again}):
             if not _same(stored.get(name, {}), again.get(name, {})):
@@ -78,10 +83,17 @@ def finished_run(folder: Path) -> FinishedRun:
         raise InputError.at(str(file), "is not the result of a run", cure="give the output folder of a run") from None
     if version != slimai.__version__ or settings is None:
         raise InputError.at(str(file), f"is of another version than {slimai.__version__}", version, cure=_AGAIN)
-    if not best or Path(name).name != name:
+    if not name or Path(name).name != name:
+        raise InputError.at(str(file), "its network is no name of files", name, cure=_AGAIN)
+    if not best:
         raise InputError.at(str(file), "has no best candidate", cure="let the run score at least one")
     try:
         target = TargetSection.model_validate(settings)
     except ValidationError:
         raise InputError.at(str(file), "its target_settings are damaged", cure=_AGAIN) from None
-    return FinishedRun(folder, name, target, arithmetic)
+    found = FinishedRun(folder, name, target, arithmetic)
+    missing = [path.name for path in (found.model, found.tables) if not path.is_file()]
+    if missing:
+        cure = "let the stage gen_code run, or give the model file itself"
+        raise InputError.at(str(folder), f"the run has not delivered {' and '.join(missing)}", cure=cure)
+    return found

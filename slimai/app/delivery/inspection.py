@@ -16,19 +16,20 @@ from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
-from slimai.app.float_pass.notes import turned_note
+from slimai.app.float_pass.notes import states_note, turned_note
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key
 from slimai.data.loader import iter_batches
-from slimai.graph.samples import run_samples
 from slimai.quantizer.planner import build_plan
 from slimai.report import document
+from slimai.report.alone import AloneRounding, images_for
 from slimai.report.analysis import Analyser, batch_for
 from slimai.report.page import write_page
 from slimai.report.pictures import pair
 from slimai.report.probes import probes as probe
 from slimai.report.ranking import SUSPECTS, Trials, rank
+from slimai.report.reach import reach_notes
 from slimai.runtime.memory import return_freed
 from slimai.schema.root import MACHINE_KEYS
 from slimai.search.evaluate import batches
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
     from slimai.app.delivery.deliver import Delivery
     from slimai.app.opening.job import Job
+    from slimai.graph.ir import Graph
     from slimai.report.pictures import Pair
     from slimai.report.probes import Probe
     from slimai.report.ranking import Remedy, Suspect
@@ -172,7 +174,16 @@ class Inspection:
         return_freed()
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
-        return Findings(analyser, self._ranking(item, analyser, trials), probes)
+        alone = {} if trials is None else self._alone(item, graph, trials)
+        return Findings(analyser, self._ranking(item, analyser, trials, alone), probes)
+
+    def _alone(self, item: QuantizedCandidate, graph: Graph, trials: Trials) -> dict[str, float]:
+        """Return what each tensor, rounded alone, does to the outputs, on a few of the images of the trials."""
+        rounding = AloneRounding(graph, item.plan)
+        count = images_for(graph, item.plan)
+        with self.reporter.stage("round tensors alone", len(rounding.grids)) as stage:
+            rounding.add({name: values[:count] for name, values in trials.feeds.items()}, stage.advance)
+        return rounding.ratios()
 
     def _float_layers(
         self, item: QuantizedCandidate, analyser: Analyser, samples: Sequence[Any], truth: Arrays
@@ -212,10 +223,12 @@ class Inspection:
         few = {name: values[:TRIED] for name, values in feeds.items()}
         return Trials(few, {name: values[:TRIED] for name, values in truth.items()}, rebuild)
 
-    def _ranking(self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None) -> tuple[Suspect, ...]:
+    def _ranking(
+        self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None, alone: Mapping[str, float]
+    ) -> tuple[Suspect, ...]:
         with self.reporter.stage("try remedies", SUSPECTS if trials is not None else 0) as stage:
             rows = analyser.rows()
-            found = rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance)
+            found = rank(rows, item.plan, analyser.graph, item.stats, item.program, trials, stage.advance, alone)
         if self.job.stored is None:
             return found
 
@@ -229,7 +242,7 @@ class Inspection:
         pairs = []
         for index, reason in found:
             floats = validation.reference.pick([index])
-            made = run_samples(item.plan.graph, item.program.run, validation.inputs.pick([index]))
+            made = item.program.samples(validation.inputs.pick([index]))
             fixed = item.program.dequantize(made)
             outputs = tuple([each[name] for name in validation.outputs] for each in (floats, fixed))
             pairs.append(pair(self.job.metric, validation.samples[index], reason, (outputs[0], outputs[1])))
@@ -258,8 +271,10 @@ class Inspection:
                 "changes": list(self.job.graph.history),
                 "refusals": list(self.job.graph.refusals),
                 "notes": [
+                    *states_note(self.job),
                     *turned_note(self.job),
                     *(f"{note.where}: {note.what} ({note.why})" for note in item.plan.decisions),
+                    *reach_notes(findings.analyser.reach, item.plan.tensors, item.plan.profile_names),
                 ],
             },
         )
@@ -268,7 +283,7 @@ class Inspection:
 def fixed_batches(program: Program, validation: Validation) -> Iterator[tuple[list[Any], Arrays]]:
     """Yield (samples, integers of the outputs in the metric's order) of all validation images."""
     for indices in batches(range(len(validation.samples)), validation.batch):
-        found = run_samples(program.plan.graph, program.run, validation.inputs.pick(indices))
+        found = program.samples(validation.inputs.pick(indices))
         yield [validation.samples[index] for index in indices], {name: found[name] for name in validation.outputs}
 
 

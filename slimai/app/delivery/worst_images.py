@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slimai.graph.samples import run_samples
 from slimai.report.similarity import Likeness, compare_image, decibel
 from slimai.search.evaluate import batches, measure_batch
 
@@ -27,7 +26,7 @@ def worst_images(program: Program, validation: Validation, metric: Metric, most:
     noise: list[float] = []
     for indices in batches(range(len(validation.samples)), validation.batch):
         feeds = validation.inputs.pick(indices)
-        found = program.dequantize(run_samples(program.plan.graph, program.run, feeds))
+        found = program.dequantize(program.samples(feeds))
         truth = validation.reference.pick(indices, validation.outputs)
         ours.extend(measure_batch(metric, validation, indices, found))
         theirs.extend(measure_batch(metric, validation, indices, truth))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from slimai.graph.ir import Graph
 
 BATCH_ELEMENTS = 1 << 20  # largest activation of a batch, in elements: keeps a batch near the cache
-PERCENTILE_BINS = 2048
 MOST_IMAGES = 32
 INTEGER_ELEMENTS = 1 << 24  # measured on seven networks: 1.2 to 4 times as fast as one image at a time
 

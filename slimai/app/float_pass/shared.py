@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.float_pass.local import (
-    PERCENTILE_BINS,
     _batches,
     _names,
     batch_size,
@@ -51,7 +50,7 @@ def calibrate(
 
     rewrites: which of the job's networks `graph` is, for the workers of `crew`, which may take part of the pass.
     """
-    bins = job.config.quantization.histogram_bins or PERCENTILE_BINS
+    bins = job.config.quantization.bins
     network = graph_hash(graph)
     images = hash_files(file for sample in job.calibration for file in sample.files)
     key = statistics_key(network, preprocessing_key(job), images, bins)

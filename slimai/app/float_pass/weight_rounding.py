@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from slimai.app.float_pass.local import batch_size
 from slimai.app.opening.content_keys import graph_hash, preprocessing_key
 from slimai.app.opening.job import Job
 from slimai.artifacts.cache import Cache, content_key, hash_files
+from slimai.calibration.unrolled import chosen_steps, single_steps
 from slimai.data.loader import iter_batches
 from slimai.errors import SlimaiError
 from slimai.graph.ir import Graph
@@ -26,6 +27,7 @@ from slimai.simulator.rounding_guard import guarded
 from slimai.simulator.rounding_pass import Images, RoundingPass
 
 SUFFIX = ".rounding.npz"
+SEQUENCE_STEPS = 32  # of one sequence, evenly over it: neighbours tell little that is new
 
 
 class RoundingStoppedError(SlimaiError):
@@ -97,7 +99,8 @@ class WeightRounding:
                     raise RoundingStoppedError(f"time limit after {len(known)} of {total} layers")
 
             target, arithmetic = self.job.config.target, self.job.config.target.arithmetic
-            images = Images(len(self.job.calibration), lambda: self._batches(graph))
+            images = self._images(graph)
+            graph = replace(graph, sequences=())
             found = RoundingPass(
                 graph, plan, target, images, self.scratch, arithmetic, known=dict(known), solved=solved
             ).run()
@@ -105,9 +108,16 @@ class WeightRounding:
         shutil.rmtree(self.scratch, ignore_errors=True)
         return found
 
-    def _batches(self, graph: Graph) -> Iterator[Mapping[str, NDArray[Any]]]:
-        found = iter_batches(self.job.calibration, self.job.preprocess, batch_size(graph))
-        return (arrays for _, arrays in found)
+    def _images(self, graph: Graph) -> Images:
+        """Return the calibration images; of sequences `SEQUENCE_STEPS` single steps each at most."""
+        count = len(self.job.calibration)
+        if not graph.sequences:
+            return Images(count, lambda: self._batches(batch_size(graph)))
+        steps = len(chosen_steps(self.job.preprocess.steps(self.job.calibration[0]) or 1, SEQUENCE_STEPS))
+        return Images(count * steps, lambda: single_steps(graph, self._batches(1), SEQUENCE_STEPS))
+
+    def _batches(self, batch: int) -> Iterator[Mapping[str, NDArray[Any]]]:
+        return (arrays for _, arrays in iter_batches(self.job.calibration, self.job.preprocess, batch))
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, tuple[LayerReport, RoundedLayer | None]]]:

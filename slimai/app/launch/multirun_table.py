@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,15 @@ class Row:
             "value": best.get("value"),
             "profile": best.get("profile"),
             "level": best.get("accuracy_level"),
-            "range": best.get("range"),
+            "range": _range(best),
             "ms": best.get("latency_ms"),
             "message": status.message,
         }
+
+
+def _range(best: Mapping[str, Any]) -> Any:
+    """Return the percentage of a candidate; that of an entry `percentile P` of `limits` begins with p."""
+    return f"p{best['range']}" if best.get("range_mode") == "percentile" else best.get("range")
 
 
 def _row(number: int, folder: Path, overrides: tuple[str, ...]) -> Row:

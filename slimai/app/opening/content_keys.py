@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SCORE_PARTS = ("slimai version", "model", "preprocessing", "validation images", "labels", "metric", "target")
 _NOT_SCORED = {"output_debug", "adjust", "allow_low_float_score", "fail_under"}
-_SPACE = {"accuracy_level", "range", "calibration", "mix_goal", "weight_rounding"}
+_SPACE = {"accuracy_level", "range", "calibration", "limits", "mix_goal", "weight_rounding"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentK
     config = job.config
     metric = config.metric.model_dump(mode="json", exclude=_NOT_SCORED)
     quantization = config.quantization.model_dump(mode="json", exclude=_SPACE)
+    quantization["histogram_bins"] = config.quantization.bins  # what is not set depends on `limits`
     rules = [path for path in (config.quantization.nodename_datatypes, config.quantization.nodekind_datatypes) if path]
     parts = {
         "slimai version": slimai.__version__,

@@ -16,6 +16,14 @@ OUTPUTS, FIXED, LAYERS = 1, 2, 3  # output_debug from which each kind of file is
 BLOB_AXES = 4
 
 
+def blob_rank(graph: Graph, name: str) -> int:
+    """Return how many axes of a tensor a blob has to hold; the steps of a sequence stand in front."""
+    from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
+
+    shape = graph.shape(name)
+    return len(sample_shape(shape) if graph.sequences else shape)
+
+
 def check_dumps(job_outputs: Sequence[str], graph: Graph, level: int, sets: Iterable[Sequence[Sample]]) -> None:
     """Raise InputError where blobs of this job would share a file name or cannot be written as a blob.
 
@@ -25,12 +33,12 @@ def check_dumps(job_outputs: Sequence[str], graph: Graph, level: int, sets: Iter
         return
     errors = [
         Diagnostic(
-            f"the output has {len(graph.shape(name))} dimensions, a blob at most {BLOB_AXES}",
+            f"the output has {blob_rank(graph, name)} dimensions, a blob at most {BLOB_AXES}",
             key=name,
             suggestion="set metric.output_debug=0, or reshape this output in the network",
         )
         for name in job_outputs
-        if len(graph.shape(name)) > BLOB_AXES
+        if blob_rank(graph, name) > BLOB_AXES
     ]
     errors += [
         Diagnostic(

@@ -22,7 +22,8 @@ class Job:
     """A checked job: the float network, the images, the metric; and what is worth a warning.
 
     outputs: the network's outputs in the metric's order. stored: the network with its integers, when it was
-    quantized elsewhere; `graph` is then its meaning in float. turned: how many pictures EXIF turns.
+    quantized elsewhere; `graph` is then its meaning in float. turned: how many pictures EXIF turns. steps: of
+    a validation sample's sequences, None without any.
     """
 
     config: SlimaiConfig
@@ -36,3 +37,11 @@ class Job:
     mix: Mix = field(default_factory=Mix)
     stored: StoredNetwork | None = None
     turned: int = 0
+    steps: int | None = None
+
+    def sample_shape(self, output: str) -> tuple[int, ...]:
+        """Return the shape of an output of one validation sample: [1, ...], of a sequence [1, steps, ...]."""
+        from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
+
+        own = sample_shape(self.graph.shape(output))
+        return own if self.steps is None else (1, self.steps, *own[1:])

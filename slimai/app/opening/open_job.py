@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from slimai.metrics.base import Metric
 
 T = TypeVar("T")
+OF_SEQUENCES = ("cosine", "NoMetric")
 
 
 @dataclass
@@ -59,12 +60,13 @@ def prepare(config: SlimaiConfig) -> Job:
     preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
     metric = outputs = mix = None
     turned = 0
+    steps = None if preprocess is None else sequence_steps(preprocess, validation)
     if graph is not None:
         mix = findings.attempt(lambda: read_mix(config, graph))
         outputs = findings.attempt(lambda: output_order(config, graph))
         findings.sort(_host_layers(graph) if config.codegen.language == "c" else [])
     if graph is not None and outputs is not None and not findings.errors:
-        metric = findings.attempt(lambda: _metric(config, graph, outputs, validation))
+        metric = findings.attempt(lambda: _metric(config, graph, outputs, validation, steps))
     if graph is not None and outputs is not None:
         findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
     if preprocess is not None:  # of the lists that can be read; pictures are looked at whatever else is wrong
@@ -78,7 +80,9 @@ def prepare(config: SlimaiConfig) -> Job:
         raise InputError(findings.errors)
     findings.warnings.extend((*mix.warnings, *_overlap(calibration, validation)))
     warnings = tuple(findings.warnings)
-    return Job(config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored, turned)
+    return Job(
+        config, graph, preprocess, calibration, validation, metric, outputs, warnings, mix, stored, turned, steps
+    )
 
 
 def _host_layers(graph: Graph) -> list[Diagnostic]:
@@ -109,19 +113,39 @@ def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[
     config = SlimaiConfig.model_validate_json(config_json)
     graph, stored = open_network(config)
     outputs = output_order(config, graph)
-    metric = _metric(config, graph, outputs, validation)
-    mix = read_mix(config, graph)
     preprocess = _preprocess(config, graph)
-    return Job(config, graph, preprocess, calibration, validation, metric, outputs, (), mix, stored)
+    steps = sequence_steps(preprocess, validation)
+    metric = _metric(config, graph, outputs, validation, steps)
+    mix = read_mix(config, graph)
+    return Job(config, graph, preprocess, calibration, validation, metric, outputs, (), mix, stored, steps=steps)
+
+
+def sequence_steps(preprocess: Preprocess, samples: tuple[Sample, ...]) -> int | None:
+    """Return how many steps the samples' sequences have, by the first one's header; None without sequences.
+
+    A file that cannot be read is told by the survey of all of them.
+    """
+    try:
+        return preprocess.steps(samples[0]) if samples else None
+    except InputError:
+        return None
 
 
 def open_network(config: SlimaiConfig) -> tuple[Graph, StoredNetwork | None]:
     """Return the network of the configuration in float, and with its integers when it is a pre-quantized one."""
-    if config.network.model_type == "float":
-        return load_network(config), None
-    from slimai.graph.tflite.load import load_tflite  # noqa: PLC0415 - spares numpy
+    from slimai.graph.states import with_states  # noqa: PLC0415 - spares numpy
 
-    stored = load_tflite(config.network.input_model, name=config.network.name)
+    declared = config.network.input_node_name
+    if config.network.model_type == "float":
+        return with_states(load_network(config), declared), None
+    from slimai.graph.tflite.load import load_tflite  # noqa: PLC0415 - spares numpy
+    from slimai.quantizer.prequantized import require_level  # noqa: PLC0415 - spares numpy
+
+    network = config.network
+    stored = load_tflite(network.input_model, name=network.name, cut_outputs=network.cut_outputs)
+    for level in config.quantization.accuracy_level:
+        require_level(stored, level)
+    stored = replace(stored, graph=with_states(stored.graph, declared))
     return stored.graph, stored
 
 
@@ -136,6 +160,7 @@ def load_network(config: SlimaiConfig) -> Graph:
         name=config.network.name,
         batch_of_one=True,
         pictures=_Pictures(config),
+        cut_outputs=config.network.cut_outputs,
     )
 
 
@@ -147,7 +172,11 @@ class _Pictures:
 
     def __contains__(self, name: object) -> bool:
         """Return whether the input's layout is that of a picture."""
+        from slimai.graph.states import named_as_state  # noqa: PLC0415 - spares numpy
+
         node = self._network.input_node_name.get(str(name))
+        if (node is not None and node.state) or ((node is None or node.state is None) and named_as_state(str(name))):
+            return False
         own = None if node is None else node.input_data_layout
         return (own or self._network.input_data_layout) != "NonImage"
 
@@ -163,10 +192,17 @@ def _samples(config: SlimaiConfig, which: str, findings: _Findings) -> tuple[Sam
 
 
 def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
-    from slimai.data.preprocess import preprocess_for  # noqa: PLC0415 - spares numpy
+    from slimai.data.preprocess import InputFacts, preprocess_for  # noqa: PLC0415 - spares numpy
+    from slimai.graph.tokens import token_limits  # noqa: PLC0415 - spares numpy
 
     shapes = {name: graph.shape(name) for name in graph.inputs}
-    return preprocess_for(config.network, shapes)
+    tokens = token_limits(graph)
+    facts = {}
+    for name in graph.inputs:
+        low, high, reader = tokens.get(name, (0, 0, ""))
+        dtype, limits = graph.tensors[name].dtype, (low, high) if name in tokens else None
+        facts[name] = InputFacts(dtype, name in graph.states, limits, reader)
+    return preprocess_for(config.network, shapes, facts)
 
 
 def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
@@ -193,15 +229,21 @@ def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
     return tuple(by_name[name] for name in wanted)
 
 
-def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], samples: tuple[Sample, ...]) -> Metric:
+def _metric(
+    config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], samples: tuple[Sample, ...], steps: int | None
+) -> Metric:
     from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
     from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
     from slimai.metrics.create import create_metric  # noqa: PLC0415 - spares numpy
 
     section = config.metric
+    shapes = [sample_shape(graph.shape(name)) for name in outputs]
+    if steps is not None:
+        _require_metric_of_sequences(section.metric_cls)
+        shapes = [(1, steps, *shape[1:]) for shape in shapes]
     context = MetricContext(
         outputs=outputs,
-        shapes=tuple(sample_shape(graph.shape(name)) for name in outputs),
+        shapes=tuple(shapes),
         image_dir=config.path.image_dir,
         base_dir=config.base_dir,
         network_class=config.network.network_class,
@@ -218,6 +260,17 @@ def _metric(config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], sample
         context,
         score_range=section.score_range,
     )
+
+
+def _require_metric_of_sequences(name: str | None) -> None:
+    """Refuse the metrics that take a sample for one picture or one decision."""
+    from slimai.metrics.table import METRICS  # noqa: PLC0415 - spares numpy
+
+    if name is None or name in OF_SEQUENCES or name not in METRICS:
+        return
+    message = "this metric scores one output a sample, and a sequence (seq: true) has one a step"
+    cure = f"use {' or '.join(OF_SEQUENCES)}, or a metric plug-in, which gets [1, steps, ...]"
+    raise InputError(Diagnostic(message, "metric.metric_cls", name, cure))
 
 
 def _input_size(config: SlimaiConfig, graph: Graph) -> tuple[int, int] | None:

@@ -130,7 +130,7 @@ class AutoMix:
         if delivered is None or not delivered.candidate.raised:
             return state
         named = replace(delivered, candidate=replace(delivered.candidate, trial=None))
-        return SearchState([named if item == delivered else item for item in state.outcomes], state.cut_short)
+        return replace(state, outcomes=[named if item == delivered else item for item in state.outcomes])
 
     def choice(self, state: SearchState) -> Choice:
         """Return what is delivered under the goal."""

@@ -39,4 +39,6 @@ def rules_text(
 
 def _setting(base: Outcome) -> str:
     candidate = base.candidate
-    return f"calibration {candidate.label}" if candidate.percent is None else f"range {candidate.label}"
+    if candidate.percent is None:
+        return f"calibration {candidate.label}"
+    return f"percentile {candidate.label}" if candidate.central else f"range {candidate.label}"

@@ -1,20 +1,19 @@
-"""What 16 bit is worth in each layer: the noise it makes alone, and its cycles, by figures of one candidate."""
+"""What 16 bit is worth in each layer: what 8 bits in it alone cost the outputs, and its cycles, of one candidate."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from slimai.app.candidates.join_notes import joins_of
 from slimai.app.candidates.quantizer import Quantizer
 from slimai.data.loader import iter_batches
 from slimai.quantizer.insert_requantize import REQUANTIZE
 from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.planner import build_plan
+from slimai.report.alone import AloneRounding, images_for
 from slimai.report.analysis import Analyser, batch_for
 from slimai.search.candidate import Candidate
 from slimai.search.events import Reporter
@@ -24,37 +23,32 @@ from slimai.simulator.cost import estimate
 if TYPE_CHECKING:
     from slimai.graph.ir import Graph
     from slimai.quantizer.layers import Step
-    from slimai.quantizer.params import QParams
     from slimai.quantizer.plan import QuantPlan
     from slimai.report.analysis import LayerRow
     from slimai.simulator.cost import Estimate
 
 SENSED = 16  # calibration images that the noise of the layers is taken from
-MOST_SLICES = 1024  # along an axis; longer axes hold places or anchors, not kinds of values
-
-
-Sums = NDArray[np.float64]  # [2, slices]: noise, signal
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The local figures of one base candidate: noise of each layer alone, cycles in 8 and in 16 bit."""
+    """The figures of one base candidate: what each layer alone costs the outputs, cycles in 8 and in 16 bit."""
 
     quantizer: Quantizer
     candidate: Candidate
     reporter: Reporter
 
     def noise(self) -> dict[str, float]:
-        """Return the noise over signal of each layer alone, by node name: the part that needs images."""
+        """Return the noise over signal of the outputs by each layer alone, by node name: the part that needs images."""
         graph, _ = self.quantizer.networks.get(self.quantizer.aids(self.candidate).rewrites)
         return self._noise(graph)
 
     def order(self, noise: Mapping[str, float]) -> tuple[list[str], Costs]:
         """Return the layers, the one that is most worth 16 bit first, and what sets of them cost."""
         graph, _ = self.quantizer.networks.get(self.quantizer.aids(self.candidate).rewrites)
-        steps = [step for step in layer_steps(graph) if step.integer]
-        narrow, wide = (self._plan(steps, bits) for bits in ((8, 8), (16, 16)))
-        costs = [self._by_node(plan) for plan in (narrow, wide)]
+        wide = joins_of(self.quantizer, self.candidate).datatypes
+        steps = [step for step in layer_steps(graph) if step.integer and step.name not in wide]
+        costs = [self._by_node(self._plan(steps, bits)) for bits in ((8, 8), (16, 16))]
         layers = [
             Raisable(
                 step.name,
@@ -96,23 +90,28 @@ class Ranking:
         return found
 
     def _noise(self, graph: Graph) -> dict[str, float]:
-        """Return the noise of each layer alone, or of the worst slices that it touches, over signal, by node name."""
+        """Return what 8 bits in each layer cost the outputs, by node name."""
         job, item = self.quantizer.job, self.quantizer(self.candidate)
         analyser = Analyser(graph, item.program)
-        samples, sliced = job.calibration[:SENSED], SliceNoise(item.plan.tensors)
+        samples = job.calibration[:SENSED]
         with self.reporter.stage("sense layers", len(samples)) as stage:
             for taken, feeds in iter_batches(samples, job.preprocess, batch_for(graph)):
-                truth, _ = analyser.add(feeds)
-                sliced.add(truth)
+                analyser.add(feeds)
                 stage.advance(len(taken))
+        analyser.finish()
         item.release()
-        alone = noise_by_node(analyser.rows(), {layer.name: layer.node.name for layer in item.plan.layers})
-        lost = sliced.ratios()
-        touched = {step.name: (*step.inputs, *step.outputs) for step in layer_steps(graph)}
-        return {
-            name: max(alone.get(name, 0.0), *(lost.get(tensor, 0.0) for tensor in tensors))
-            for name, tensors in touched.items()
-        }
+        nodes = {layer.name: layer.node.name for layer in item.plan.layers}
+        return output_noise(analyser.rows(), self._alone(graph, item.plan), nodes, layer_steps(graph))
+
+    def _alone(self, graph: Graph, plan: QuantPlan) -> dict[str, float]:
+        """Return the noise of the outputs by the tensor that alone is rounded."""
+        job, rounding = self.quantizer.job, AloneRounding(graph, plan)
+        samples = job.calibration[: images_for(graph, plan)]
+        batches = -(-len(samples) // batch_for(graph))
+        with self.reporter.stage("round tensors alone", batches * len(rounding.grids)) as stage:
+            for _, feeds in iter_batches(samples, job.preprocess, batch_for(graph)):
+                rounding.add(feeds, stage.advance)
+        return rounding.ratios()
 
 
 def merged(layers: Sequence[Raisable], origin: Mapping[str, str]) -> list[Raisable]:
@@ -135,50 +134,23 @@ def merged(layers: Sequence[Raisable], origin: Mapping[str, str]) -> list[Raisab
     ]
 
 
-class SliceNoise:
-    """What a tensor's grid does to its slices, such as the channels, each by its own signal.
+def output_noise(
+    rows: Sequence[LayerRow], alone: Mapping[str, float], nodes: Mapping[str, str], steps: Sequence[Step]
+) -> dict[str, float]:
+    """Return what 8 bits in each layer cost the outputs, as noise over signal, by node name.
 
-    A whole tensor's ratio is that of its large values: where boxes and scores lie in one tensor it says nothing of
-    the scores. Here every slice along an axis counts alike, as its noise over signal or 1, where it is lost; of the
-    axes the worst counts.
+    rows: of the layers, each fed with float values. alone: noise of the outputs by the tensor that alone is rounded.
+    nodes: layer name -> node name. A layer counts as the costliest tensor that it reads or writes, because a tensor
+    has 16 bits only where its writer and its readers have; its weights count as far as its own noise exceeds that of
+    its output's grid, carried to the outputs as that grid's noise is.
     """
-
-    def __init__(self, grids: Mapping[str, QParams]) -> None:
-        self._grids = grids
-        self._sums: dict[str, dict[int, Sums]] = {}
-
-    def add(self, truth: Mapping[str, NDArray[Any]]) -> None:
-        """Take in float values [N, ...] by tensor; those without a grid are left out."""
-        for name in truth.keys() & self._grids.keys():
-            params, real = self._grids[name], truth[name].astype(np.float64)
-            noise = np.square(params.dequantize(params.quantize(real)) - real)
-            signal = np.square(real)
-            sums = self._sums.setdefault(name, {})
-            for axis in range(1, real.ndim):
-                if 1 < real.shape[axis] <= MOST_SLICES:
-                    others = tuple(other for other in range(real.ndim) if other != axis)
-                    found = np.stack([noise.sum(axis=others), signal.sum(axis=others)])
-                    sums[axis] = sums[axis] + found if axis in sums else found
-
-    def ratios(self) -> dict[str, float]:
-        """Return the mean over slices of noise over signal, by tensor."""
-        return {
-            name: max((_mean_ratio(found) for found in sums.values()), default=0.0) for name, sums in self._sums.items()
-        }
-
-
-def _mean_ratio(sums: Sums) -> float:
-    """Return the mean of noise over signal, at most 1 each; slices without a signal tell nothing."""
-    noise, signal = sums
-    alive = signal > 0
-    return float(np.minimum(noise[alive] / signal[alive], 1.0).mean()) if alive.any() else 0.0
-
-
-def noise_by_node(rows: tuple[LayerRow, ...], nodes: Mapping[str, str]) -> dict[str, float]:
-    """Return the largest noise over signal that each node's layer has alone; `nodes`: layer name -> node name."""
     found: dict[str, float] = {}
+    for step in steps:
+        touched = (alone.get(tensor, 0.0) for tensor in (*step.inputs, *step.outputs))
+        found[step.name] = max(touched, default=0.0)
     for row in rows:
-        if row.single_sqnr is not None:
-            name = nodes[row.layer]
-            found[name] = max(found.get(name, 0.0), 10.0 ** (-row.single_sqnr / 10.0))
+        if row.single_sqnr is None or row.own <= 0.0 or row.tensor not in alone:
+            continue
+        name, single = nodes[row.layer], 10.0 ** (-row.single_sqnr / 10.0)
+        found[name] = max(found.get(name, 0.0), alone[row.tensor] * single / row.own)
     return found

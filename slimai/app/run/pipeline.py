@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from slimai import interrupts
 from slimai.app.candidates.choose import candidates, quantizer_for
+from slimai.app.candidates.join_notes import joins_note
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
 from slimai.app.delivery.bounds import missed_bounds
@@ -19,7 +20,7 @@ from slimai.app.delivery.keep_earlier import begin, note_written, set_aside
 from slimai.app.delivery.lock_file import write_lock
 from slimai.app.delivery.stopped_page import write_verdict
 from slimai.app.float_pass.float_score import judge_float_score
-from slimai.app.float_pass.notes import outputs_note, reference_note, turned_note
+from slimai.app.float_pass.notes import outputs_note, reference_note, states_note, turned_note
 from slimai.app.float_pass.shared import calibrate, reference
 from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.content_keys import ContentKeys, changed_parts, content_keys
@@ -29,7 +30,7 @@ from slimai.app.run.adjusting import adjust_delivered, read_edited
 from slimai.app.run.auto_mix import auto_mix
 from slimai.app.run.result import RunResult
 from slimai.app.run.winner_bias import correct_winner
-from slimai.app.run.winner_rounding import round_winner
+from slimai.app.run.winner_rounding import round_before, round_winner
 from slimai.app.run.wiring import Wiring
 from slimai.artifacts.atomic import remove_partial
 from slimai.artifacts.lock import RUN, run_lock
@@ -103,7 +104,8 @@ class _Run:
         asked = self.job.config.stages
         plain = quantizer_for(self.job, self._calibrate, self._rounder())
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
-        for line in (*reference_note(self.job), *turned_note(self.job), *outputs_note(self.job), *self.job.mix.lines):
+        notes = (*reference_note(self.job), *states_note(self.job), *turned_note(self.job), *outputs_note(self.job))
+        for line in (*notes, *self.job.mix.lines, *joins_note(plain, self.candidates)):
             self.reporter.line(line)
         quantizer = read_edited(self.job, plain, self.candidates)
         keys = content_keys(self.job, quantizer.edits)
@@ -159,8 +161,8 @@ class _Run:
     def _rounder(self) -> WeightRounding:
         """Return what rounds weights; the time limit ends it where nearest ones are on disk."""
         wiring = self.wiring
-        auto = self.job.config.quantization.weight_rounding == ("auto",)
-        late = self.watch.late if auto else lambda: False
+        several = len(self.job.config.quantization.weight_rounding) > 1
+        late = (lambda: False) if several else self.watch.late
         return WeightRounding(self.job, wiring.cache, wiring.scratch, self.reporter, late, self.watch.tick)
 
     def _tell_changes(self, keys: ContentKeys) -> None:
@@ -203,6 +205,9 @@ class _Run:
         """Return what the search found, and what follows it: mixed precision, the winner's bias."""
         setup = self._setup(validation, quantizer, keys, delivery)
         limit = self.wiring.memory_limit
+        stopped = round_before(quantizer, setup, limit)
+        if stopped is not None:
+            return stopped
         state = search(setup)
         try:
             if self.job.config.quantization.mix == "auto":
@@ -235,6 +240,8 @@ class _Run:
             watch=self.watch,
             strategy=settings.strategy,
             tolerance=settings.tolerance,
+            guarantee=settings.guarantee,
+            error=settings.error,
             seed=settings.seed,
             on_outcome=delivery.progress,
         )
@@ -259,5 +266,6 @@ class _Run:
             host_layers=delivery.host_layers,
             seconds=dict(self.seconds),
             warnings=self.warnings,
+            guarantee="" if state.guarantee is None else str(state.guarantee),
             missed=missed_bounds(self.job.config, choice, None if found is None else found.score),
         )

@@ -18,7 +18,8 @@ class RunResult:
     """What a run found. `candidates` has one outcome a candidate; `best` is None when none was scored.
 
     warnings: about the float score, worth saying again beside the result. missed: the stated bounds that what is
-    delivered does not keep; the command line ends with exit code 3.
+    delivered does not keep; the command line ends with exit code 3. guarantee: what a certified race
+    says of its winner.
     """
 
     output_dir: Path
@@ -31,6 +32,7 @@ class RunResult:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
+    guarantee: str = ""
 
     @property
     def best(self) -> Outcome | None:

@@ -37,9 +37,10 @@ def rescored(
     outcome = next((item for item in found.outcomes if item.candidate == other), None)
     setup.reporter.line(f"{what}: {_verdict(winner, outcome, found.cut_short)}")
     if outcome is None:
-        return SearchState(state.outcomes, found.cut_short)
+        return replace(state, cut_short=found.cut_short)
     place = state.outcomes.index(winner)
-    merged = SearchState([*state.outcomes[:place], outcome, *state.outcomes[place:]], found.cut_short)
+    outcomes = [*state.outcomes[:place], outcome, *state.outcomes[place:]]
+    merged = replace(state, outcomes=outcomes, cut_short=found.cut_short)
     setup.on_outcome(merged)
     return merged
 

@@ -1,15 +1,21 @@
 """Compensated weights for what is delivered: scored like any candidate, kept if not worse.
 
-With `weight_rounding: auto` the search ranks candidates with nearest weights, which are on disk by then.
+With `weight_rounding: auto` the search ranks candidates with nearest weights, which are on disk by then. With
+`compensated` alone a model with nearest weights is there before the rounding begins.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from slimai import interrupts
+from slimai.app.candidates.programs import Programs
 from slimai.app.candidates.quantizer import Quantizer
 from slimai.app.float_pass.weight_rounding import RoundingStoppedError
 from slimai.app.run.winner_again import rescored
-from slimai.search.candidate import Outcome, compensated_candidate
-from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState
+from slimai.search.candidate import Candidate, Outcome, Variant, compensated_candidate
+from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState, search
+from slimai.search.units import Inline
 
 
 def round_winner(
@@ -36,6 +42,32 @@ def round_winner(
         return state
     compensated = compensated_candidate(winner.candidate)
     return rescored(quantizer, setup, state, (winner, compensated), memory_limit, "weight rounding")
+
+
+def round_before(quantizer: Quantizer, setup: SearchSetup, memory_limit: int) -> SearchState | None:
+    """Have all roundings ready where every candidate has compensated weights; None, or what the run ends with.
+
+    The first setting is scored with nearest weights before, so that a model is on disk while the rounding goes on. It
+    is what is delivered where the time limit or an interruption ends that.
+    """
+    if quantizer.job.config.quantization.weight_rounding != ("compensated",):
+        return None
+    first = setup.candidates[0].without(Variant.COMPENSATED)
+    programs = Programs(quantizer, memory_limit, most=1)
+    inline = Inline(programs.runner, setup.validation, setup.metric, release=programs.clear)
+    found = search(replace(setup, candidates=(first,), executor=inline, strategy="exhaustive"))
+    if found.cut_short:
+        return found
+    try:
+        for level in dict.fromkeys(item.level for item in setup.candidates):
+            quantizer.rounding(Candidate(level))
+    except RoundingStoppedError as stop:
+        setup.reporter.line(f"weight rounding: not finished, nearest weights are delivered ({stop})")
+        return SearchState(found.outcomes, f"weight rounding: {stop}")
+    except KeyboardInterrupt:
+        interrupts.answered()
+        return SearchState(found.outcomes, INTERRUPTED)
+    return None
 
 
 def _left_open(quantizer: Quantizer, winner: Outcome) -> bool:

@@ -28,6 +28,8 @@ def run_summary(result: RunResult, to: str = "en") -> str:
     if result.host_layers:
         lines.append("in float on the host: " + ", ".join(result.host_layers))
     lines.extend(f"warning: {text}" for text in result.warnings)
+    if result.guarantee:
+        lines.append(f"guarantee: {result.guarantee}")
     lines.extend(f"missed: {text}" for text in result.missed)
     lines.append(f"results: {result.output_dir}")
     return translated("\n".join(lines), to)

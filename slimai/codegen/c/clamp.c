@@ -32,3 +32,34 @@ void lower_channels(y_t *y, const y_t *high, int32_t outer, int32_t channels, in
         }
     }
 }
+
+/*@ kernel rescale_size x_t y_t q_t tail */
+/* The magnitude |x - zero|, rescaled. */
+void rescale_size(const x_t *x, int32_t count, int32_t zero, const q_t *q, y_t *y)
+{
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        const int32_t value = (int32_t)x[i] - zero;
+        y[i] = (y_t)tail(value < 0 ? -value : value, 0, q);
+    }
+}
+
+/*@ kernel rescale_negated x_t y_t q_t tail */
+void rescale_negated(const x_t *x, int32_t count, int32_t zero, const q_t *q, y_t *y)
+{
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        y[i] = (y_t)tail(zero - (int32_t)x[i], 0, q);
+    }
+}
+
+/*@ kernel rescale_above x_t y_t q_t tail */
+/* 0 stands for what is not above the threshold. */
+void rescale_above(const x_t *x, int32_t count, int32_t zero, int32_t threshold, const q_t *q, y_t *y)
+{
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        const int32_t value = (int32_t)x[i] - zero;
+        y[i] = (y_t)tail(value > threshold ? value : 0, 0, q);
+    }
+}

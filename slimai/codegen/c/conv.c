@@ -2,137 +2,171 @@
 
    sum (x - z) w + bias = sum x w + (bias - z sum w): `bias` comes with the zero point in it, and padding holds z. */
 
-/*@ helper first_tap */
-/* The first tap of a window that is not above (or left of) the picture. */
-static int32_t first_tap(int32_t start, int32_t dilation)
+/*@ part patch x_t */
+/* Elements `first` to `first + count` of the patch [kernel_height][kernel_width][in_channels / groups] under an output pixel,
+   `zero` where it lies beyond the picture. They are stretches of neighbours: a row of the window where it has no gaps. */
+static void patch(const x_t *x, const window *s, int32_t channel, int32_t pixel, int32_t first, int32_t count,
+                  int32_t zero, int16_t *to)
 {
-    return start >= 0 ? 0 : (-start + dilation - 1) / dilation;
-}
-
-/*@ helper last_tap */
-/* One more than the last tap of a window that is not below (or right of) the picture. */
-static int32_t last_tap(int32_t start, int32_t dilation, int32_t size, int32_t taps)
-{
-    const int32_t inside = start >= size ? 0 : (size - 1 - start) / dilation + 1;
-    return inside < taps ? inside : taps;
+    const int32_t depth = s->in_channels / s->groups, row = s->kernel_width * depth, end = first + count;
+    const int32_t top = pixel / s->out_width * s->stride_y - s->pad_top;
+    const int32_t left = pixel % s->out_width * s->stride_x - s->pad_left;
+    const int32_t whole = s->groups == 1 && s->dilation_x == 1 && left >= 0 && left + s->kernel_width <= s->in_width;
+    int32_t at = first, k;
+    while (at < end) {
+        const int32_t in_row = at % row, iy = top + at / row * s->dilation_y, ix = left + in_row / depth * s->dilation_x;
+        const int32_t left_over = whole != 0 ? row - in_row : depth - in_row % depth;
+        const int32_t run = left_over < end - at ? left_over : end - at;
+        if (iy < 0 || iy >= s->in_height || ix < 0 || ix >= s->in_width) {
+            for (k = 0; k < run; k++) {
+                to[k] = (int16_t)zero;
+            }
+        } else {
+            const x_t *from = x + (iy * s->in_width + ix) * s->in_channels + channel + in_row % depth;
+            for (k = 0; k < run; k++) {
+                to[k] = (int16_t)from[k];
+            }
+        }
+        to += run;
+        at += run;
+    }
 }
 
 /*@ kernel conv x_t w_t b_t acc_t y_t q_t tail */
-/* Weights [out_channels][kernel_height][kernel_width][in_channels / groups]. */
-void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *q, y_t *y)
+/* Weights [out_channels][kernel_height][kernel_width][in_channels / groups]. Eight pixels by up to 16 channels at once; patches
+   and weights come in stretches of 64, widened to 16 bits and filled with weights of 0 to a multiple of 8. */
+void conv(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
 {
+    const q_t q = *table;
     const int32_t depth = s->in_channels / s->groups, share = s->out_channels / s->groups;
-    const int32_t row = s->kernel_width * depth, taps = s->kernel_height * row;
-    const int32_t whole_rows = s->groups == 1 && s->dilation_x == 1;
-    int32_t oy, ox, o, ky, kx, k;
-    for (oy = 0; oy < s->out_height; oy++) {
-        const int32_t top = oy * s->stride_y - s->pad_top;
-        const int32_t ky0 = first_tap(top, s->dilation_y);
-        const int32_t ky1 = last_tap(top, s->dilation_y, s->in_height, s->kernel_height);
-        for (ox = 0; ox < s->out_width; ox++) {
-            const int32_t left = ox * s->stride_x - s->pad_left;
-            const int32_t kx0 = first_tap(left, s->dilation_x);
-            const int32_t kx1 = last_tap(left, s->dilation_x, s->in_width, s->kernel_width);
-            const int32_t inside = ky0 == 0 && ky1 == s->kernel_height && kx0 == 0 && kx1 == s->kernel_width;
-            const int32_t run = whole_rows != 0 ? (kx1 - kx0) * depth : depth;
-            const int32_t step = whole_rows != 0 ? kx1 - kx0 : 1;
-            for (o = 0; o < s->out_channels; o += 4) {
-                const int32_t group = o / share;
-                const int32_t many = (group + 1) * share - o < 4 ? (group + 1) * share - o : 4;
-                acc_t sum[4] = {0, 0, 0, 0};
-                int32_t j;
-                for (ky = ky0; ky < ky1 && kx0 < kx1; ky++) {
-                    const x_t *line = x + (top + ky * s->dilation_y) * s->in_width * s->in_channels + group * depth;
-                    for (kx = kx0; kx < kx1; kx += step) {
-                        const x_t *in = line + (left + kx * s->dilation_x) * s->in_channels;
-                        const w_t *w0 = w + o * taps + ky * row + kx * depth;
-                        if (many == 4) {
-                            const w_t *w1 = w0 + taps, *w2 = w1 + taps, *w3 = w2 + taps;
-                            acc_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-                            for (k = 0; k < run; k++) {
-                                const acc_t v = in[k];
-                                s0 += v * w0[k];
-                                s1 += v * w1[k];
-                                s2 += v * w2[k];
-                                s3 += v * w3[k];
-                            }
-                            sum[0] += s0;
-                            sum[1] += s1;
-                            sum[2] += s2;
-                            sum[3] += s3;
-                        } else {
-                            for (j = 0; j < many; j++) {
-                                for (k = 0; k < run; k++) {
-                                    sum[j] += (acc_t)in[k] * w0[j * taps + k];
-                                }
-                            }
+    const int32_t taps = s->kernel_height * s->kernel_width * depth, pixels = s->out_height * s->out_width;
+    const int32_t straight = s->kernel_height * s->kernel_width * s->stride_y * s->stride_x == 1 && s->pad_top == 0 &&
+                             s->pad_left == 0 && s->out_width == s->in_width && s->out_height == s->in_height;
+    int16_t rows[8][64] = {{0}}, line[64];
+    acc_t sum[16][8];
+    int32_t pixel, o, block, c, first, j, k;
+    for (pixel = 0; pixel < pixels; pixel += 8) {
+        const int32_t many = pixels - pixel < 8 ? pixels - pixel : 8;
+        for (o = 0; o < s->out_channels; o += block) {
+            const int32_t group = o / share;
+            block = (group + 1) * share - o < 16 ? (group + 1) * share - o : 16;
+            for (c = 0; c < block; c++) {
+                for (j = 0; j < 8; j++) {
+                    sum[c][j] = (acc_t)bias[o + c];
+                }
+            }
+            for (first = 0; first < taps; first += 64) {
+                const int32_t count = taps - first < 64 ? taps - first : 64, filled = (count + 7) / 8 * 8;
+                for (j = 0; j < many; j++) {
+                    if (straight != 0) {
+                        const x_t *from = x + (pixel + j) * s->in_channels + group * depth + first;
+                        for (k = 0; k < count; k++) {
+                            rows[j][k] = (int16_t)from[k];
                         }
+                    } else {
+                        patch(x, s, group * depth, pixel + j, first, count, zero, rows[j]);
                     }
+                }
+                for (c = 0; c < block; c++) {
+                    const w_t *weight = w + (o + c) * taps + first;
+                    acc_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
+                    for (k = 0; k < count; k++) {
+                        line[k] = weight[k];
+                    }
+                    for (; k < filled; k++) {
+                        line[k] = 0;
+                    }
+                    for (k = 0; k < filled; k++) {
+                        s0 += (acc_t)line[k] * rows[0][k];
+                        s1 += (acc_t)line[k] * rows[1][k];
+                        s2 += (acc_t)line[k] * rows[2][k];
+                        s3 += (acc_t)line[k] * rows[3][k];
+                        s4 += (acc_t)line[k] * rows[4][k];
+                        s5 += (acc_t)line[k] * rows[5][k];
+                        s6 += (acc_t)line[k] * rows[6][k];
+                        s7 += (acc_t)line[k] * rows[7][k];
+                    }
+                    sum[c][0] += s0;
+                    sum[c][1] += s1;
+                    sum[c][2] += s2;
+                    sum[c][3] += s3;
+                    sum[c][4] += s4;
+                    sum[c][5] += s5;
+                    sum[c][6] += s6;
+                    sum[c][7] += s7;
+                }
+            }
+            for (c = 0; c < block; c++) {
+                y_t *out = y + pixel * s->out_channels + o + c;
+                int32_t made[8];
+                for (j = 0; j < many; j++) {
+                    made[j] = tail(sum[c][j], o + c, &q);
                 }
                 for (j = 0; j < many; j++) {
-                    if (inside == 0 && zero != 0) {
-                        const w_t *all = w + (o + j) * taps;
-                        for (ky = 0; ky < s->kernel_height; ky++) {
-                            for (kx = 0; kx < s->kernel_width; kx++) {
-                                if (ky < ky0 || ky >= ky1 || kx < kx0 || kx >= kx1) {
-                                    for (k = 0; k < depth; k++) {
-                                        sum[j] += (acc_t)zero * all[ky * row + kx * depth + k];
-                                    }
-                                }
-                            }
-                        }
-                    }
-                    y[(oy * s->out_width + ox) * s->out_channels + o + j] = (y_t)tail(sum[j] + (acc_t)bias[o + j], o + j, q);
+                    out[j * s->out_channels] = (y_t)made[j];
                 }
-                o -= 4 - many;
             }
         }
     }
 }
 
 /*@ kernel depthwise x_t w_t b_t acc_t y_t q_t tail */
-/* One input channel an output channel. Weights [kernel_height][kernel_width][out_channels]. */
-void depthwise(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *q, y_t *y)
+/* One input channel an output channel. Weights [kernel_height][kernel_width][out_channels]. Eight pixels of a row by up to 32
+   channels at once. */
+void depthwise(const x_t *x, const w_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
 {
+    const q_t q = *table;
     const int32_t channels = s->out_channels, repeat = channels / s->in_channels;
-    int32_t oy, ox, first, ky, kx, c;
+    acc_t sum[8][32] = {{0}}, turned[32][8];
+    int32_t oy, ox, first, ky, kx, c, j;
     for (oy = 0; oy < s->out_height; oy++) {
-        const int32_t top = oy * s->stride_y - s->pad_top;
-        for (ox = 0; ox < s->out_width; ox++) {
-            const int32_t left = ox * s->stride_x - s->pad_left;
-            y_t *out = y + (oy * s->out_width + ox) * channels;
+        for (ox = 0; ox < s->out_width; ox += 8) {
+            const int32_t many = s->out_width - ox < 8 ? s->out_width - ox : 8;
             for (first = 0; first < channels; first += 32) {
                 const int32_t count = channels - first < 32 ? channels - first : 32;
-                acc_t sum[32];
-                for (c = 0; c < count; c++) {
-                    sum[c] = (acc_t)bias[first + c];
+                y_t *out = y + (oy * s->out_width + ox) * channels + first;
+                for (j = 0; j < many; j++) {
+                    for (c = 0; c < count; c++) {
+                        sum[j][c] = (acc_t)bias[first + c];
+                    }
                 }
                 for (ky = 0; ky < s->kernel_height; ky++) {
-                    const int32_t iy = top + ky * s->dilation_y;
+                    const int32_t iy = oy * s->stride_y - s->pad_top + ky * s->dilation_y;
                     for (kx = 0; kx < s->kernel_width; kx++) {
-                        const int32_t ix = left + kx * s->dilation_x;
                         const w_t *weight = w + (ky * s->kernel_width + kx) * channels + first;
-                        if (iy < 0 || iy >= s->in_height || ix < 0 || ix >= s->in_width) {
-                            if (zero != 0) {
-                                for (c = 0; c < count; c++) {
-                                    sum[c] += (acc_t)zero * weight[c];
+                        for (j = 0; j < many; j++) {
+                            const int32_t ix = (ox + j) * s->stride_x - s->pad_left + kx * s->dilation_x;
+                            if (iy < 0 || iy >= s->in_height || ix < 0 || ix >= s->in_width) {
+                                for (c = 0; c < count && zero != 0; c++) {
+                                    sum[j][c] += (acc_t)zero * weight[c];
                                 }
-                            }
-                        } else if (repeat == 1) {
-                            const x_t *in = x + (iy * s->in_width + ix) * channels + first;
-                            for (c = 0; c < count; c++) {
-                                sum[c] += (acc_t)in[c] * weight[c];
-                            }
-                        } else {
-                            const x_t *in = x + (iy * s->in_width + ix) * s->in_channels;
-                            for (c = 0; c < count; c++) {
-                                sum[c] += (acc_t)in[(first + c) / repeat] * weight[c];
+                            } else if (repeat == 1) {
+                                const x_t *in = x + (iy * s->in_width + ix) * channels + first;
+                                for (c = 0; c < count; c++) {
+                                    sum[j][c] += (acc_t)in[c] * weight[c];
+                                }
+                            } else {
+                                const x_t *in = x + (iy * s->in_width + ix) * s->in_channels;
+                                for (c = 0; c < count; c++) {
+                                    sum[j][c] += (acc_t)in[(first + c) / repeat] * weight[c];
+                                }
                             }
                         }
                     }
                 }
                 for (c = 0; c < count; c++) {
-                    out[first + c] = (y_t)tail(sum[c], first + c, q);
+                    for (j = 0; j < 8; j++) {
+                        turned[c][j] = sum[j][c];
+                    }
+                }
+                for (c = 0; c < count; c++) {
+                    int32_t made[8];
+                    for (j = 0; j < many; j++) {
+                        made[j] = tail(turned[c][j], first + c, &q);
+                    }
+                    for (j = 0; j < many; j++) {
+                        out[j * channels + c] = (y_t)made[j];
+                    }
                 }
             }
         }

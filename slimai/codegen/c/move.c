@@ -52,3 +52,25 @@ void gather(const x_t *x, const int32_t size[4], const int32_t *p0, const int32_
         }
     }
 }
+
+/*@ kernel scatter x_t */
+/* Runs of `run` elements of x go to the places `to` of y and on by `step`; later ones win. */
+void scatter(const x_t *x, int32_t count, const int32_t *to, int32_t run, int32_t step, x_t *y)
+{
+    int32_t i, k;
+    for (i = 0; i < count; i++) {
+        for (k = 0; k < run; k++) {
+            y[to[i] + k * step] = *x++;
+        }
+    }
+}
+
+/*@ kernel copy_listed x_t */
+/* Elements that no loops reach: from place to place. */
+void copy_listed(const x_t *x, int32_t count, const int32_t *from, const int32_t *to, x_t *y)
+{
+    int32_t i;
+    for (i = 0; i < count; i++) {
+        y[to[i]] = x[from[i]];
+    }
+}

@@ -88,9 +88,9 @@ void average_pool_rounded(const x_t *x, const window *s, int32_t zero, const int
     }
 }
 
-/*@ kernel mean x_t y_t acc_t q_t tail */
-/* Means over `over` (side a: strides in x) for each place of `kept` (side a). */
-void mean(const x_t *x, const nest *kept, const nest *over, int32_t zero, const q_t *q, y_t *y)
+/*@ kernel reduce_sum x_t y_t acc_t q_t tail */
+/* Sums over `over` (side a: strides in x) for each place of `kept` (side a); of a mean the count is in the multiplier. */
+void reduce_sum(const x_t *x, const nest *kept, const nest *over, int32_t zero, const q_t *q, y_t *y)
 {
     int32_t i2, i3, i4, i5, r2, r3, r4, r5;
     for (i2 = 0; i2 < kept->size[2]; i2++) {
@@ -110,6 +110,64 @@ void mean(const x_t *x, const nest *kept, const nest *over, int32_t zero, const 
                         }
                     }
                     *y++ = (y_t)tail(sum, 0, q);
+                }
+            }
+        }
+    }
+}
+
+/*@ kernel reduce_max x_t */
+/* Over `over` (side a: strides in x) for each place of `kept` (side a). */
+void reduce_max(const x_t *x, const nest *kept, const nest *over, x_t *y)
+{
+    int32_t i2, i3, i4, i5, r2, r3, r4, r5;
+    for (i2 = 0; i2 < kept->size[2]; i2++) {
+        for (i3 = 0; i3 < kept->size[3]; i3++) {
+            for (i4 = 0; i4 < kept->size[4]; i4++) {
+                for (i5 = 0; i5 < kept->size[5]; i5++) {
+                    const x_t *in = x + i2 * kept->a[2] + i3 * kept->a[3] + i4 * kept->a[4] + i5 * kept->a[5];
+                    x_t found = in[0];
+                    for (r2 = 0; r2 < over->size[2]; r2++) {
+                        for (r3 = 0; r3 < over->size[3]; r3++) {
+                            for (r4 = 0; r4 < over->size[4]; r4++) {
+                                const x_t *run = in + r2 * over->a[2] + r3 * over->a[3] + r4 * over->a[4];
+                                for (r5 = 0; r5 < over->size[5]; r5++) {
+                                    const x_t value = run[r5 * over->a[5]];
+                                    found = value > found ? value : found;
+                                }
+                            }
+                        }
+                    }
+                    *y++ = found;
+                }
+            }
+        }
+    }
+}
+
+/*@ kernel reduce_min x_t */
+/* Over `over` (side a: strides in x) for each place of `kept` (side a). */
+void reduce_min(const x_t *x, const nest *kept, const nest *over, x_t *y)
+{
+    int32_t i2, i3, i4, i5, r2, r3, r4, r5;
+    for (i2 = 0; i2 < kept->size[2]; i2++) {
+        for (i3 = 0; i3 < kept->size[3]; i3++) {
+            for (i4 = 0; i4 < kept->size[4]; i4++) {
+                for (i5 = 0; i5 < kept->size[5]; i5++) {
+                    const x_t *in = x + i2 * kept->a[2] + i3 * kept->a[3] + i4 * kept->a[4] + i5 * kept->a[5];
+                    x_t found = in[0];
+                    for (r2 = 0; r2 < over->size[2]; r2++) {
+                        for (r3 = 0; r3 < over->size[3]; r3++) {
+                            for (r4 = 0; r4 < over->size[4]; r4++) {
+                                const x_t *run = in + r2 * over->a[2] + r3 * over->a[3] + r4 * over->a[4];
+                                for (r5 = 0; r5 < over->size[5]; r5++) {
+                                    const x_t value = run[r5 * over->a[5]];
+                                    found = value < found ? value : found;
+                                }
+                            }
+                        }
+                    }
+                    *y++ = found;
                 }
             }
         }

@@ -9,6 +9,21 @@ static int32_t clamp_s64(int64_t value, int32_t low, int32_t high)
     return value > high ? high : (int32_t)value;
 }
 
+/*@ helper clamp_s32 */
+static int32_t clamp_s32(int32_t value, int32_t low, int32_t high)
+{
+    const int32_t raised = value < low ? low : value;
+    return raised > high ? high : raised;
+}
+
+/*@ helper rounded_s32 */
+/* (value + half(shift)) >> shift of value < 2^31 - 1, in 32 bits and without a branch; from 32 on nothing is left. */
+static int32_t rounded_s32(int32_t value, int32_t shift)
+{
+    const int32_t most = shift < 32 ? shift : 32, up = (most + 31) / 32;
+    return ((value >> (most - up)) + up) >> up;
+}
+
 /*@ helper half */
 /* 2^(n - 1), or 0 when n is 0 */
 static int64_t half(int32_t n)
@@ -78,14 +93,20 @@ static int64_t two_roundings(int64_t value, int64_t multiplier, int32_t exponent
     return shifted_away(scaled(value, multiplier, 31), -exponent);
 }
 
+/*@ helper rounded_clamped */
+/* zero + rounded_s32(value, shift), clamped; the sum is cut before it could leave 32 bits. */
+static int32_t rounded_clamped(int32_t value, int32_t shift, int32_t zero, int32_t low, int32_t high)
+{
+    return clamp_s32(rounded_s32(value, shift), low - zero, high - zero) + zero;
+}
+
 /*@ helper xi_sym_s32 */
 static int32_t xi_sym_s32(int32_t sum, int32_t channel, const xi_sym_table *q)
 {
     const int32_t at = channel * q->step;
-    const int32_t p = q->pre_shift[at], shift = q->shift[at];
-    const int32_t narrow = clamp_s64(((int64_t)sum + half(p)) >> p, -32768, 32767);
-    const int64_t product = (int64_t)narrow * q->multiplier[at];
-    return clamp_s64(((product + half(shift)) >> shift) + q->zero, q->low, q->high);
+    const int32_t narrow = clamp_s32(rounded_s32(sum, q->pre_shift[at]), -32768, 32767);
+    const int32_t product = narrow * (int32_t)q->multiplier[at]; /* of 16 bits each, one without a sign */
+    return rounded_clamped(product, q->shift[at], q->zero, q->low, q->high);
 }
 
 /*@ helper xi_sym_s64 */

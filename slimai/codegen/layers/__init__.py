@@ -12,15 +12,21 @@ Write = Callable[[LayerWriter], None]
 
 _MODULES = {
     "matrix": ("Conv", "ConvTranspose", "Gemm", "MatMul"),
-    "elementwise": ("Add", "Sub", "Mul", "PRelu"),
+    "elementwise": ("Add", "Sub", "Mul", "Div", "PRelu"),
+    "choice": ("Max", "Min", "Where"),
     "pointwise": (
         "Relu", "Clip", "Requantize", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish",
-        "Gelu", "Erf", "Exp", "Selu", "Celu", "Softplus", "Softsign",
+        "Gelu", "Erf", "Exp", "Selu", "Celu", "Softplus", "Softsign", "Sqrt", "Rsqrt", "Reciprocal",
+        "Pow", "Log",
     ),
+    "signs": ("Abs", "Neg", "ThresholdedRelu"),
     "softmax": ("Softmax",),
-    "pool": ("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"),
+    "normalization": ("LayerNormalization", "InstanceNormalization"),
+    "pool": ("MaxPool", "AveragePool"),
+    "reduce": ("GlobalAveragePool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"),
     "resize": ("Resize",),
     "move": ("Concat", "Split", "Slice", "Pad", "Reshape", "Transpose", "DepthToSpace", "SpaceToDepth"),
+    "gather": ("Gather", "Tile", "ScatterND"),
     "index": ("ArgMax",),
 }  # fmt: skip
 WRITERS = {op: f"slimai.codegen.layers.{module}:write_{op.lower()}" for module, ops in _MODULES.items() for op in ops}

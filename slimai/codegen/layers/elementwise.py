@@ -1,4 +1,4 @@
-"""Sums, differences, products of two tensors, and PRelu."""
+"""Sums, differences, products, quotients of two tensors, and PRelu."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from slimai.codegen.constants import smallest
 from slimai.codegen.loops import fold
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.fixed_point import quantize_multiplier
@@ -37,7 +37,7 @@ def _sum(writer: LayerWriter, sign: int) -> None:
         _weighted_sum(writer, sign)
 
 
-def _operand(writer: LayerWriter, position: int) -> tuple[str, Int]:
+def operand_places(writer: LayerWriter, position: int) -> tuple[str, Int]:
     """Return the pointer of an operand and the place of its element for every output element, in memory order."""
     output = writer.layer.outputs[0]
     operand = writer.layer.operands.get(position)
@@ -53,14 +53,15 @@ def _operand(writer: LayerWriter, position: int) -> tuple[str, Int]:
 
 def _paired(writer: LayerWriter) -> tuple[str, str, str]:
     """Return both operands' pointers and the loops over them; equal places let the output take an input's memory."""
-    (a, places_a), (b, places_b) = _operand(writer, 0), _operand(writer, 1)
-    return a, b, _loops(writer, places_a, places_b)
+    (a, places_a), (b, places_b) = operand_places(writer, 0), operand_places(writer, 1)
+    return a, b, paired_loops(writer, places_a, places_b)
 
 
-def _loops(writer: LayerWriter, a: Int, b: Int) -> str:
+def paired_loops(writer: LayerWriter, a: Int, b: Int) -> str:
+    """Return the loops over two lists of places; the output may take the memory of an input with places in a row."""
     nest = fold([a, b])
     if nest is None:
-        raise ValueError(f"{writer.layer.name}: operands broadcast over more than six axes")
+        raise refused(writer, "its operands broadcast over more than six axes")
     straight = np.arange(a.size)
     names = writer.layer.node.inputs
     writer.step.in_place = tuple(
@@ -129,6 +130,22 @@ def write_mul(writer: LayerWriter) -> None:
     )  # fmt: skip
 
 
+def write_div(writer: LayerWriter) -> None:
+    """Write a quotient of two tensors."""
+    context, tables = writer.context, writer.compiled
+    a, b, out = context.input(0), context.input(1), context.out
+    x, y, nest = _paired(writer)
+    named = [
+        writer.constant(what, tables[what], kind)
+        for what, kind in (("knots", "int32_t"), ("multiplier", "int32_t"), ("shift", "uint8_t"))
+    ]
+    limits = writer.struct("int32_t @[3]", [out.zero_point, *context.limits], "limits")
+    writer.call(
+        "quotient", [x, y, f"&{nest}", a.zero_point, b.zero_point, *named, limits, writer.output()],
+        x_t=params_type(a), w_t=params_type(b), y_t=params_type(out),
+    )  # fmt: skip
+
+
 def write_prelu(writer: LayerWriter) -> None:
     """Write a PRelu; channel 0 of its tables is for values, channel 1 for values times slopes."""
     context, name = writer.context, writer.layer.inputs[0]
@@ -147,7 +164,7 @@ def write_prelu(writer: LayerWriter) -> None:
     places = np.broadcast_to(np.arange(slope.size).reshape(slope.shape), writer.shape(output))
     source = writer.input(name)
     slopes = writer.constant("slope", stored, f"{stored.dtype.name}_t")
-    nest = _loops(writer, writer.in_memory(output, writer.places(name)), writer.in_memory(output, places))
+    nest = paired_loops(writer, writer.in_memory(output, writer.places(name)), writer.in_memory(output, places))
     table, rule = writer.tables(both)
     writer.call(
         "prelu", [source, slopes, f"&{nest}", x.zero_point, table, writer.output()], rule=rule,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from slimai.codegen.constants import smallest
 from slimai.codegen.layouts import channels_last, identity
 from slimai.codegen.loops import Nest, fold
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.layout import four_pads, is_channels_last, pair
@@ -151,7 +151,10 @@ def _stacked(writer: LayerWriter) -> None:
     else:
         y = writer.constant("weight", constant, kind)
     table, rule = writer.tables(context.requantizer(a.scale, scale), limit)
-    nest = writer.nest(_stacks(left, right))
+    stacks = _stacks(left, right)
+    if stacks is None or len(stacks.sizes) > 4:
+        raise refused(writer, "it multiplies matrices stacked along more than four axes")
+    nest = writer.nest(stacks)
     sizes = [left[-2], left[-1], right[-1]]
     target = writer.output(order=identity(len(writer.shape(context.layer.outputs[0]))))
     writer.call(
@@ -160,14 +163,11 @@ def _stacked(writer: LayerWriter) -> None:
     )  # fmt: skip
 
 
-def _stacks(left: tuple[int, ...], right: tuple[int, ...]) -> Nest:
-    """Return the loops over the matrices of two operands, broadcast as NumPy does."""
+def _stacks(left: tuple[int, ...], right: tuple[int, ...]) -> Nest | None:
+    """Return the loops over the matrices of two operands, broadcast as NumPy does, or None: too many axes."""
 
     def places(shape: tuple[int, ...]) -> Int:
         count = int(np.prod(shape[:-2]))
         return (np.arange(count) * shape[-2] * shape[-1]).reshape(shape[:-2])
 
-    nest = fold(np.broadcast_arrays(places(left), places(right)))
-    if nest is None or len(nest.sizes) > 4:
-        raise ValueError("more than four axes of stacked matrices")
-    return nest
+    return fold(np.broadcast_arrays(places(left), places(right)))

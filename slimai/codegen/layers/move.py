@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.codegen.layers.pointwise import changed, changes, local_context, write_change
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.quantizer.params import U8
 from slimai.simulator.context import LayerContext
 from slimai.simulator.ops.move import mover_of, pad_value
@@ -24,10 +24,11 @@ def _moved(writer: LayerWriter, move: Callable[[Array], Array]) -> None:
     source, output = writer.layer.inputs[0], writer.layer.outputs[0]
     reads = writer.in_memory(output, move(writer.places(source)))
     local = local_context(writer.context, source, output)
-    _take(writer, local, reads, output)
+    write_take(writer, local, reads, output)
 
 
-def _take(writer: LayerWriter, local: LayerContext, reads: Array, output: str) -> None:
+def write_take(writer: LayerWriter, local: LayerContext, reads: Array, output: str) -> None:
+    """Write the elements of the input at these places, in a row, on the output's grid."""
     source = writer.layer.inputs[0]
     straight = reads.size == writer.count(source) and np.array_equal(reads, np.arange(reads.size))
     if straight and not changes(local) and len(writer.layer.outputs) == 1:
@@ -59,7 +60,7 @@ def write_split(writer: LayerWriter) -> None:
     parts = np.split(writer.places(source), ends, axis=int(attrs["axis"]))
     names = [name for name in writer.layer.node.outputs if name]
     for name, part in zip(names, parts, strict=True):
-        _take(writer, local_context(writer.context, source, name), writer.in_memory(name, part), name)
+        write_take(writer, local_context(writer.context, source, name), writer.in_memory(name, part), name)
 
 
 def write_concat(writer: LayerWriter) -> None:
@@ -76,9 +77,9 @@ def write_concat(writer: LayerWriter) -> None:
         local = local_context(context, name, output, None if operand is None else operand[1])
         if operand is None:
             pointer, reads = writer.input(name), writer.places(name)
-            pointer = _joined(writer, local, pointer, reads.size)
+            pointer = join_input(writer, local, pointer, reads.size)
         else:
-            stored = _stored(local, operand[0])
+            stored = join_constant(local, operand[0])
             pointer = writer.constant(f"part{position}", stored, params_type(context.out))
             reads = np.arange(stored.size).reshape(shape)
         writer.copy(pointer, target, params_type(context.out), np.broadcast_to(reads, part.shape), part)
@@ -90,17 +91,21 @@ def _float_recipe(local: LayerContext) -> bool:
     return local.rule.recipe == "tflite" and x != out and (x.dtype, out.dtype) == (U8, U8)
 
 
-def _stored(local: LayerContext, values: Array) -> Array:
+def join_constant(local: LayerContext, values: Array) -> Array:
+    """Return a constant operand's integers on the output's grid."""
     if _float_recipe(local):
         return concat_table(local.input(), local.out)[values.astype(np.int64)]
     return changed(local, values)
 
 
-def _joined(writer: LayerWriter, local: LayerContext, pointer: str, count: int) -> str:
-    """Return the pointer to an input on the output's grid, in its own memory order."""
+def join_input(writer: LayerWriter, local: LayerContext, pointer: str, count: int, target: str = "") -> str:
+    """Return the pointer to an input on the output's grid, in its own memory order.
+
+    Where the grids differ, the integers go to `target`, by default to scratch memory.
+    """
     if not _float_recipe(local) and not changes(local):
         return pointer
-    scratch = writer.scratch(params_type(local.out), count)
+    scratch = target or writer.scratch(params_type(local.out), count)
     if _float_recipe(local):
         table = writer.constant("join", concat_table(local.input(), local.out), "uint8_t")
         writer.call("look_up", [pointer, count, 0, table, scratch], x_t="uint8_t", y_t="uint8_t")
@@ -120,7 +125,7 @@ def write_pad(writer: LayerWriter) -> None:
     if mode != "constant":
         shape = writer.shape(source)
         lists = [np.pad(np.arange(n)[cut], more, mode=mode) for n, cut, more in zip(shape, crop, grow, strict=True)]
-        write_gather(writer, dict(enumerate(lists)), context)
+        write_lists(writer, dict(enumerate(lists)), context)
         return
     reads = writer.in_memory(output, np.pad(writer.places(source)[tuple(crop)], grow, constant_values=-1))
     local = local_context(context, source, output)
@@ -135,7 +140,7 @@ def write_pad(writer: LayerWriter) -> None:
         write_change(writer, local, target, y, count)
 
 
-def write_gather(writer: LayerWriter, lists: dict[int, Array], context: LayerContext) -> None:
+def write_lists(writer: LayerWriter, lists: dict[int, Array], context: LayerContext) -> None:
     """Write the copy of input elements by a list of indices along each logical axis (absent: all of them)."""
     source, output = writer.layer.inputs[0], writer.layer.outputs[0]
     local = local_context(context, source, output)
@@ -166,5 +171,5 @@ def axis_lists(writer: LayerWriter, lists: dict[int, Array], *, merge: bool = Tr
             places = (found.pop()[1][:, None] + places[None]).reshape(-1)
         found.append((whole, places))
     if len(found) > _AXES:
-        raise ValueError(f"{writer.layer.name}: more than four separate axes")
+        raise refused(writer, "it moves along more than four separate axes")
     return [np.zeros(1, np.int64)] * (_AXES - len(found)) + [places for _, places in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from slimai.simulator.context import LayerContext
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.ops.clamp import change_requantizer, scale_change
 from slimai.simulator.ops.knots import FINER_BITS
+from slimai.simulator.ops.tables import EXPONENTS
 from slimai.simulator.requantize import clamp_limits
 
 Int = NDArray[np.int64]
@@ -38,17 +40,51 @@ def _look_up(writer: LayerWriter) -> None:
     x, out = writer.context.input(), writer.context.out
     source, target = writer.input(writer.layer.inputs[0]), writer.output()
     writer.step.in_place = writer.layer.inputs
-    if "table" not in writer.compiled:  # 16 bits: knots and lines between them
-        knots = writer.constant("knots", writer.compiled["knots"], "int16_t")
-        low, high = writer.context.limits
-        finer = FINER_BITS if out.dtype.bits == 8 else 0
-        zero = out.zero_point if finer else 0
-        arguments = [source, writer.count(writer.layer.inputs[0]), knots, finer, zero, low, high, target]
-        writer.call("look_up_line", arguments, x_t=params_type(x), y_t=params_type(out))
+    count = writer.count(writer.layer.inputs[0])
+    if "table" not in writer.compiled:  # 16 bits
+        _wide(writer, source, count, target)
         return
     table = writer.constant("table", writer.compiled["table"], params_type(out))
-    arguments = [source, writer.count(writer.layer.inputs[0]), x.dtype.low, table, target]
+    arguments = [source, count, x.dtype.low, table, target]
     writer.call("look_up", arguments, x_t=params_type(x), y_t=params_type(out))
+
+
+def _wide(writer: LayerWriter, source: str, count: int, target: str) -> None:
+    """Write a function of 16-bit integers by the tables that the simulator made: see `docs/arithmetic.md`."""
+    context, tables = writer.context, writer.compiled
+    out, (low, high), types = (
+        context.out,
+        context.limits,
+        {"x_t": params_type(context.input()), "y_t": params_type(context.out)},
+    )
+    if set(tables) == {"knots"}:
+        knots = writer.constant("knots", tables["knots"], "int16_t")
+        if context.attrs.get("as_tflite", 0):
+            writer.call("look_up_line_wrapped", [source, count, knots, low, high, target])
+            return
+        finer = FINER_BITS if out.dtype.bits == 8 else 0
+        zero = out.zero_point if finer else 0
+        writer.call("look_up_line", [source, count, knots, finer, zero, low, high, target], **types)
+        return
+    mantissa = writer.constant("knots", tables["knots"], "int32_t")
+    if "multiplier_offset_shift" in tables:
+        numbers = writer.struct("int64_t @[3]", [_long(item) for item in tables["multiplier_offset_shift"]], "numbers")
+        limits = writer.struct("int32_t @[3]", [out.zero_point, low, high], "limits")
+        writer.call("logarithm", [source, count, mantissa, numbers, limits, target], **types)
+        return
+    exponent = EXPONENTS.get(context.layer.node.op) or float(context.attrs["exponent"])
+    parity = (2 if exponent % 2 == 0 else 1) if exponent.is_integer() else 0
+    named = [
+        writer.constant("multiplier", tables["multiplier"], "int32_t"),
+        writer.constant("shift", tables["shift"], "uint8_t"),
+    ]
+    numbers = writer.struct("int32_t @[5]", [parity, int(exponent < 0), out.zero_point, low, high], "numbers")
+    writer.call("power", [source, count, mantissa, *named, numbers, target], **types)
+
+
+def _long(value: Any) -> str:
+    """Return a 64-bit integer as C writes it."""
+    return f"INT64_C({int(value)})"
 
 
 def write_change(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slimai.codegen.layers.move import axis_lists, write_gather
+from slimai.codegen.layers.move import axis_lists, write_lists
 from slimai.codegen.layers.pointwise import changes, write_change
 from slimai.codegen.writer import LayerWriter, params_type
 from slimai.simulator.accumulate import largest
@@ -24,7 +24,7 @@ def write_resize(writer: LayerWriter) -> None:
     if attrs["mode"] == "nearest":
         rounding = attrs.get("nearest_mode", "round_prefer_floor")
         lists = {axis: nearest_index(shape[axis], sizes[axis], scales[axis], mode, rounding, name) for axis in axes}
-        write_gather(writer, lists, context)
+        write_lists(writer, lists, context)
         return
     found = tflite_places(context, axes, shape, sizes, scales) if context.rule.recipe == "tflite" else None
     if found is not None:

@@ -10,13 +10,15 @@ from typing import Any
 from slimai.config.legacy import mapping
 from slimai.config.legacy.left_out import left_out
 from slimai.config.legacy.lexer import split_comment
+from slimai.config.legacy.limit_words import LimitWords, Tuned, limit_words, percent_of
 from slimai.config.legacy.metric_line import metric_faults, metric_lines
 from slimai.config.legacy.settings import Relative
 from slimai.errors import Diagnostic
 from slimai.number_text import shortest
 from slimai.schema.network import NetworkSection
-from slimai.schema.percent import PercentileRange
 from slimai.schema.root import SlimaiConfig
+
+__all__ = ["MARK", "Export", "Tuned", "delivered_row", "export_cfg", "tuned_from"]
 
 MARK = "# Written by `slimai export`."
 """The first line of every exported file; such a file may be exported again over itself."""
@@ -40,16 +42,7 @@ _ALWAYS = frozenset(
         "smart_search.smart_search_level",
     }
 )
-_TUNED = frozenset({"quantization.accuracy_level", "quantization.range", "quantization.calibration"})
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What a run found best: one level, and one percentage or one single-shot method."""
-
-    accuracy_level: int
-    range: str | None = None
-    calibration: str | None = None
+_LIMITS = frozenset({"quantization.range", "quantization.histogram_bins", "quantization.calibration"})
 
 
 @dataclass(frozen=True)
@@ -90,13 +83,19 @@ def export_cfg(config: SlimaiConfig, target: Path, tuned: Tuned | None = None) -
     `tuned` takes the place of the level and range (or method) of the configuration, and ends the search.
     """
     relative = Relative(target)
+    words = limit_words(config.quantization, tuned)
     lines = _Lines()
     for key in mapping.KEYS:
-        text = _text(key, config, relative, tuned) if key.fate == "mapped" else None
+        text = _text(key, config, relative, tuned, words) if key.fate == "mapped" else None
         if text is not None:
             lines.add(key, text)
     _add_layouts(lines, config.network)
-    found = [*_unwritable(lines, config), *metric_faults(config, relative), *left_out(config, searched=tuned is None)]
+    found = [
+        *words.problems,
+        *_unwritable(lines, config),
+        *metric_faults(config, relative),
+        *left_out(config, searched=tuned is None),
+    ]
     return Export(lines.text(), tuple(found))
 
 
@@ -110,15 +109,20 @@ def _add_layouts(lines: _Lines, network: NetworkSection) -> None:
             lines.add(key, f"{name}, {LAYOUT_WORDS[node.input_data_layout]}")
 
 
-def _text(key: mapping.Key, config: SlimaiConfig, relative: Relative, tuned: Tuned | None) -> str | None:
+def _text(
+    key: mapping.Key, config: SlimaiConfig, relative: Relative, tuned: Tuned | None, words: LimitWords
+) -> str | None:
     """Return the text of one key, or None when it is not written."""
     section, _, name = key.target.partition(".")
     if _skipped(key, config, tuned):
         return None
     if section == "metric":
         return metric_lines(config, relative).get(name)
-    if tuned and key.target in _TUNED:
-        return _tuned_text(name, tuned)
+    if key.target in _LIMITS:
+        text: str | None = getattr(words, name)
+        return text
+    if tuned and key.target == "quantization.accuracy_level":
+        return str(tuned.accuracy_level)
     if key.target in _SPECIAL:
         return _SPECIAL[key.target](config, relative)
     model, attribute = getattr(config, section), _attribute(key)
@@ -135,8 +139,6 @@ def _skipped(key: mapping.Key, config: SlimaiConfig, tuned: Tuned | None) -> boo
             return "input_dir" not in config.path.model_fields_set  # then the model is written relative to the cfg
         case "network.channel_order":
             return config.network.input_data_layout == "NonImage"
-        case "quantization.range":
-            return config.quantization.single_shot and not (tuned and tuned.range)
     alone = key.section == "smart_search" and (tuned is not None or config.smart_search is None)
     return alone or key.kind in {"tensor", "description"}
 
@@ -148,14 +150,6 @@ def _attribute(key: mapping.Key) -> str:
 def _default(model: Any, attribute: str) -> Any:
     info = type(model).model_fields[attribute]
     return info.get_default(call_default_factory=True)
-
-
-def _tuned_text(name: str, tuned: Tuned) -> str | None:
-    if name == "accuracy_level":
-        return str(tuned.accuracy_level)
-    if name == "range":
-        return None if tuned.range is None else f"{tuned.range}:{tuned.range}"
-    return tuned.calibration
 
 
 def _model_text(config: SlimaiConfig, relative: Relative) -> str:
@@ -187,8 +181,6 @@ _SPECIAL: dict[str, Callable[[SlimaiConfig, Relative], str | None]] = {
 def _plain(key: mapping.Key, value: Any, relative: Relative) -> str:
     if isinstance(value, Path):
         return relative.cfg(value)
-    if isinstance(value, PercentileRange):
-        return str(value) if value.lo != value.hi else f"{value}:{value}"
     if isinstance(value, tuple):
         return ",".join(_plain(key, item, relative) for item in value)
     if isinstance(value, int) and key.section == "system":
@@ -231,8 +223,10 @@ def tuned_from(run: Mapping[str, Any]) -> Tuned | None:
     if best is None:
         return None
     percent = best["range"]
-    text = None if percent is None else percent if isinstance(percent, str) else shortest(float(percent))
-    return Tuned(int(best["accuracy_level"]), text, best.get("calibration") if percent is None else None)
+    if percent is None:
+        return Tuned(int(best["accuracy_level"]), None, best.get("calibration"))
+    central = best.get("range_mode") == "percentile" or "percentile" in str(best.get("variant", "")).split("_")
+    return Tuned(int(best["accuracy_level"]), percent_of(percent), central=central)
 
 
 def delivered_row(run: Mapping[str, Any]) -> Mapping[str, Any] | None:

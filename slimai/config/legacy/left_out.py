@@ -15,6 +15,7 @@ from slimai.schema.network import InputNode
 from slimai.schema.root import SlimaiConfig
 
 _TARGETS = frozenset(key.target for key in KEYS if key.fate == "mapped")
+_SAID = frozenset({"quantization.limits"})  # `limit_words` writes it in other words, or says why it cannot
 _VENDOR_HEADS = frozenset({None, "yolo", "ssd"})
 _OWN_OPTIONS = frozenset({"annotation_fit", "transpose", "ap", "yolo", "priors", "ignore"})
 
@@ -40,7 +41,11 @@ def left_out(config: SlimaiConfig, *, searched: bool) -> Iterator[Diagnostic]:
 def _without_key(section: str, model: BaseModel) -> Iterator[str]:
     for name, info in type(model).model_fields.items():
         dotted = f"{section}.{info.alias or name}"
-        if dotted not in _TARGETS and getattr(model, name) != info.get_default(call_default_factory=True):
+        if (
+            dotted not in _TARGETS
+            and dotted not in _SAID
+            and getattr(model, name) != info.get_default(call_default_factory=True)
+        ):
             yield info.alias or name
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from slimai.graph.canonical import einsum, gather, matrix, move, normalization, pointwise, spatial
+from slimai.graph.canonical import composite, einsum, gather, matrix, move, normalization, pointwise, recurrent, spatial
 from slimai.graph.canonical.context import Context
 from slimai.graph.damage import at_node
 from slimai.graph.ir import Graph, Node
@@ -28,6 +28,8 @@ RULES: dict[str, Rule] = {
     **normalization.RULES,
     **gather.RULES,
     **einsum.RULES,
+    **composite.RULES,
+    **recurrent.RULES,
 }
 
 

@@ -33,7 +33,7 @@ def _alone(graph: Graph, node: Node, factor: Array, shift: Array) -> Replacement
     shape = graph.shape(node.inputs[0])
     x, y, spatial = node.inputs[0], node.outputs[0], len(shape) - 2
     weight, bias = f"{y}_weight", f"{y}_bias"
-    if spatial in {1, 2}:
+    if spatial in {1, 2, 3}:
         ones, zeros = (1,) * spatial, (0,) * (2 * spatial)
         attrs = {"strides": ones, "dilations": ones, "pads": zeros, "group": factor.size}
         conv = Node(node.name, "Conv", (x, weight, bias), (y,), attrs)
@@ -54,7 +54,7 @@ def _ensures(graph: Graph) -> str:
         node.name
         for node in graph.nodes
         if node.op == "BatchNormalization"
-        and len(graph.shape(node.inputs[0])) in {2, 3, 4}
+        and len(graph.shape(node.inputs[0])) in {2, 3, 4, 5}
         and all(name in graph.constants for name in node.inputs[1:])
         and not node.attrs.get("training_mode", 0)
     ]

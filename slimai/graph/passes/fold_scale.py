@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node
+from slimai.graph.joins import unlike_factors
 from slimai.graph.passes.affine import fold_affine, layer_before
 from slimai.graph.passes.base import Pass, Refusal, Replacement
 from slimai.graph.passes.pattern import per_channel, split_operands
@@ -25,6 +26,8 @@ def match(graph: Graph, node: Node) -> Replacement | Refusal | None:
     if node.op == "Div" and position == 0:
         return Refusal("a constant divided by a tensor is not linear")
     factor, shift = _as_affine(node.op, value, position)
+    if unlike_factors(graph, node, factor):
+        return Refusal("its factors give the parts of an output unlike ranges, which 8 bits of one layer cannot hold")
     return fold_affine(graph, layer, node, factor, shift, f"folded into {layer.op} '{layer.name}'")
 
 

@@ -10,36 +10,19 @@ import numpy as np
 
 from slimai.errors import Diagnostic
 from slimai.graph.ir import Array, Node, TensorInfo
-from slimai.graph.tflite.file import FileModel, FileOperator, FileTensor
+from slimai.graph.tflite.access import FileAccess, RefusedError
+from slimai.graph.tflite.file import FileOperator, FileTensor
 from slimai.graph.tflite.stored import StoredParams
 
-_NO_VALUE: Any = object()
 LARGEST_SCALE = 2.0**32  # products of scales and 32-bit integers stay far below the end of float32
 BIAS_SCALE_TOLERANCE = 0.02
 CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0, "FULLY_CONNECTED": 0}  # of weights as stored
-CLAMPS: dict[int, tuple[str, dict[str, float]] | None] = {
-    0: None,
-    1: ("Relu", {}),
-    2: ("Clip", {"lo": -1.0, "hi": 1.0}),
-    3: ("Clip", {"lo": 0.0, "hi": 6.0}),
-}
-
-
-class RefusedError(Exception):
-    """An operator that cannot be taken over; carries the diagnostic."""
-
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(str(diagnostic))
-        self.diagnostic = diagnostic
 
 
 @dataclass
-class Builder:
-    """Collects the network of one file. `names`: tensor number -> its unique name."""
+class Builder(FileAccess):
+    """Collects the network of one file."""
 
-    model: FileModel
-    where: str
-    names: tuple[str, ...]
     nodes: list[Node] = field(default_factory=list)
     tensors: dict[str, TensorInfo] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)
@@ -47,28 +30,6 @@ class Builder:
     params: dict[str, StoredParams] = field(default_factory=dict)
     folded: set[str] = field(default_factory=set)
     _layouts: dict[tuple[int, str], str] = field(default_factory=dict)
-
-    def wrong(self, op: FileOperator, message: str, value: Any = _NO_VALUE, cure: str = "") -> RefusedError:
-        """Return the error about one operator, which is named by what it writes."""
-        given = {} if value is _NO_VALUE else {"value": value}
-        target = self.names[op.outputs[0]] if op.outputs else "without output"
-        return RefusedError(Diagnostic(message, f"{op.code} '{target}'", suggestion=cure, file=self.where, **given))
-
-    def tensor(self, op: FileOperator, position: int) -> FileTensor:
-        """Return the tensor at an input position, which must be there."""
-        if position >= len(op.inputs) or op.inputs[position] < 0:
-            raise self.wrong(op, f"lacks input {position}")
-        return self.model.tensors[op.inputs[position]]
-
-    def has(self, op: FileOperator, position: int) -> bool:
-        """Return whether an optional input is there."""
-        return position < len(op.inputs) and op.inputs[position] >= 0
-
-    def option(self, op: FileOperator, name: str) -> Any:
-        """Return an option of the operator; the file must have its table."""
-        if name not in op.options:
-            raise self.wrong(op, f"lacks its options (no {name})")
-        return op.options[name]
 
     def activation(self, op: FileOperator, position: int) -> str:
         """Return the name of an input that is computed (or a network input), already known to the graph."""
@@ -79,23 +40,6 @@ class Builder:
         if name not in self.tensors:
             raise self.wrong(op, f"reads '{name}' before it is computed")
         return name
-
-    def shape(self, op: FileOperator, position: int = 0) -> tuple[int, ...]:
-        """Return the shape of an input."""
-        return self.tensor(op, position).shape
-
-    def out_shape(self, op: FileOperator, position: int = 0) -> tuple[int, ...]:
-        """Return the declared shape of an output."""
-        if position >= len(op.outputs):
-            raise self.wrong(op, f"lacks output {position}")
-        return self.model.tensors[op.outputs[position]].shape
-
-    def numbers(self, op: FileOperator, position: int) -> tuple[int, ...]:
-        """Return a constant int32 or int64 input that steers the operator: axes, sizes, paddings."""
-        item = self.tensor(op, position)
-        if item.data is None or item.dtype not in {"int32", "int64"}:
-            raise self.wrong(op, f"input {position} is not a constant of integers", item.dtype)
-        return tuple(int(value) for value in item.data.reshape(-1))
 
     def constant(
         self,
@@ -123,7 +67,7 @@ class Builder:
         values = item.data if change is None else change(item.data)
         self._layouts[key] = name
         self.params[name] = self._constant_params(op, item, axis, values)
-        self._add_constant(name, np.ascontiguousarray(values))
+        self.add_constant(name, np.ascontiguousarray(values))
         return name
 
     def _constant_params(self, op: FileOperator, item: FileTensor, axis: int, values: Array) -> StoredParams:
@@ -148,20 +92,24 @@ class Builder:
             )
         return StoredParams(item.dtype, item.scale, int(item.zero_point[0]), axis)
 
-    def _add_constant(self, name: str, values: Array) -> None:
+    def add_constant(self, name: str, values: Array) -> None:
+        """Add a constant whose parameters are known already."""
         self.integers[name] = values
         self.constants[name] = self.params[name].dequantize(values)
         self.tensors[name] = TensorInfo(name, tuple(values.shape))
 
     def bias(self, op: FileOperator, position: int, x: str, weight: str, channels: int) -> str:
-        """Return the name of the bias, [channels] int32 at scale s_x * s_w, or '' when the operator has none."""
+        """Return the name of the bias, [channels] at scale s_x * s_w, or '' when the operator has none.
+
+        It is int32; beside int16 activations int64 or int32.
+        """
         if not self.has(op, position):
             return ""
         item = self.tensor(op, position)
-        if item.data is None or item.dtype != "int32" or item.data.size != channels:
-            raise self.wrong(
-                op, f"the bias '{item.name}' is not a constant [{channels}] int32", [*item.shape, item.dtype]
-            )
+        kinds = ("int64", "int32") if self.params[x].dtype == "int16" else ("int32",)
+        if item.data is None or item.dtype not in kinds or item.data.size != channels:
+            message = f"the bias '{item.name}' is not a constant [{channels}] {kinds[0]}"
+            raise self.wrong(op, message, [*item.shape, item.dtype])
         if item.zero_point.any():
             raise self.wrong(op, f"the bias '{item.name}' has a zero point; it can have none", int(item.zero_point[0]))
         scale = self.params[x].scale[0] * self.params[weight].scale
@@ -171,8 +119,8 @@ class Builder:
             if self.params[name].scale.tobytes() == scale.tobytes():
                 return name
             name = self.fresh(f"{name}__bias")
-        self.params[name] = StoredParams("int32", scale)
-        self._add_constant(name, item.data.reshape(-1))
+        self.params[name] = StoredParams(item.dtype, scale)
+        self.add_constant(name, item.data.reshape(-1))
         return name
 
     def _check_bias_scale(self, op: FileOperator, item: FileTensor, product: Array) -> None:
@@ -214,7 +162,7 @@ class Builder:
         return name
 
     def activation_params(self, op: FileOperator | None, item: FileTensor) -> StoredParams:
-        """Return the one scale and zero point of an 8-bit activation."""
+        """Return the one scale and zero point of an 8- or 16-bit activation."""
         problem = _activation_problem(item)
         if problem:
             if op is not None:
@@ -266,23 +214,10 @@ class Builder:
         self.nodes.append(Node(name, clamp[0], (before,), (output,), dict(clamp[1])))
         self.folded.add(name)
 
-    def clamp(self, op: FileOperator) -> tuple[str, dict[str, float]] | None:
-        """Return operator and attributes of the fused activation, or None."""
-        number = op.options.get("FusedActivationFunction", 0)
-        if number not in CLAMPS:
-            raise self.wrong(op, "its fused activation is not supported", number)
-        return CLAMPS[number]
-
-    def expect(self, op: FileOperator, shape: Sequence[int], position: int = 0) -> None:
-        """Refuse an operator whose declared output shape is not `shape`."""
-        declared = self.out_shape(op, position)
-        if tuple(shape) != declared:
-            raise self.wrong(op, f"declares the output shape {list(declared)}, it computes {list(shape)}")
-
 
 def _activation_problem(item: FileTensor) -> str:
-    if item.dtype not in {"int8", "uint8"}:
-        return f"tensor '{item.name}' is {item.dtype}, not int8 or uint8"
+    if item.dtype not in {"int8", "uint8", "int16"}:
+        return f"tensor '{item.name}' is {item.dtype}, not int8, uint8 or int16"
     if item.scale.size != 1 or item.zero_point.size != 1:
         return f"activation '{item.name}' needs one scale and zero point, it has {item.scale.size}"
     if not np.finfo(np.float32).tiny <= item.scale[0] <= LARGEST_SCALE:
@@ -290,4 +225,6 @@ def _activation_problem(item: FileTensor) -> str:
     limits = np.iinfo(item.dtype)
     if not limits.min <= int(item.zero_point[0]) <= limits.max:
         return f"the zero point {int(item.zero_point[0])} of '{item.name}' does not fit {item.dtype}"
+    if item.dtype == "int16" and item.zero_point[0]:
+        return f"the zero point of '{item.name}' is {int(item.zero_point[0])}; an int16 activation has 0"
     return ""

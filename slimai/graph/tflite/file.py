@@ -26,7 +26,9 @@ LARGEST_ELEMENTS = 2**31 - 1
 _REUSE = 16  # a buffer may serve several tensors; together they are not larger than this many files
 _DAMAGE = (struct.error, IndexError, KeyError, ValueError, TypeError, OverflowError, AttributeError, MemoryError)
 _TYPES = {"INT8": "int8", "UINT8": "uint8", "INT16": "int16", "INT32": "int32", "INT64": "int64"}
-_OTHER_TYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "BOOL": "bool", "FLOAT64": "float64", "UINT32": "uint32"}
+_FLOATS = {"FLOAT32": "float32", "FLOAT16": "float16", "BOOL": "bool", "FLOAT64": "float64"}  # and truth values
+_OTHER_TYPES = {"UINT32": "uint32"}
+_READ = {**_TYPES, **_FLOATS}
 
 # Operator -> its options table and the scalar fields that are read.
 OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -40,16 +42,40 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "FULLY_CONNECTED": ("FullyConnectedOptions", ("FusedActivationFunction", "WeightsFormat", "KeepNumDims")),
     "TRANSPOSE_CONV": ("TransposeConvOptions", ("Padding", "StrideH", "StrideW", "FusedActivationFunction")),
-    **{name: (f"{name.title()}Options", ("FusedActivationFunction",)) for name in ("ADD", "SUB", "MUL")},
+    **{name: (f"{name.title()}Options", ("FusedActivationFunction",)) for name in ("ADD", "SUB", "MUL", "DIV")},
+    "CONV_3D": (
+        "Conv3DOptions",
+        (
+            "Padding",
+            "StrideD",
+            "StrideH",
+            "StrideW",
+            "DilationDFactor",
+            "DilationHFactor",
+            "DilationWFactor",
+            "FusedActivationFunction",
+        ),
+    ),
+    "L2_NORMALIZATION": ("L2NormOptions", ("FusedActivationFunction",)),
+    "PACK": ("PackOptions", ("Axis",)),
+    "SQUEEZE": ("SqueezeOptions", ("SqueezeDims",)),
+    "UNPACK": ("UnpackOptions", ("Axis",)),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
     **dict.fromkeys(
         ("AVERAGE_POOL_2D", "MAX_POOL_2D"),
         ("Pool2DOptions", ("Padding", "StrideH", "StrideW", "FilterHeight", "FilterWidth", "FusedActivationFunction")),
     ),
-    **dict.fromkeys(("MEAN", "REDUCE_MAX", "REDUCE_MIN"), ("ReducerOptions", ("KeepDims",))),
+    **dict.fromkeys(
+        ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"),
+        ("ReducerOptions", ("KeepDims",)),
+    ),
     "GATHER": ("GatherOptions", ("Axis", "BatchDims")),
     "BATCH_MATMUL": ("BatchMatMulOptions", ("AdjX", "AdjY")),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (
+        "UnidirectionalSequenceLSTMOptions",
+        ("FusedActivationFunction", "CellClip", "ProjClip", "TimeMajor"),
+    ),
     "GELU": ("GeluOptions", ("Approximate",)),
     "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
     "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
@@ -66,7 +92,11 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, eq=False)
 class FileTensor:
-    """One tensor. scale, zero_point: [C] float64 / int64, empty when there are none. data: the constant, or None."""
+    """One tensor. scale, zero_point: [C] float64 / int64, empty when there are none. data: the constant, or None.
+
+    signature: the shape with -1 where the file leaves a size open; () where it says nothing.
+    variable: a state that the interpreter keeps from run to run.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -75,26 +105,33 @@ class FileTensor:
     zero_point: Array
     axis: int = 0
     data: Array | None = None
+    signature: tuple[int, ...] = ()
+    variable: bool = False
 
 
 @dataclass(frozen=True)
 class FileOperator:
-    """One operator: the schema's name of it, tensor numbers (-1: an absent optional input), scalar options."""
+    """One operator: the schema's name of it, tensor numbers (-1: an absent optional input), scalar options.
+
+    intermediates: tensors that tell scales inside it.
+    """
 
     code: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class FileModel:
-    """The first subgraph of a file."""
+    """The first subgraph of a file. history: what was left out or computed while reading, one sentence each."""
 
     tensors: tuple[FileTensor, ...]
     operators: tuple[FileOperator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    history: tuple[str, ...] = ()
 
 
 def read_file(path: str | Path) -> FileModel:
@@ -156,7 +193,9 @@ class _Reader:
         inputs = tuple(graph.Inputs(i) for i in self._each(graph.InputsLength()))
         outputs = tuple(graph.Outputs(i) for i in self._each(graph.OutputsLength()))
         self._check_numbers(len(tensors), operators, inputs, outputs)
-        return FileModel(tensors, operators, inputs, outputs)
+        more = root.SubgraphsLength() - 1
+        history = (f"{more} of {more + 1} subgraphs left out: the first is the network",) if more else ()
+        return FileModel(tensors, operators, inputs, outputs, history)
 
     def _each(self, count: int) -> Iterator[int]:
         """Return the indices of a vector of `count` elements, taken from what may still be read."""
@@ -187,14 +226,15 @@ class _Reader:
             raise _DamagedError(f"tensor {index} has the shape {list(shape)}")
         name = self._text(item.Name()) or f"tensor_{index}"
         kind = _names("TensorType").get(item.Type(), f"type {item.Type()}")
-        dtype = _TYPES.get(kind) or _OTHER_TYPES.get(kind) or kind.lower()
+        dtype = _READ.get(kind) or _OTHER_TYPES.get(kind) or kind.lower()
         scale, zero, axis = self._quantization(item.Quantization())
-        data = self._constant(root, item.Buffer(), shape, dtype, name) if dtype in _TYPES.values() else None
-        if data is None and dtype not in _TYPES.values() and self._has_data(root, item.Buffer()):
+        dense = item.Sparsity() is None
+        data = self._constant(root, item.Buffer(), shape, dtype, name) if dtype in _READ.values() and dense else None
+        if data is None and dtype not in _READ.values() and self._has_data(root, item.Buffer()):
             dtype = f"{dtype} constant"
-        if item.Sparsity() is not None:
-            dtype = f"sparse {dtype}"
-        return FileTensor(name, shape, dtype, scale, zero, axis, data)
+        signature = tuple(item.ShapeSignature(i) for i in self._each(item.ShapeSignatureLength()))
+        dtype = dtype if dense else f"sparse {dtype}"
+        return FileTensor(name, shape, dtype, scale, zero, axis, data, signature, bool(item.IsVariable()))
 
     def _quantization(self, item: Any) -> tuple[Array, Array, int]:
         empty = np.zeros(0, np.int64)
@@ -233,10 +273,10 @@ class _Reader:
         code = codes[item.OpcodeIndex()]
         inputs = tuple(item.Inputs(i) for i in self._each(item.InputsLength()))
         outputs = tuple(item.Outputs(i) for i in self._each(item.OutputsLength()))
-        return FileOperator(code, inputs, outputs, self._options(item, code))
+        inner = tuple(item.Intermediates(i) for i in self._each(item.IntermediatesLength()))
+        return FileOperator(code, inputs, outputs, self._options(item, code), inner)
 
-    @staticmethod
-    def _options(item: Any, code: str) -> Mapping[str, Any]:
+    def _options(self, item: Any, code: str) -> Mapping[str, Any]:
         """Return the fields of the options table; empty when the file has another table or none."""
         import tflite  # noqa: PLC0415 - spares tflite
 
@@ -246,14 +286,22 @@ class _Reader:
             return {}
         options = getattr(tflite, kind)()
         options.Init(table.Bytes, table.Pos)
-        return {name: getattr(options, name)() for name in fields}
+        return {name: self._field(options, name) for name in fields}
+
+    def _field(self, options: Any, name: str) -> Any:
+        length = getattr(options, f"{name}Length", None)
+        return (
+            getattr(options, name)()
+            if length is None
+            else tuple(getattr(options, name)(i) for i in self._each(length()))
+        )
 
     @staticmethod
     def _check_numbers(
         count: int, operators: tuple[FileOperator, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]
     ) -> None:
         """Refuse tensor numbers that are not there; -1 stands for an absent optional input."""
-        read = {number for item in operators for number in item.inputs if number != -1}
+        read = {number for item in operators for number in (*item.inputs, *item.intermediates) if number != -1}
         written = [number for item in operators for number in item.outputs]
         wrong = sorted(n for n in read.union(written, inputs, outputs) if not 0 <= n < count)
         if wrong:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,15 @@ from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.batch import with_batch
 from slimai.graph.damage import damage_refused
 from slimai.graph.ir import Graph
-from slimai.graph.tflite import gather, move, pointwise, spatial
-from slimai.graph.tflite.builder import Builder, RefusedError
+from slimai.graph.ops import TRAITS
+from slimai.graph.tflite import gather, move, pointwise, recurrent, spatial
+from slimai.graph.tflite.access import RefusedError
+from slimai.graph.tflite.builder import Builder
+from slimai.graph.tflite.ending import ended
 from slimai.graph.tflite.file import FileModel, FileOperator, read_file
+from slimai.graph.tflite.fold import folded
+from slimai.graph.tflite.kinds import all_float, dynamic_range, is_float, unsupported
+from slimai.graph.tflite.naming import unique_names
 from slimai.graph.tflite.stored import StoredNetwork
 
 RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
@@ -20,30 +26,44 @@ RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
     **pointwise.RULES,
     **move.RULES,
     **gather.RULES,
+    **recurrent.RULES,
 }
-_INTEGERS = ("int8", "uint8", "int32", "int64")
+_INTEGERS = ("int8", "uint8", "int16", "int32", "int64")
 
 
 @damage_refused("TFLite network")
-def load_tflite(path: str | Path, *, name: str | None = None) -> StoredNetwork:
-    """Return the network of a fully 8-bit TFLite file.
+def is_float_tflite(path: str | Path) -> bool:
+    """Return whether the file holds a float network, which `slimai.graph.load` reads.
+
+    Raises:
+        InputError: the file cannot be read or is damaged.
+    """
+    model = folded(read_file(path))
+    return is_float(model) and not dynamic_range(model, str(path))
+
+
+@damage_refused("TFLite network")
+def load_tflite(path: str | Path, *, name: str | None = None, cut_outputs: Sequence[str] = ()) -> StoredNetwork:
+    """Return the network of a fully quantized TFLite file: 8-bit weights, 8-bit or 16-bit activations.
 
     Tensors keep their names (equal ones get a number), arrays keep their order of axes. QUANTIZE from a float input
     and DEQUANTIZE to a float output are left out: the network begins and ends with integers, under the names of
-    the float tensors.
+    the float tensors. cut_outputs: names of tensors that the network ends with, in place of its outputs.
 
     Raises:
         InputError: the file cannot be read or contradicts itself.
         UnsupportedError: operators or tensors that are not supported; all of them in one error.
     """
     where = str(path)
-    file = read_file(path)
+    file = folded(ended(read_file(path), cut_outputs, where))
     model, edges = _without_float_edges(file)
-    problems = _all_float(model, where) or [*_unsupported(model, where), *_float_tensors(model, where)]
+    told = {id(op) for op in model.operators if _told_by_its_output(model, op)}
+    problems = dynamic_range(model, where) or all_float(model, where)
+    problems = problems or [*unsupported(model, RULES, where, told), *_float_tensors(model, where)]
     if problems:
         raise UnsupportedError(problems)
-    builder = Builder(model, where, _unique_names(model, edges))
-    errors = list(_build(builder))
+    builder = Builder(model, where, unique_names(model, edges.renamed))
+    errors = list(_build(builder)) or _mixed_widths(builder)
     if errors:
         raise InputError(errors)
     return StoredNetwork(
@@ -98,29 +118,9 @@ def _without_float_edges(model: FileModel) -> tuple[FileModel, _Edges]:
     return cut, _Edges(renamed, tuple(history))
 
 
-def _unsupported(model: FileModel, where: str) -> Iterator[Diagnostic]:
-    """Yield one diagnostic for each kind of operator without a rule, with what its nodes write."""
-    found: dict[str, list[str]] = {}
-    for op in model.operators:
-        if op.code not in RULES and not _told_by_its_output(model, op):
-            found.setdefault(op.code, []).extend(model.tensors[number].name for number in op.outputs[:1])
-    for code, names in found.items():
-        yield Diagnostic(f"operator is not supported: {', '.join(names)}", code, file=where)
-
-
 def _told_by_its_output(model: FileModel, op: FileOperator) -> bool:
     """Return whether the float tensor that a DEQUANTIZE writes is told in its place."""
     return op.code == "DEQUANTIZE" and any(model.tensors[number].dtype not in _INTEGERS for number in op.outputs)
-
-
-def _all_float(model: FileModel, where: str) -> list[Diagnostic]:
-    """Return the one mistake of a network that was not quantized at all: everything that it computes is float."""
-    computed = {number for op in model.operators for number in op.outputs if number >= 0}
-    if not computed or any(not model.tensors[number].dtype.startswith("float") for number in computed):
-        return []
-    message = f"a float network: none of the {len(computed)} tensors that it computes is an integer"
-    cure = "quantize it fully to 8 bit, or convert it to ONNX and set network.model_type: float"
-    return [Diagnostic(message, key="network.model_type", suggestion=cure, file=where)]
 
 
 def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
@@ -128,28 +128,11 @@ def _float_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:
     used = dict.fromkeys(n for op in model.operators for n in (*op.inputs, *op.outputs) if n >= 0)
     for number in dict.fromkeys((*model.inputs, *used, *model.outputs)):
         item = model.tensors[number]
-        if item.dtype not in _INTEGERS:
+        if item.dtype not in _INTEGERS and not (item.variable and item.dtype == "int16"):  # the cell of an LSTM
             cure = "convert with 8-bit integer inputs, outputs and operators"
             yield Diagnostic(
                 f"tensor is {item.dtype}; the network must be fully 8-bit", item.name, suggestion=cure, file=where
             )
-
-
-def _unique_names(model: FileModel, edges: _Edges) -> tuple[str, ...]:
-    """Return a name for each tensor: its own, or that of its float edge; equal ones get numbers from 2."""
-    gone = set(edges.renamed.values())
-    taken: set[str] = set()
-    names = []
-    for number, item in enumerate(model.tensors):
-        base = model.tensors[edges.renamed.get(number, number)].name
-        name, count = base, 2
-        while number not in gone and name in taken:
-            name, count = f"{base}_{count}", count + 1
-        if number not in gone:
-            taken.add(name)
-        names.append(name)
-        del item
-    return tuple(names)
 
 
 def _build(builder: Builder) -> Iterator[Diagnostic]:
@@ -175,6 +158,22 @@ def _build(builder: Builder) -> Iterator[Diagnostic]:
         yield Diagnostic("is an output that nothing computes", builder.names[number], file=builder.where)
 
 
+def _mixed_widths(builder: Builder) -> list[Diagnostic]:
+    """Return the mistake of a network with both 8-bit and 16-bit activations."""
+    inner = {name for node in builder.nodes if TRAITS[node.op].family == "recurrent" for name in node.outputs[1:]}
+    known = builder.params.keys() - builder.constants.keys() - inner  # cells have 16 bits beside any activations
+    computed = [name for name in builder.tensors if name in known]
+    wide = [name for name in computed if builder.params[name].dtype == "int16"]
+    if len(wide) in {0, len(computed)}:
+        return []
+    message = f"{len(wide)} of {len(computed)} activations have 16 bits, the others 8; one width is supported"
+    return [
+        Diagnostic(
+            message, wide[0], suggestion="convert it again, in int8 or in int16x8 as a whole", file=builder.where
+        )
+    ]
+
+
 def _graph(builder: Builder, name: str, edges: _Edges) -> Graph:
     model = builder.model
     graph = Graph(
@@ -184,6 +183,6 @@ def _graph(builder: Builder, name: str, edges: _Edges) -> Graph:
         outputs=tuple(dict.fromkeys(builder.names[number] for number in model.outputs)),
         tensors=builder.tensors,
         constants=builder.constants,
-        history=edges.history,
+        history=(*model.history, *edges.history),
     )
     return graph.edited(builder.nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from slimai.graph.tflite.access import FileAccess
 from slimai.graph.tflite.builder import Builder
 from slimai.graph.tflite.file import FileOperator
 
@@ -21,7 +22,7 @@ def axis_window(size: int, kernel: int, stride: int, dilation: int, padding: int
 
 
 def window(
-    b: Builder, op: FileOperator, size: tuple[int, int], kernel: tuple[int, int], dilations: tuple[int, int] = (1, 1)
+    b: FileAccess, op: FileOperator, size: tuple[int, int], kernel: tuple[int, int], dilations: tuple[int, int] = (1, 1)
 ) -> tuple[tuple[int, int], dict[str, tuple[int, ...]]]:
     """Return the (height, width) of the output and the attributes strides, dilations and pads."""
     strides = (b.option(op, "StrideH"), b.option(op, "StrideW"))
@@ -37,7 +38,7 @@ def window(
     return (rows[0], columns[0]), attrs
 
 
-def image(b: Builder, op: FileOperator, position: int = 0) -> tuple[int, int, int, int]:
+def image(b: FileAccess, op: FileOperator, position: int = 0) -> tuple[int, int, int, int]:
     """Return the shape [N, H, W, C] of an input, which must have four axes."""
     shape = b.shape(op, position)
     if len(shape) != 4:
@@ -45,14 +46,15 @@ def image(b: Builder, op: FileOperator, position: int = 0) -> tuple[int, int, in
     return shape[0], shape[1], shape[2], shape[3]
 
 
-def _weights(b: Builder, op: FileOperator, position: int, rank: int) -> tuple[int, ...]:
+def _weights(b: FileAccess, op: FileOperator, position: int, rank: int) -> tuple[int, ...]:
     item = b.tensor(op, position)
     if item.dtype not in {"int8", "uint8"} or len(item.shape) != rank or prod(item.shape) == 0:
         raise b.wrong(op, f"its weights are not 8-bit with {rank} axes", [*item.shape, item.dtype])
     return item.shape
 
 
-def _dilations(b: Builder, op: FileOperator) -> tuple[int, int]:
+def dilation_factors(b: FileAccess, op: FileOperator) -> tuple[int, int]:
+    """Return the dilations (height, width) of a convolution."""
     return b.option(op, "DilationHFactor"), b.option(op, "DilationWFactor")
 
 
@@ -63,7 +65,7 @@ def conv_2d(b: Builder, op: FileOperator) -> None:
     outputs, rows, columns, depth = _weights(b, op, 1, 4)
     if channels % depth or outputs % (channels // depth):
         raise b.wrong(op, f"weights of {depth} input channels do not fit {channels} channels", list(b.shape(op, 1)))
-    size, attrs = window(b, op, (height, width), (rows, columns), _dilations(b, op))
+    size, attrs = window(b, op, (height, width), (rows, columns), dilation_factors(b, op))
     weight = b.constant(op, 1, "conv", lambda w: w.transpose(0, 3, 1, 2))
     bias = b.bias(op, 2, x, weight, outputs)
     more = {"group": channels // depth, "channels_last": 1}
@@ -77,7 +79,7 @@ def depthwise_conv_2d(b: Builder, op: FileOperator) -> None:
     one, rows, columns, outputs = _weights(b, op, 1, 4)
     if one != 1 or not channels or outputs % channels:
         raise b.wrong(op, f"weights do not fit {channels} channels", list(b.shape(op, 1)))
-    size, attrs = window(b, op, (height, width), (rows, columns), _dilations(b, op))
+    size, attrs = window(b, op, (height, width), (rows, columns), dilation_factors(b, op))
     weight = b.constant(op, 1, "depthwise", lambda w: w.transpose(3, 0, 1, 2))
     bias = b.bias(op, 2, x, weight, outputs)
     more = {"group": channels, "channels_last": 1}
@@ -93,7 +95,7 @@ def transpose_conv(b: Builder, op: FileOperator) -> None:
     strides = (b.option(op, "StrideH"), b.option(op, "StrideW"))
     if depth != channels or len(size) != 4 or (size[0], size[3]) != (count, outputs) or min(*strides, *size) < 1:
         raise b.wrong(op, "input, weights and output size do not fit each other", list(size))
-    pads, extra = _transposed_pads((height, width), (rows, columns), strides, size[1:3], b.option(op, "Padding"))
+    pads, extra = transposed_pads((height, width), (rows, columns), strides, size[1:3], b.option(op, "Padding"))
     if max(*pads, *extra) > max(rows, columns, *strides) or min(extra) < 0:
         raise b.wrong(op, "its output size is not possible", list(size))
     weight = b.constant(op, 1, "transposed", lambda w: w.transpose(3, 0, 1, 2), axis=1)
@@ -103,7 +105,7 @@ def transpose_conv(b: Builder, op: FileOperator) -> None:
     b.emit_clamped(op, "ConvTranspose", _present(x, weight, bias), {**attrs, **more}, shape=size)
 
 
-def _transposed_pads(
+def transposed_pads(
     size: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int], out: tuple[int, ...], padding: int
 ) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
     """Return pads (top, left, bottom, right) and what is added at the far side to reach the size asked for."""

@@ -10,7 +10,9 @@ from math import prod
 from typing import Any
 
 from slimai.graph.tflite.builder import Builder
+from slimai.graph.tflite.cut import cut_of
 from slimai.graph.tflite.file import FileOperator
+from slimai.graph.tflite.stored import constant_problem
 
 Rule = Callable[[Builder, FileOperator], None]
 KEPT = {"integers_kept": 1}
@@ -59,8 +61,7 @@ def concatenation(b: Builder, op: FileOperator) -> None:
     total = sum(shape[axis] for shape in shapes)
     b.expect(op, (*shapes[0][:axis], total, *shapes[0][axis + 1 :]))
     output = b.output(op)
-    if b.params[output].dtype == "int8" and any(_grid(b, name) != _grid(b, output) for name in names):
-        raise b.wrong(op, "int8 inputs need the scale and zero point of the output")
+    _one_grid(b, op, names, output)
     b.emit("Concat", names, (output,), {"axis": axis})
 
 
@@ -68,14 +69,56 @@ def _part(b: Builder, op: FileOperator, position: int) -> str:
     if b.tensor(op, position).data is None:
         return b.activation(op, position)
     name = b.constant(op, position)
-    if b.params[name].scale.size != 1 or b.params[name].dtype not in {"int8", "uint8"}:
-        raise b.wrong(op, f"constant '{name}' is not 8-bit with one scale", b.params[name].dtype)
+    problem = constant_problem(b.params[name])
+    if problem:
+        raise b.wrong(op, f"constant '{name}' {problem}", b.params[name].dtype)
     return name
+
+
+def _one_grid(b: Builder, op: FileOperator, names: list[str], output: str) -> None:
+    kind = b.params[output].dtype
+    if kind != "uint8" and any(_grid(b, name) != _grid(b, output) for name in names):
+        raise b.wrong(op, f"{kind} inputs need the scale and zero point of the output")
 
 
 def _grid(b: Builder, name: str) -> tuple[str, float, int]:
     params = b.params[name]
     return params.dtype, float(params.scale[0]), params.zero_point
+
+
+def pack(b: Builder, op: FileOperator) -> None:
+    """PACK: tensors of one shape and grid, joined along a new axis."""
+    shape = b.out_shape(op)
+    axis = _axis(b, op, int(b.option(op, "Axis")), len(shape))
+    names = [_part(b, op, position) for position in range(len(op.inputs))]
+    part = (*shape[:axis], *shape[axis + 1 :])
+    if not names or any(b.shape(op, position) != part for position in range(len(names))):
+        raise b.wrong(op, f"its inputs have not all the shape {list(part)}")
+    whole = (*shape[:axis], 1, *shape[axis + 1 :])
+    b.expect(op, (*shape[:axis], len(names), *shape[axis + 1 :]))
+    output = b.output(op)
+    parts: list[str] = []
+    for name in names:
+        if _grid(b, name) != _grid(b, output):
+            raise b.wrong(op, "its inputs need the scale and zero point of its output")
+        parts.append(b.inner(f"{output}__part{len(parts)}", output, whole))
+        b.emit("Reshape", (name,), (parts[-1],), {"shape": whole, **KEPT})
+    b.emit("Concat", parts, (output,), {"axis": axis})
+
+
+def unpack(b: Builder, op: FileOperator) -> None:
+    """UNPACK: the slices of one axis, which goes."""
+    x, shape = b.activation(op, 0), b.shape(op)
+    axis = _axis(b, op, int(b.option(op, "Axis")), len(shape))
+    if shape[axis] != len(op.outputs):
+        raise b.wrong(op, f"has {len(op.outputs)} outputs for an axis of {shape[axis]}")
+    part = (*shape[:axis], 1, *shape[axis + 1 :])
+    outputs = [b.output(op, place) for place in range(len(op.outputs))]
+    cuts = [b.inner(f"{name}__slice", x, part) for name in outputs]
+    b.emit("Split", (x,), cuts, {"axis": axis, "split": (1,) * len(cuts), **KEPT})
+    for place, (cut, name) in enumerate(zip(cuts, outputs, strict=True)):
+        b.expect(op, (*shape[:axis], *shape[axis + 1 :]), place)
+        b.emit("Reshape", (cut,), (name,), {"shape": b.tensors[name].shape, **KEPT})
 
 
 def split(b: Builder, op: FileOperator) -> None:
@@ -125,23 +168,15 @@ def _slice_attrs(starts: Any, ends: Any, steps: Any, shape: tuple[int, ...]) -> 
 
 
 def strided_slice(b: Builder, op: FileOperator) -> None:
-    """STRIDED_SLICE with begin, end and shrink masks."""
+    """STRIDED_SLICE with all its masks."""
     x, shape = b.activation(op, 0), b.shape(op)
-    bounds = [b.numbers(op, position) for position in (1, 2, 3)]
-    if any(len(values) != len(shape) for values in bounds) or 0 in bounds[2]:
-        raise b.wrong(op, f"begin, end and strides do not fit {len(shape)} axes", [list(values) for values in bounds])
-    for name in ("EllipsisMask", "NewAxisMask", "Offset"):
-        if b.option(op, name):
-            raise b.wrong(op, f"{name} is not supported", b.option(op, name))
-    masks = [b.option(op, name) for name in ("BeginMask", "EndMask", "ShrinkAxisMask")]
-    cuts = [_cut(i, n, bounds, masks) for i, n in enumerate(shape)]
+    cuts, kept = cut_of(b, op)
     sizes = tuple(len(range(*cut)) for cut in cuts)
     if 0 in sizes:
         raise b.wrong(op, "its output is empty", list(sizes))
-    kept = tuple(size for i, size in enumerate(sizes) if not masks[2] >> i & 1)
     starts, ends, steps = ([cut[place] for cut in cuts] for place in range(3))
     attrs = _slice_attrs(starts, ends, steps, shape)
-    if len(kept) == len(sizes):
+    if kept == sizes:
         _moved(b, op, "Slice", x, attrs, sizes)
         return
     whole = b.inner(f"{b.names[op.outputs[0]]}__slice", x, sizes)
@@ -149,13 +184,13 @@ def strided_slice(b: Builder, op: FileOperator) -> None:
     _moved(b, op, "Reshape", whole, {"shape": kept}, kept)
 
 
-def _cut(axis: int, size: int, bounds: list[tuple[int, ...]], masks: list[int]) -> tuple[int, int, int]:
-    begin, end, step = (values[axis] for values in bounds)
-    if masks[2] >> axis & 1:
-        begin = begin + size if begin < 0 else begin
-        return (begin, begin + 1, 1) if 0 <= begin < size else (0, 0, 1)
-    cut = slice(None if masks[0] >> axis & 1 else begin, None if masks[1] >> axis & 1 else end, step)
-    return cut.indices(size)
+def reverse(b: Builder, op: FileOperator) -> None:
+    """REVERSE_V2 along constant axes."""
+    x, shape = b.activation(op, 0), b.shape(op)
+    axes = tuple(sorted({_axis(b, op, axis, len(shape)) for axis in b.numbers(op, 1)}))
+    steps = (-1,) * len(axes)  # an end of -1 runs through element 0
+    attrs = {"starts": tuple(shape[axis] - 1 for axis in axes), "ends": steps, "axes": axes, "steps": steps}
+    _moved(b, op, "Slice", x, attrs, shape)
 
 
 def pad(b: Builder, op: FileOperator) -> None:
@@ -192,10 +227,13 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
     "TRANSPOSE": transpose,
     "CONCATENATION": concatenation,
+    "PACK": pack,
+    "UNPACK": unpack,
     "SPLIT": split,
     "SPLIT_V": split_v,
     "SLICE": slice_,
     "STRIDED_SLICE": strided_slice,
+    "REVERSE_V2": reverse,
     **dict.fromkeys(("PAD", "PADV2", "MIRROR_PAD"), pad),
     "ARG_MAX": arg_max,
 }

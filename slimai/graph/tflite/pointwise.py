@@ -8,6 +8,7 @@ import numpy as np
 
 from slimai.graph.tflite.builder import Builder
 from slimai.graph.tflite.file import FileOperator
+from slimai.graph.tflite.stored import constant_problem
 
 Rule = Callable[[Builder, FileOperator], None]
 
@@ -38,8 +39,9 @@ def _operand(b: Builder, op: FileOperator, position: int, *, constant: bool) -> 
 
 
 def _one_scale(b: Builder, op: FileOperator, name: str) -> None:
-    if b.params[name].scale.size != 1 or b.params[name].dtype not in {"int8", "uint8"}:
-        raise b.wrong(op, f"constant '{name}' is not 8-bit with one scale", b.params[name].dtype)
+    problem = constant_problem(b.params[name])
+    if problem:
+        raise b.wrong(op, f"constant '{name}' {problem}", b.params[name].dtype)
 
 
 def unary(kind: str, **attrs: float) -> Rule:
@@ -88,9 +90,9 @@ def _broadcast(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ..
 
 # Scale and zero point that TFLite's kernels take for granted, by type.
 _FIXED = {
-    "SOFTMAX": {"int8": (1 / 256, -128), "uint8": (1 / 256, 0)},
-    "LOGISTIC": {"int8": (1 / 256, -128), "uint8": (1 / 256, 0)},
-    "TANH": {"int8": (1 / 128, 0), "uint8": (1 / 128, 128)},
+    "SOFTMAX": {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)},
+    "LOGISTIC": {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)},
+    "TANH": {"int8": (1 / 128, 0), "uint8": (1 / 128, 128), "int16": (1 / 32768, 0)},
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.graph.ir import Array, Graph
+from slimai.graph.ops import TRAITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,18 @@ class StoredParams:
         return np.asarray(real, np.float32)
 
 
+def constant_problem(params: StoredParams) -> str:
+    """Return what keeps a constant from being an operand beside activations, or ''."""
+    if params.scale.size == 1 and (
+        params.dtype in {"int8", "uint8"} or (params.dtype == "int16" and not params.zero_point)
+    ):
+        return ""
+    return "is not of 8 bits, or of 16 without a zero point, with one scale"
+
+
 @dataclass(frozen=True, eq=False)
 class StoredNetwork:
-    """A fully 8-bit network.
+    """A network of 8-bit weights and activations, or of 8-bit weights and 16-bit activations.
 
     graph: canonical nodes on real values; weights and biases are dequantized, spatial nodes have channels_last = 1.
     params: activation or constant -> its quantization. integers: constant -> integers in its canonical shape.
@@ -48,3 +58,12 @@ class StoredNetwork:
     folded: frozenset[str]
     numbers: Mapping[int, str]
     declared: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wide(self) -> bool:
+        """Whether activations have 16 bits; the cells of a recurrent operator have them beside any."""
+        cells = {
+            name for node in self.graph.nodes if TRAITS[node.op].family == "recurrent" for name in node.outputs[1:]
+        }
+        found = (name for name in self.graph.activations() if name in self.params and name not in cells)
+        return any(self.params[name].dtype == "int16" for name in found)

@@ -13,13 +13,19 @@ Correction = Literal[False, "auto", "analytic", "empirical"]
 
 @dataclass(frozen=True)
 class Rewrites:
-    """The aids that make another float network of the network; it is calibrated by itself."""
+    """The aids that make another float network of the network; it is calibrated by itself.
+
+    judged: groups of channels are equalized where predicted noise falls, of weights with one scale a tensor or a
+    channel; None: all are. groups: at most so many of them.
+    """
 
     equalization: bool = False
     clamps: bool = False
     bias_absorption: bool = False
     channel_clustering: bool = False
     all_chains: bool = False
+    judged: Literal["tensor", "channel"] | None = None
+    groups: int | None = None
 
 
 AS_IT_IS = Rewrites()
@@ -35,7 +41,7 @@ class Aids:
     means. empirical: the winner's biases are corrected from its own outputs. weight_clipping: weights are clipped
     where that lowers their squared error. tail_clipping: limits end where the only readers, saturating functions, are
     flat. channel_clustering: before depthwise convolutions channels of like range become layers of their own, where
-    equalization cannot even them out. all_chains: also where it can.
+    equalization cannot even them out. all_chains: also where it can. judged, groups: as in `Rewrites`.
     """
 
     equalization: bool = False
@@ -47,6 +53,8 @@ class Aids:
     tail_clipping: bool = False
     channel_clustering: bool = False
     all_chains: bool = False
+    judged: Literal["tensor", "channel"] | None = None
+    groups: int | None = None
 
     @property
     def rewrites(self) -> Rewrites:
@@ -57,6 +65,8 @@ class Aids:
             self.bias_absorption,
             self.channel_clustering,
             self.channel_clustering and self.all_chains,
+            self.judged if self.equalization else None,
+            self.groups if self.equalization else None,
         )
 
 
@@ -106,4 +116,5 @@ def aids_for(level: int, choices: Choices) -> Aids:
         tail_clipping=chosen("tail_clipping"),
         channel_clustering=chosen("channel_clustering"),
         all_chains=choices.channel_clustering is True,
+        judged=("tensor" if level == 0 else "channel") if choices.equalization == "auto" else None,
     )

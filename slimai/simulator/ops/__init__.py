@@ -27,6 +27,7 @@ _MODULES = {
     "resize": ("Resize",),
     "move": ("Concat", "Split", "Slice", "Pad", "Reshape", "Transpose", "DepthToSpace", "SpaceToDepth"),
     "index": ("ArgMax",),
+    "recurrent": ("LSTM", "GRU"),
 }
 # A function of one element is a table; `slimai.simulator.ops.tables` has the formulas.
 _TABLES = tuple(op for op, row in TRAITS.items() if row.integer and row.family == "pointwise" and row.weight is None)

@@ -12,7 +12,8 @@ from slimai.simulator.convolution import Convolution, Window
 from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, pair, to_nhwc
 from slimai.simulator.requantize import TFLITE_DENSE, Requantizer, real_multiplier
 from slimai.simulator.transposed import TransposedConvolution
-from slimai.simulator.weight_forms import ConvWeights, image_weights
+from slimai.simulator.volumes import Depth, plane, transposed_weights
+from slimai.simulator.weight_forms import ConvWeights, image_weights, weight_values
 
 
 def layer_weight(context: LayerContext) -> QWeight:
@@ -40,35 +41,47 @@ def matrix_requantizer(context: LayerContext, weight_scale: Any) -> Requantizer:
 
 
 def compile_conv(context: LayerContext) -> Compiled:
-    """Return the kernel of a 1-D or 2-D convolution, any groups, strides, pads and dilations."""
+    """Return the kernel of a convolution over one to three axes, any groups, strides, pads and dilations."""
     attrs, weight = context.attrs, layer_weight(context)
     weights = ConvWeights.of(weight, int(attrs["group"]))
+    depth = Depth.of(weight.values.shape[2], attrs) if weight.values.ndim == 5 else None
+    flat = attrs if depth is None else plane(attrs)
     window = Window(
         weights.kernel,
-        pair(attrs["strides"], 1),
-        pair(attrs["dilations"], 1),
-        four_pads(attrs["pads"]),
+        pair(flat["strides"], 1),
+        pair(flat["dilations"], 1),
+        four_pads(flat["pads"]),
     )
     conv = Convolution(context, weights, window, int(attrs["group"]), matrix_requantizer(context, weight.scale))
-    return _compiled(context, conv)
+    return _compiled(context, conv, depth)
 
 
-def _compiled(context: LayerContext, conv: Convolution | TransposedConvolution) -> Compiled:
+def _compiled(context: LayerContext, conv: Convolution | TransposedConvolution, depth: Depth | None) -> Compiled:
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
-        return [from_nhwc(conv(to_nhwc(inputs[0], channels_last), tally), rank, channels_last)]
+        x = to_nhwc(inputs[0], channels_last)
+        if depth is None:
+            return [from_nhwc(conv(x, tally), rank, channels_last)]
+        pictures, count = depth.unrolled(x, context.input().zero_point)
+        y = conv(pictures, tally)
+        return [from_nhwc(y.reshape(-1, count, *y.shape[1:]), rank, channels_last)]
 
     bias = {} if context.layer.bias is None else {"bias": context.layer.bias}
     return Compiled(kernel, {"weight": layer_weight(context).values, **bias, **conv.requantizer.table()})
 
 
 def compile_convtranspose(context: LayerContext) -> Compiled:
-    """Return the kernel of a transposed convolution."""
-    attrs, weight = context.attrs, layer_weight(context)
-    values, group = image_weights(weight), int(attrs["group"])
+    """Return the kernel of a transposed convolution over one to three axes."""
+    attrs, weight, depth = context.attrs, layer_weight(context), None
+    if weight.values.ndim == 5:
+        depth = Depth.of_transposed(weight.values.shape[2], attrs)
+        values, attrs = transposed_weights(weight_values(weight)), plane(attrs)
+    else:
+        values = image_weights(weight)
     kernel, strides = (values.shape[2], values.shape[3]), pair(attrs["strides"], 1)
     dilations, extra = pair(attrs["dilations"], 1), pair(attrs.get("output_padding", (0,)), 0)
     window = Window(kernel, strides, dilations, four_pads(attrs["pads"]))
+    group = int(attrs["group"])
     conv = TransposedConvolution(context, values, window, extra, group, matrix_requantizer(context, weight.scale))
-    return _compiled(context, conv)
+    return _compiled(context, conv, depth)

@@ -17,26 +17,37 @@ from slimai.simulator.fixed_point import Int, round_half_away
 from slimai.simulator.lookup import every_integer, table_layer
 
 STEPS = 512
+_ENDLESS = 2.0**60  # saturates; differences of such values are finite
 FINER_BITS = 7  # of the knots of an 8-bit output: all its values times 2**7 fit 16 bits
 
 Function = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-def place_knots(function: Function, low: Any, high: Any, unit: Any) -> Int:
+def place_knots(function: Function, low: Any, high: Any, unit: Any, *, inside: bool = False) -> Int:
     """Return 513 knots of `function` over [low, high], in integers of 1 / unit, saturated to 16 bits.
 
     Each knot but the last is lowered by half of the error that a straight line has in the middle of its step. All is
-    computed in the float type of `low`, `high` and `unit`.
+    computed in the float type of `low`, `high` and `unit`; what is infinite there ends at 2**60 units.
+    inside: a knot is lowered only where its whole step is within 16 bits; TFLite lowers all, and so sends a knot to the
+    other end of the range where the function leaves it steeply.
     """
     real = type(low)
     step = real((high - low) / real(STEPS))
     at = low + np.arange(STEPS + 1).astype(real) * step
-    value = function(at) * unit
+
+    def units(x: NDArray[Any]) -> NDArray[Any]:
+        scaled: NDArray[Any] = np.clip(function(x) * unit, -_ENDLESS, _ENDLESS)
+        return scaled.astype(real)
+
+    value = units(at)
     sample = round_half_away(value[:-1])
-    middle = round_half_away(function(at[:-1] + step / real(2)) * unit)
+    middle = round_half_away(units(at[:-1] + step / real(2)))
     line = round_half_away((value[1:] + sample) / real(2))
-    last = round_half_away(function(np.array([high])) * unit)
-    knots = np.concatenate([sample - round_half_away((line - middle) / real(2)), last])
+    last = round_half_away(units(np.array([high])))
+    lowered = round_half_away((line - middle) / real(2))
+    if inside:
+        lowered = np.where((np.abs(value[1:]) <= S16.high) & (np.abs(middle) <= S16.high), lowered, 0)
+    knots = np.concatenate([sample - lowered, last])
     table: Int = np.clip(knots, S16.low, S16.high).astype(np.int64)
     return table
 
@@ -49,22 +60,26 @@ def interpolate(value: Int, knots: Int) -> Int:
     return result
 
 
-def knots_of(function: Function, x: QParams, y_scale: float, real: type[np.floating[Any]]) -> Int:
+def knots_of(
+    function: Function, x: QParams, y_scale: float, real: type[np.floating[Any]], *, inside: bool = False
+) -> Int:
     """Return the knots of a function over all integers of `x` (16 bits, zero point 0) in integers of `y_scale`."""
     scale, step = real(x.scale), real(y_scale)
     span = step * real(S16.high) - step * real(S16.low)
-    return place_knots(function, scale * real(S16.low), scale * real(S16.high), real(1 << 16) / span)
+    low, high = scale * real(S16.low), scale * real(S16.high)
+    return place_knots(function, low, high, real(1 << 16) / span, inside=inside)
 
 
 def knot_layer(context: LayerContext, function: Function, real: type[np.floating[Any]] = np.float64) -> Compiled:
     """Return the layer of a smooth function of a 16-bit input.
 
-    An 8-bit output is interpolated in 1/128 of its step and rounded half up.
+    real: float64 where the knots are slimai's own, float32 where they are TFLite's. An 8-bit output is interpolated in
+    1/128 of its step and rounded half up.
     """
     x, out = context.input(), context.out
-    narrow = out.dtype.bits == 8
+    narrow, own = out.dtype.bits == 8, real is np.float64
     with np.errstate(over="ignore"):  # beyond the end of float32 the knot saturates
-        knots = knots_of(function, x, out.scale / (1 << FINER_BITS) if narrow else out.scale, real)
+        knots = knots_of(function, x, out.scale / (1 << FINER_BITS) if narrow else out.scale, real, inside=own)
     values = interpolate(every_integer(x), knots)
     if narrow:
         values = ((values + (1 << (FINER_BITS - 1))) >> FINER_BITS) + out.zero_point

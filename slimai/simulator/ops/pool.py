@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,33 +13,49 @@ from numpy.typing import NDArray
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int, multiply_by_quantized_multiplier, quantize_multiplier
-from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, keeps_integers, pair, to_nhwc
+from slimai.simulator.layout import from_nhwc, is_channels_last, keeps_integers, near_and_far, places, to_nhwc
 from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
 from slimai.simulator.ops.onnxruntime_float import float_mean, float_window_mean
 from slimai.simulator.requantize import GEMMLOWP
 
 
-def _geometry(context: LayerContext) -> tuple[Any, Any, Any, Any, tuple[int, int]]:
-    attrs, shape = context.attrs, context.graph.shape(context.layer.outputs[0])
-    spatial = shape[1:-1] if is_channels_last(context) else shape[2:]
-    kernel = pair(attrs["kernel_shape"], 1)
-    dilations = pair(attrs.get("dilations", (1,) * len(spatial)), 1)
-    return kernel, pair(attrs["strides"], 1), dilations, four_pads(attrs["pads"]), pair(spatial, 1)
+@dataclass(frozen=True)
+class _Geometry:
+    """Of a pool, along each axis of space: kernel, strides, dilations, pads at the near and far side, output size."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    near: tuple[int, ...]
+    far: tuple[int, ...]
+    out: tuple[int, ...]
+
+
+def _geometry(context: LayerContext) -> _Geometry:
+    attrs, spatial = context.attrs, _space(context, context.layer.outputs[0])
+    dilations = places(attrs.get("dilations", (1,) * len(attrs["kernel_shape"])), 1)
+    near, far = near_and_far(attrs["pads"])
+    return _Geometry(places(attrs["kernel_shape"], 1), places(attrs["strides"], 1), dilations, near, far, spatial)
+
+
+def _space(context: LayerContext, tensor: str) -> tuple[int, ...]:
+    shape = context.graph.shape(tensor)
+    return places(shape[1:-1] if is_channels_last(context) else shape[2:], 1)
 
 
 def _taps(x: Array, context: LayerContext, fill: int) -> Any:
-    """Yield [N, OH, OW, C] views of x, one for each tap of the window, `fill` outside the picture."""
-    kernel, strides, dilations, (top, left, bottom, right), (height, width) = _geometry(context)
+    """Yield views of x [N, ..., C] of the output's size, one for each tap of the window, `fill` outside the picture."""
+    g = _geometry(context)
+    reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(g.out, g.strides, g.kernel, g.dilations, strict=True)]
     # ceil_mode may reach beyond the declared padding: enough is added at the far side.
-    far_y = max(0, (height - 1) * strides[0] + (kernel[0] - 1) * dilations[0] + 1 - x.shape[1] - top)
-    far_x = max(0, (width - 1) * strides[1] + (kernel[1] - 1) * dilations[1] + 1 - x.shape[2] - left)
-    padded = np.pad(x, ((0, 0), (top, max(bottom, far_y)), (left, max(right, far_x)), (0, 0)), constant_values=fill)
-    for ky in range(kernel[0]):
-        for kx in range(kernel[1]):
-            y0, x0 = ky * dilations[0], kx * dilations[1]
-            y1, x1 = y0 + (height - 1) * strides[0] + 1, x0 + (width - 1) * strides[1] + 1
-            yield padded[:, y0 : y1 : strides[0], x0 : x1 : strides[1]]
+    sides = zip(g.near, g.far, reach, x.shape[1:-1], strict=True)
+    pads = [(near, max(far, need - size - near, 0)) for near, far, need, size in sides]
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
+    for tap in itertools.product(*map(range, g.kernel)):
+        firsts = [place * d for place, d in zip(tap, g.dilations, strict=True)]
+        cut = [slice(first, first + (n - 1) * s + 1, s) for first, n, s in zip(firsts, g.out, g.strides, strict=True)]
+        yield padded[:, *cut]
 
 
 def compile_maxpool(context: LayerContext) -> Compiled:
@@ -58,24 +77,20 @@ def compile_maxpool(context: LayerContext) -> Compiled:
 
 
 def window_counts(context: LayerContext) -> Int:
-    """Return the number of pixels each window averages over, [1, OH, OW, 1].
+    """Return the number of pixels each window averages over, [1, OH, OW, 1] ([1, OD, OH, OW, 1] of three axes).
 
     Padding counts only with count_include_pad, and then only as far as declared (not what ceil_mode adds).
     """
-    shape = context.graph.shape(context.layer.node.inputs[0])
-    height, width = pair(shape[1:-1] if is_channels_last(context) else shape[2:], 1)
-    inside = np.ones((1, height, width, 1), np.int64)
+    sizes = _space(context, context.layer.node.inputs[0])
     if context.attrs.get("count_include_pad", 0):
-        top, left, bottom, right = four_pads(context.attrs["pads"])
-        kernel, strides, dilations, _, (rows, columns) = _geometry(context)
-        ends = (height + top + bottom, width + left + right)
-        counts = [
-            np.minimum(np.arange(n) * s + (k - 1) * d + 1, end)[:, None] - np.arange(n)[:, None] * s
-            for n, s, k, d, end in zip((rows, columns), strides, kernel, dilations, ends, strict=True)
-        ]
-        if dilations == (1, 1):
-            return np.asarray(counts[0] * counts[1].T, np.int64)[None, :, :, None]
-        return np.full((1, rows, columns, 1), kernel[0] * kernel[1])
+        g = _geometry(context)
+        total = np.ones((1,) * len(sizes), np.int64)
+        for axis, (n, s, k, d) in enumerate(zip(g.out, g.strides, g.kernel, g.dilations, strict=True)):
+            first, end = np.arange(n) * s, sizes[axis] + g.near[axis] + g.far[axis]
+            counts = 1 + (np.minimum(first + k * d, end) - first - 1) // d
+            total = total * counts.reshape([-1 if place == axis else 1 for place in range(len(sizes))])
+        return total[None, ..., None]
+    inside = np.ones((1, *sizes, 1), np.int64)
     total = sum(tap.astype(np.int64) for tap in _taps(inside, context, 0))
     return np.asarray(total)
 
@@ -94,7 +109,7 @@ def compile_averagepool(context: LayerContext) -> Compiled:
         for tap in _taps(to_nhwc(inputs[0], channels_last), context, x.zero_point):
             part = tap.astype(dtype)
             total = part if total is None else np.add(total, part, out=total)
-        kernel_size = int(np.prod(_geometry(context)[0]))
+        kernel_size = math.prod(_geometry(context).kernel)
         sums = np.asarray(total) - dtype(kernel_size * x.zero_point)
         return [from_nhwc(finish(sums, tally), rank, channels_last)]
 
@@ -109,7 +124,7 @@ def _float_averagepool(context: LayerContext, counts: Int) -> Compiled:
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
     x = context.input()
     if context.attrs.get("count_include_pad", 0):
-        counts = np.array(int(np.prod(_geometry(context)[0])))
+        counts = np.array(math.prod(_geometry(context).kernel))
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         total = np.float32(0.0)

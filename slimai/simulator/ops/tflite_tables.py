@@ -168,7 +168,12 @@ def _scaled_input(x: QParams, power_shifts: tuple[int, ...]) -> Int:
 
 def sigmoid16(x: QParams) -> Int:
     """Sigmoid of s16 by linear interpolation between 256 knots, output scale 2**-15."""
-    scaled, knots = _scaled_input(x, (0,)), sigmoid_steps()
+    return sigmoid_of_scaled(_scaled_input(x, (0,)))
+
+
+def sigmoid_of_scaled(scaled: Int) -> Int:
+    """Sigmoid of integers at 1 / 12288, output scale 2**-15."""
+    knots = sigmoid_steps()
     place, part = np.abs(scaled) >> 9, np.abs(scaled) & 0x1FF
     at = np.minimum(place, 254)
     result = np.where(place >= 255, 0x7FFF << 10, (knots[at] << 9) + part * (knots[at + 1] - knots[at]))
@@ -177,7 +182,12 @@ def sigmoid16(x: QParams) -> Int:
 
 def tanh16(x: QParams) -> Int:
     """Tanh of s16 as 2 * sigmoid(2 x) - 1 from the same knots, output scale 2**-15."""
-    scaled, knots = _scaled_input(x, (0, 1)), sigmoid_steps()
+    return tanh_of_scaled(_scaled_input(x, (0, 1)))
+
+
+def tanh_of_scaled(scaled: Int) -> Int:
+    """Tanh of integers at 1 / 12288, output scale 2**-15."""
+    knots = sigmoid_steps()
     place, part = np.abs(scaled) >> 8, np.abs(scaled) & 0xFF
     at = np.minimum(place, 254)
     result = np.where(place >= 255, 0xFFFF << 8, (knots[at] << 8) + part * (knots[at + 1] - knots[at]))

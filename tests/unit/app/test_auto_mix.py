@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
 
-import numpy as np
 import pytest
 
 from slimai.app.run.mix_file import rules_text
-from slimai.app.run.mix_ranking import SliceNoise, noise_by_node
+from slimai.app.run.mix_ranking import output_noise
 from slimai.config.diagnose import judge_values
 from slimai.quantizer.mix_rules import parse_rules
-from slimai.quantizer.params import S8, QParams
 from slimai.search.candidate import Candidate, Outcome, Variant, outcome_from_json
 from slimai.search.choice import Bounds
 
@@ -84,32 +82,25 @@ def test_the_raised_nodes_survive_the_journal():
 @dataclass
 class Row:
     layer: str
+    tensor: str
     single_sqnr: float | None
+    own: float = 0.0
 
 
-def test_the_noise_of_a_node_is_that_of_its_worst_output():
-    rows = (Row("L1", 20.0), Row("L1", 10.0), Row("L2", None), Row("L3", 0.0))
-    found = noise_by_node(rows, {"L1": "split", "L2": "host", "L3": "conv"})
-    assert found == pytest.approx({"split": 0.1, "conv": 1.0}, rel=1e-12)
+@dataclass
+class Reads:
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
-def test_scores_beside_boxes_are_seen_slice_by_slice():
-    rng = np.random.default_rng(0)
-    boxes, scores = rng.uniform(-100, 100, (2, 4, 50)), rng.uniform(0, 0.3, (2, 4, 50))
-    grid = QParams(S8, 0.8)
-    both = np.concatenate([boxes, scores], axis=1).astype(np.float32)
-    found = SliceNoise({"t": grid})
-    for image in both:  # image by image, as batches come
-        found.add({"t": image[None], "host": image[None]})
-    rounded = np.clip(np.rint(both.astype(np.float64) / 0.8), -128, 127) * 0.8
-    noise, signal = ((rounded - both) ** 2).sum(axis=(0, 2)), (both.astype(np.float64) ** 2).sum(axis=(0, 2))
-    by_channel = np.minimum(noise / signal, 1.0).mean()
-    by_place = np.minimum(((rounded - both) ** 2).sum(axis=(0, 1)) / (both.astype(np.float64) ** 2).sum(axis=(0, 1)), 1)
-    assert found.ratios() == pytest.approx({"t": max(by_channel, by_place.mean())}, rel=1e-5)
-    assert found.ratios()["t"] > 0.4, "half of the channels are lost, though the whole tensor has 47 dB"
+def test_a_layer_counts_as_the_costliest_tensor_that_it_touches():
+    steps = (Reads("first", ("x",), ("a",)), Reads("second", ("a",), ("b",)), Reads("host", ("b",), ("c",)))
+    assert output_noise((), {"x": 0.1, "a": 0.3, "b": 0.2}, {}, steps) == {"first": 0.3, "second": 0.3, "host": 0.2}
 
 
-def test_slices_without_a_signal_and_long_axes_tell_nothing():
-    found = SliceNoise({"zero": QParams(S8, 1.0), "long": QParams(S8, 1.0)})
-    found.add({"zero": np.zeros((1, 3, 2), np.float32), "long": np.full((1, 5000), 0.4, np.float32)})
-    assert found.ratios() == {"zero": 0.0, "long": 0.0}
+def test_noise_of_weights_is_carried_to_the_outputs_as_that_of_the_grid():
+    steps = (Reads("conv", ("x",), ("a",)), Reads("host", ("a",), ("b",)))
+    rows = (Row("L1", "a", 20.0, own=0.001), Row("L2", "b", None))
+    found = output_noise(rows, {"x": 0.0, "a": 0.005}, {"L1": "conv", "L2": "host"}, steps)
+    assert found == pytest.approx({"conv": 0.005 * 0.01 / 0.001, "host": 0.005}, rel=1e-12)

@@ -78,6 +78,41 @@ def test_a_value_that_is_not_finite_names_tensor_and_image(bad):
     )
 
 
+MADE = {
+    "Softmax": "every place of one of its rows is masked: leave one, or mask with a finite value such as -1e4",
+    "Log": "keep what it reads above 0, by a Clip or an added epsilon",
+    "Reciprocal": "keep its divisor away from 0, by a Clip or an added epsilon",
+    "Exp": "what it reads is finite: its result has no value or is too large for float32; change the network there",
+}
+
+
+@pytest.mark.parametrize("op", MADE)
+def test_a_value_that_the_network_makes_blames_its_first_operator_and_no_image(op):
+    """A larger tensor behind it is not finite either, and is counted first."""
+
+    class Maker:
+        def run(self, feeds):
+            y = feeds["x"].copy()
+            y[-1, 1, 1] = np.inf if op == "Exp" else np.nan
+            return {"y": y, "z": np.concatenate([y, y], axis=2)}
+
+    shapes = {"x": (1, 3, 5), "y": (1, 3, 5), "z": (1, 3, 10)}
+    graph = Graph(
+        "net",
+        (Node("n", op, ("x",), ("y",)), Node("c", "Concat", ("y", "y"), ("z",))),
+        ("x",),
+        ("z",),
+        {name: TensorInfo(name, shape) for name, shape in shapes.items()},
+        {},
+    )
+    for threads in (1, 3):
+        with pytest.raises(InputError) as caught:
+            collect(graph, [{"x": IMAGES}], bins=32, runner=Maker(), threads=threads)
+        value = "inf" if op == "Exp" else "nan"
+        message = f"y: the float network computes a value that is not finite for image 12, in a {op} (got {value})"
+        assert str(caught.value) == f"{message}; {MADE[op]}"
+
+
 def test_a_part_of_the_images_names_its_image_by_the_place_among_all():
     images = IMAGES.copy()
     images[7, 1, 2] = np.nan

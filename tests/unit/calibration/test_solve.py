@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from slimai.calibration import _reference_search as plain
 from slimai.calibration.histogram import HistogramBuilder
-from slimai.calibration.solve import Grid, best_limits, solve_limits
+from slimai.calibration.solve import Grid, best_limits, solve, solve_limits
 
 N = 60_000
 S8, U8, ASYMMETRIC, S16 = Grid(-128, 127), Grid(0, 255), Grid(0, 255, True), Grid(-32768, 32767)
@@ -114,6 +116,36 @@ def test_constants_keep_their_value(value, grid, method):
     found = best_limits(histogram([value] * 100), grid, method)
     assert found.low == 0.0
     assert found.high == pytest.approx(value, rel=1 / 100)
+
+
+def spread_channels(seed, spread):
+    """Return a rectified tensor whose 64 channels have spreads of e^(spread N(0, 1)), most of it near zero."""
+    rng = np.random.default_rng(seed)
+    scales = np.exp(spread * rng.normal(size=(64, 1)))
+    return np.maximum(rng.normal(size=(64, 400)) * scales, 0.0).astype(np.float32)
+
+
+@pytest.mark.parametrize("grid", [S8, U8, ASYMMETRIC], ids=["s8", "u8", "asymmetric"])
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 3))
+def test_divergence_never_ruins_a_tensor(grid, seed, spread):
+    """Oracle: the values themselves, quantized; 0.2 dB for the histogram's bins beside the 3 dB that are allowed."""
+    values = spread_channels(seed, spread).astype(np.float64).reshape(-1)
+    item = histogram(values)
+    (found,) = solve({"x": item}, {"x": grid}, "ImprovedKL").values()
+    squared = best_limits(item, grid, "ImprovedMSE")
+    assert error(values, *found.limits, grid) <= 10**0.32 * error(values, *squared, grid)
+    if found.replaced is not None:
+        assert found.limits == squared
+        assert error(values, *found.replaced, grid) > 10**0.28 * error(values, *squared, grid)
+
+
+def test_a_tensor_that_divergence_would_ruin_takes_the_other_limits():
+    """Channels of unlike spread: a few hold all the large values, which the divergence gives up."""
+    item = histogram(spread_channels(3, 2.0).reshape(-1))
+    (found,) = solve({"x": item}, {"x": U8}, "ImprovedKL").values()
+    assert found.replaced == best_limits(item, U8, "ImprovedKL")
+    assert found.limits == best_limits(item, U8, "ImprovedMSE")
 
 
 def test_all_tensors_at_once_and_threads_do_not_matter():

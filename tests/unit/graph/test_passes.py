@@ -232,9 +232,9 @@ NEGATIVE = {
     "computed statistics": (
         "fold_batchnorm", [("BatchNormalization", "xsomv", "y", {})], {"x": [1, 6, 4, 4], "m": [6]}, BN, ["y"],
         "its statistics are computed"),
-    "BatchNormalization of rank 5": (
-        "fold_batchnorm", [("BatchNormalization", "xsomv", "y", {})], {"x": [1, 6, 2, 2, 2]}, BN, ["y"],
-        "a tensor of 5 axes"),
+    "BatchNormalization of rank 6": (
+        "fold_batchnorm", [("BatchNormalization", "xsomv", "y", {})], {"x": [1, 6, 2, 2, 2, 2]}, BN, ["y"],
+        "a tensor of 6 axes"),
     "reflect Pad": (
         "fuse_pad", [("Pad", "xp", "c", {"mode": "reflect"}), ("Conv", "cwb", "y", {})], X, {**CONV, "p": PAD4},
         ["y"], "a reflect Pad is no zero padding"),

@@ -232,6 +232,7 @@ def test_the_switch_is_off_by_default():
     for level in DEFAULTS:
         assert not aids_for(level, Choices()).bias_absorption
         on = aids_for(level, Choices(bias_absorption=True)).rewrites
-        assert on == Rewrites(True, clamps=level == 0, bias_absorption=True, channel_clustering=True)
+        judged = "tensor" if level == 0 else "channel"
+        assert on == Rewrites(True, level == 0, True, True, judged=judged)
         off = Choices(equalization=False, bias_absorption=False, channel_clustering=False)
         assert aids_for(level, off).rewrites == Rewrites()

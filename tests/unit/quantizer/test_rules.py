@@ -8,6 +8,7 @@ from slimai.quantizer.dot import graph_dot, plan_dot, write_dot_stages
 from slimai.quantizer.mix_rules import expand_rules, parse_rules
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
+from slimai.quantizer.tensor_limits import HEAD_ROOM
 
 W = np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1)
 
@@ -140,9 +141,9 @@ def test_16_bit_layers_get_requantize_around_them(net, stats_of, level):
     deep = plan.layers[2]
     assert types[deep.inputs[0]] == "s16"
     assert deep.weight.dtype.name == "s16"
-    # the 16-bit range is that of the tensor itself, not of its 8-bit grid
-    assert plan.tensors[deep.inputs[0]].scale == float(np.float32(2 / 32767))
-    assert plan.tensors["b"].scale == float(np.float32(2 / 32767))
+    # the 16-bit range is that of the tensor itself with its head room, not of its 8-bit grid
+    assert plan.tensors[deep.inputs[0]].scale == float(np.float32(2 * HEAD_ROOM / 32767))
+    assert plan.tensors["b"].scale == float(np.float32(2 * HEAD_ROOM / 32767))
 
 
 def test_an_input_is_as_wide_as_its_widest_reader(net, stats_of):
@@ -163,7 +164,8 @@ def test_dot_stages(net, stats_of, tmp_path):
     assert "Requantize" not in last
     assert '"n_a" -> "n_b";' in last
     assert '"n_b" -> "n_c";' in last
-    assert "n_b\\nDepthwiseConv\\nDepthwiseConv_n_b__1\\nin s16 6.1037e-05\\nweights s16" in last
+    scale = f"{2 * HEAD_ROOM / 32767:.6g}"
+    assert f"n_b\\nDepthwiseConv\\nDepthwiseConv_n_b__1\\nin s16 {scale}\\nweights s16" in last
     assert "float (host): Atan has no integer kernel" in last
     assert "Conv + Relu" in paths[1].read_text()
     assert '"n_a" [label="n_a\\nConv"];' in graph_dot(graph)

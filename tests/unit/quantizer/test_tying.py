@@ -25,7 +25,7 @@ def kinds(plan):
 
 
 def test_concat_ties_inputs_that_nothing_else_reads(net, stats_of):
-    stats = stats_of(x=[-1, 1], a=[-4, 4], b=[-0.1, 0.1], y=[-4, 4])
+    stats = stats_of(x=[-1, 1], a=[-4, 4], b=[-0.8, 0.8], y=[-4, 4])
     plan = build_plan(branches(net), stats, QuantOptions(level=1))
     assert plan.tensors["a"] == plan.tensors["b"] == plan.tensors["y"]
     assert plan.tensors["y"].scale == float(np.float32(4 / 127))
@@ -33,9 +33,9 @@ def test_concat_ties_inputs_that_nothing_else_reads(net, stats_of):
 
 
 def test_concat_requantizes_a_small_input_with_other_readers(net, stats_of):
-    stats = stats_of(x=[-1, 1], a=[-4, 4], b=[-0.1, 0.1], y=[-4, 4], c=[-1, 1])
+    stats = stats_of(x=[-1, 1], a=[-4, 4], b=[-0.6, 0.6], y=[-4, 4], c=[-1, 1])
     plan = build_plan(branches(net, read_elsewhere=True), stats, QuantOptions(level=1))
-    assert plan.tensors["b"].scale == float(np.float32(np.float64(np.float32(0.1)) / 127))
+    assert plan.tensors["b"].scale == float(np.float32(np.float64(np.float32(0.6)) / 127))
     added = next(layer for layer in plan.layers if layer.kind == "Requantize")
     assert added.inputs == ("b",)
     assert plan.tensors[added.outputs[0]] == plan.tensors["y"]
@@ -43,7 +43,7 @@ def test_concat_requantizes_a_small_input_with_other_readers(net, stats_of):
     assert concat.inputs == concat.node.inputs == ("a", added.outputs[0])
     note = next(d for d in plan.decisions if d.where == "n_y")
     assert note.what == "Requantize on input b"
-    assert note.why == "its other readers would get a grid 40 times coarser"
+    assert note.why == "its other readers would get a grid 6.67 times coarser"
     assert plan.profile_names[added.outputs[0]] == "Requantize_b_0_requantize__1:0"
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from slimai.errors import InputError
 from slimai.graph.ir import Node
 from slimai.quantizer.params import S8, S16
 from slimai.quantizer.weight_layout import WeightLayout, weight_layout
-from slimai.quantizer.weights import quantize_constant, quantize_layer
+from slimai.quantizer.weights import bias_integers, quantize_constant, quantize_layer
 
 CONV = WeightLayout(0)
 
@@ -119,3 +120,16 @@ def test_slopes_are_symmetric_with_one_scale():
     kept = quantize_constant(np.array([0.25, -0.5], np.float32), S8)
     assert kept.values.tolist() == [64, -127]
     assert kept.scale.tolist() == [f32(0.5 / 127)]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1e30, 3e38])
+def test_a_given_bias_that_fits_no_integer_is_refused(bits, bad):
+    """It was cast to the lowest integer of 64 bits, with NumPy's warning."""
+    room = {8: 31, 16: 47}[bits]
+    scale = np.array([2.0**-20, 2.0**-1074])
+    assert bias_integers(np.array([2.5, 0.0], np.float32), scale, bits, "n").tolist() == [2621440, 0]
+    with pytest.raises(
+        InputError, match=rf"n: the bias needs more than {room} bits .* \(got .*quantize the model again"
+    ):
+        bias_integers(np.array([1.0, bad], np.float32), scale, bits, "n")

@@ -7,9 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slimai.calibration.collect import collect
+from slimai.graph.load import load_onnx
 from slimai.quantizer.options import QuantOptions
+from slimai.quantizer.planner import build_plan
+from slimai.report.alone import AloneRounding
 from slimai.report.analysis import Analyser, LayerRow
-from slimai.report.ranking import Trials, cause, rank
+from slimai.report.ranking import Remedy, Trials, cause, rank
+from slimai.runtime.session import FloatSession
+from slimai.schema.target import TargetSection
 from slimai.simulator.program import compile_plan
 
 
@@ -132,3 +138,47 @@ def test_trials_measure_the_outputs_alone(digits, level1):
     truth = {name: value + np.float32(1.0) for name, value in found.items()}
     expected = np.mean([((truth[n] - found[n]) ** 2).sum() / (truth[n] ** 2).sum() for n in truth])
     assert Trials(feeds, truth, lambda _: program).noise(program) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def detector(decoded_detector):
+    """Return (graph, statistics, pictures, float outputs) of a detector that decodes its boxes in the graph."""
+    graph = load_onnx(decoded_detector, batch_of_one=True)
+    feeds = {"x": np.random.default_rng(0).normal(size=(4, 3, 64, 64)).astype(np.float32)}
+    return graph, collect(graph, [feeds]), feeds, FloatSession(graph).run(feeds)
+
+
+def test_box_decode_behind_the_heads_is_mended_as_a_whole(detector):
+    graph, stats, feeds, truth = detector
+    options, target = QuantOptions(level=1), TargetSection()
+
+    def rebuild(remedy):
+        return compile_plan(build_plan(graph, stats, replace(options, datatypes=remedy.datatypes), target), target)
+
+    plan = build_plan(graph, stats, options)
+    program = compile_plan(plan, target)
+    analyser, rounding = Analyser(graph, program), AloneRounding(graph, plan)
+    analyser.add(feeds)
+    rounding.add(feeds)
+    trials = Trials(feeds, truth, rebuild)
+    found = rank(analyser.rows(), plan, graph, stats, program, trials, alone=rounding.ratios())
+    assert found[0].gain > 1.0
+    assert found[0].remedy.startswith("run the 12 layers behind the heads in 16 bits (mix, nodename_datatypes: ")
+    behind = [
+        node for node in graph.nodes if node.name in ("sides", "first", "last", "sum", "centre", "size", "pixels")
+    ]
+    mended = rebuild(Remedy("", datatypes={node.name: (16, 16) for node in behind}))
+    boxes = [np.square((truth["join"] - p.dequantize(p.run(feeds))["join"])[:, :4]).sum() for p in (program, mended)]
+    assert boxes[1] < 0.8 * boxes[0], "the boxes themselves are nearer to ONNX Runtime's"
+
+
+def test_what_costs_the_outputs_most_is_among_the_suspects(digits, level1):
+    plan, program = digits.plan(level1), digits.program(level1)
+    analyser = Analyser(digits.graph, program)
+    analyser.add({name: value[:2] for name, value in digits.feeds.items()})
+    rows = [item for item in analyser.rows() if item.single_sqnr is not None]
+    least = min(rows, key=lambda item: item.added + item.own)
+    found = rank(rows, plan, digits.graph, digits.stats, program, None, alone={least.tensor: 1.0})
+    assert least.tensor in [item.row.tensor for item in found]
+    plain = rank(rows, plan, digits.graph, digits.stats, program, None)
+    assert least.tensor not in [item.row.tensor for item in plain]

@@ -70,6 +70,34 @@ CASES = [
         "warning",
     ),
     Case(
+        "one_list_of_limits",
+        {"quantization.limits": "auto", "quantization.range": "90:99"},
+        "quantization.range: cannot stand beside quantization.limits (got '90:99'); remove it, and write its values",
+    ),
+    Case(
+        "one_list_of_limits",
+        {"quantization.limits": ["ImprovedMSE"], "quantization.calibration": "ImprovedKL"},
+        "quantization.calibration: cannot stand beside quantization.limits (got ['ImprovedKL']); remove it",
+    ),
+    Case(
+        "one_list_of_limits",
+        {
+            "quantization.limits": ["range 90"],
+            "quantization.range_mode": "percentile",
+            "quantization.histogram_bins": 512,
+        },
+        "quantization.range_mode: cannot stand beside quantization.limits (got 'percentile'); remove it",
+    ),
+    Case(
+        "automatic_mix",
+        {
+            "quantization.limits": "auto",
+            "quantization.mix": "auto",
+            "quantization.mix_goal": {"max_drop": 0.01},
+        },
+        "quantization.limits: mix: auto raises layers of one setting; keep one entry, as ImprovedMSE",
+    ),
+    Case(
         "mixed_precision",
         {"quantization.mix": True, "quantization.accuracy_level": [0, 1]},
         "quantization.accuracy_level: mixed precision is not possible with level 0, which has no per-channel weights "
@@ -154,12 +182,6 @@ CASES = [
     ),
     Case(
         "pre_quantized",
-        {"network.input_model": "net.tflite"},
-        "network.model_type: a .tflite model is read as it was quantized (got 'float'); set network.model_type: "
-        "quantized, or convert a float network to ONNX",
-    ),
-    Case(
-        "pre_quantized",
         {"quantization.keep_asymmetric_weights": True},
         "quantization.keep_asymmetric_weights: does nothing with model_type: float",
         "warning",
@@ -172,7 +194,8 @@ CASES = [
     Case(
         "pre_quantized",
         {"network.model_type": "quantized", "network.input_model": "n.tflite", "quantization.accuracy_level": [3, 4]},
-        "quantization.accuracy_level: a pre-quantized model allows levels 0 to 3 (got [3, 4])",
+        "quantization.accuracy_level: a pre-quantized model has 8-bit activations (levels 0 to 3) or 16-bit ones "
+        "(level 4) (got [3, 4])",
     ),
     Case(
         "pre_quantized",

@@ -50,6 +50,10 @@ def test_profile_names(percent, label):
     assert Candidate(1, Decimal(percent)).profile("net") == f"net_{label}"
 
 
+def test_a_percentile_of_limits_is_told_from_a_range():
+    assert Candidate(1, Decimal("99.90"), central=True).profile("net") == "net_p99.9"
+
+
 def test_single_shot_profile_is_named_by_its_method():
     assert Candidate(1, method="ImprovedMSE").profile("net") == "net_ImprovedMSE"
 
@@ -76,9 +80,9 @@ PERCENTS = st.decimals(Decimal("1e-18"), Decimal(100), allow_nan=False).filter(l
 VARIANTS = st.frozensets(st.sampled_from(Variant))
 
 
-@given(PERCENTS, VARIANTS, st.one_of(st.none(), st.integers(1, 99)))
-def test_the_journal_gives_back_the_very_candidate(percent, variant, trial):
-    item = Candidate(1, percent, variant=variant, trial=trial if Variant.MIX in variant else None)
+@given(PERCENTS, VARIANTS, st.one_of(st.none(), st.integers(1, 99)), st.booleans())
+def test_the_journal_gives_back_the_very_candidate(percent, variant, trial, central):
+    item = Candidate(1, percent, variant=variant, trial=trial if Variant.MIX in variant else None, central=central)
     assert candidate_from_json(json.loads(json.dumps(item.to_json()))) == item
 
 

@@ -67,8 +67,46 @@ def test_a_tuned_single_shot_run_names_its_method(config):
 
 
 @pytest.mark.parametrize(
+    ("limits", "lines"),
+    [
+        ("range 98.5", "range = 98.5:98.5\n"),
+        ("ImprovedKL", "histogram_bins = 10240\ncalibration = ImprovedKL\n"),
+        ("MeanExtrema", "histogram_bins = 10240\ncalibration = ImprovedMSE\n"),
+    ],
+)
+@pytest.mark.parametrize("tuned", [False, True])
+def test_an_entry_of_limits_is_written_in_the_old_words(config, limits, lines, tuned):
+    section = {"accuracy_level": 3, "limits": "auto" if tuned else [limits]}
+    name, _, percent = limits.partition(" ")
+    found = (Tuned(3, percent) if percent else Tuned(3, None, name)) if tuned else None
+    export = export_cfg(config(quantization=section), Path("net.cfg"), found)
+    assert f"[quantization]\naccuracy_level = 3\n{lines}\n" in export.text
+    told = [str(item) for item in export.diagnostics if "quantization" in str(item)]
+    swap = "MeanExtrema is not known to the vendor's compiler, ImprovedMSE is written in its place"
+    assert told == ([f"quantization.calibration: {swap}"] if limits == "MeanExtrema" else [])
+
+
+@pytest.mark.parametrize(
+    ("limits", "tuned", "message"),
+    [
+        (["percentile 99.9"], None, "(got 'percentile 99.9')"),
+        ("auto", Tuned(1, "99.9", central=True), "(got 'percentile 99.9')"),
+        ("auto", None, "give --from RUN_DIR"),
+    ],
+)
+def test_limits_that_a_cfg_cannot_say_are_refused(config, limits, tuned, message):
+    export = export_cfg(config(quantization={"limits": limits}), Path("net.cfg"), tuned)
+    assert export.failed
+    (told,) = [str(item) for item in export.diagnostics if item.severity == "error"]
+    assert told.startswith("quantization.limits: ")
+    assert message in told
+
+
+@pytest.mark.parametrize(
     ("best", "tuned"),
     [
+        ({"accuracy_level": 1, "range": 99.9, "range_mode": "percentile"}, Tuned(1, "99.9", central=True)),
+        ({"accuracy_level": 1, "range": 99, "variant": "percentile_clip"}, Tuned(1, "99", central=True)),
         ({"profile": "n_98.yaml", "accuracy_level": 1, "range": 98.0, "calibration": None}, Tuned(1, "98", None)),
         ({"profile": "n_99.5.yaml", "accuracy_level": 4, "range": 99.5}, Tuned(4, "99.5", None)),
         ({"accuracy_level": 3, "range": None, "calibration": "ImprovedKL"}, Tuned(3, None, "ImprovedKL")),

@@ -1,0 +1,280 @@
+"""LSTM and GRU: scalar models in Python integers, written from docs/arithmetic.md, section 6, and samples of them."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+from operator_case import Case, Sample
+from plans import params
+
+from slimai.graph.ir import Node
+from slimai.quantizer.params import INT_TYPES
+from slimai.quantizer.plan import QWeight
+
+
+def clamp(v: int, bits: int) -> int:
+    return min(max(v, -(1 << (bits - 1))), (1 << (bits - 1)) - 1)
+
+
+def rdiv(v: int, n: int) -> int:
+    half = (1 << n) >> 1
+    return (abs(v) + half >> n) * (1 if v >= 0 else -1)
+
+
+def half_up(v: int, n: int) -> int:
+    return (v + ((1 << n) >> 1)) >> n
+
+
+def rha(v: float) -> int:
+    return int(math.copysign(math.floor(abs(v) + 0.5), v))
+
+
+def multiplier(real: float) -> tuple[int, int]:
+    f, e = math.frexp(real)
+    m = rha(f * 2**31)
+    if m == 2**31:
+        m, e = 2**30, e + 1
+    return (0, 0) if m == 0 or e < -31 else (m, e)
+
+
+def narrow(v: int, real: float) -> int:
+    m, e = multiplier(real)
+    w = clamp(clamp(v, 32) << max(e, 0), 32)
+    return rdiv((w * m + 2**30) >> 31, max(-e, 0))
+
+
+def high(a: int, b: int) -> int:
+    return clamp((a * b + 2**14) >> 15, 16)
+
+
+def exp_of(a: int, j: int) -> int:
+    f = 15 - j
+    p = (a & (2 ** (f - 2) - 1)) - 2 ** (f - 2)
+    x = clamp(p << j, 16) + 2**12
+    x2 = high(x, x)
+    x3, x4 = high(x2, x), high(x2, x2)
+    q = rdiv(high(rdiv(x4, 2) + x3, 10923) + x2, 1)
+    e = clamp(28918 + high(28918, x + q), 16)
+    for b, factor in zip(range(-2, 5), (25520, 19875, 12055, 4435, 600, 11, 0), strict=True):
+        if b < j and (p - a) >> (f + b) & 1:
+            e = high(e, factor)
+    if j > 5 and a < -(32 * 2**f):
+        e = 0
+    return 32767 if a == 0 else e
+
+
+def div(e: int) -> int:
+    d = (e + 32768) >> 1
+    v = 23130 + high(d, -15420)
+    for _ in range(3):
+        v = v + clamp(high(v, 2**13 - high(d, v)) << 2, 16)
+    return v
+
+
+@cache
+def knots() -> list[int]:
+    found = []
+    for i in range(255):
+        f = 1 / (1 + math.exp(-i / 24))
+        found.append(round(65536 * (f - f * (1 - f) * (1 - 2 * f) / (16 * 24**2))))
+    return [*found, 65535]
+
+
+def sigma(v: int, wide: bool) -> int:
+    if wide:
+        w, k = 3 * v, knots()
+        a = abs(w)
+        r = 32767 << 10 if a >> 9 >= 255 else (k[a >> 9] << 9) + (a & 511) * (k[(a >> 9) + 1] - k[a >> 9])
+        return (r + 512) >> 10 if w >= 0 else (2**25 - r + 511) >> 10
+    if v == 0:
+        return 16384
+    positive = clamp(div(exp_of(-abs(v), 3)) << 1, 16)
+    return positive if v > 0 else 32767 - positive
+
+
+def tanh(v: int, bits: int, wide: bool) -> int:
+    if wide:
+        k = knots()
+        w = v * (3 << (bits - 3)) if bits >= 3 else half_up(3 * v, 3 - bits)
+        a = abs(w)
+        r = 65535 << 8 if a >> 8 >= 255 else (k[a >> 8] << 8) + (a & 255) * (k[(a >> 8) + 1] - k[a >> 8])
+        return (r - 2**23 + 128) >> 8 if w >= 0 else (2**23 - r + 127) >> 8
+    positive = clamp((div(exp_of(-abs(v), bits + 1)) - 2**13) << 2, 16)
+    return 0 if v == 0 else positive if v > 0 else -positive
+
+
+class Gates:
+    """The sums of one layer's gates. case: W, R, B in `case.matrices`; initial states follow x in `case.x`."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.x_q, self.y_q = case, case.ins[0], case.outs[0]
+        self.wide = 16 in (self.x_q.bits, self.y_q.bits)
+        self.w, self.r = (case.matrices[n].values[0].tolist() for n in (1, 2))
+        self.w_scale, self.r_scale = (case.matrices[n].scale.tolist() for n in (1, 2))
+        both = case.matrices[3].values[0].tolist()
+        self.b, self.d = both[: len(self.w)], both[len(self.w) :]
+        self.units = len(self.r[0])
+
+    def gate(self, v: int, real: float) -> int:
+        if not self.wide:
+            return narrow(v, real)
+        m, e = multiplier(real)
+        m16 = 32767 if m >= 0x7FFF0000 else (m + 2**15) >> 16
+        return half_up(v * m16, min(max(15 - e, 0), 62))
+
+    def join(self, a: int, b: int) -> int:
+        return clamp(a + (clamp(b, 16) if self.wide else b), 16)
+
+    @staticmethod
+    def real(a: float, b: float) -> float:
+        return float(np.float32(a) * np.float32(b)) * 2.0**12
+
+    def input(self, x: list[int], row: int) -> int:
+        total = sum(w * (v - self.x_q.zero) for w, v in zip(self.w[row], x, strict=True)) + self.b[row]
+        return clamp(self.gate(total, self.real(self.x_q.scale, self.w_scale[row])), 16)
+
+    def hidden(self, h: list[int], row: int, scale: float, added: int = 0) -> int:
+        total = sum(w * v for w, v in zip(self.r[row], h, strict=True)) + added
+        return self.gate(total, self.real(scale, self.r_scale[row]))
+
+    def sequence(self):
+        """Return steps in the order of the direction: (t, batch row, x)."""
+        steps, batch, _ = self.case.x[0].shape
+        order = range(steps) if self.case.attrs["direction"] == "forward" else range(steps - 1, -1, -1)
+        return [(t, n, self.case.x[0][t][n].tolist()) for n in range(batch) for t in order]
+
+    def initial(self, place: int, batch: int) -> list[int]:
+        """Return an initial state without its zero point."""
+        if len(self.case.x) <= place:
+            return [0] * self.units
+        zero = self.case.ins[place].zero
+        return [v - zero for v in self.case.x[place][0][batch].tolist()]
+
+    def out(self, v: int, real: float) -> int:
+        y = self.y_q
+        return min(max(y.zero + narrow(v, real), y.low), y.high)
+
+
+def _collected(case, steps, values):
+    """Return Y, Y_h (and Y_c, cells) as flat lists, from (t, n) -> list of integers of each kind."""
+    count, batch, _ = case.x[0].shape
+    last = count - 1 if case.attrs["direction"] == "forward" else 0
+    found = []
+    for kind in values:
+        every = [v for t in range(count) for n in range(batch) for v in kind[t, n]]
+        final = [v for n in range(batch) for v in kind[last, n]]
+        found.append((every, final))
+    (y, y_h), *cells = found
+    return [y, y_h, *([cells[0][1], cells[0][0]] if cells else [])][:steps]
+
+
+def lstm(case):
+    g, ys, cs = Gates(case), {}, {}
+    bits = round(math.log2(case.outs[-1].scale)) + 15
+    units, scale = g.units, g.y_q.scale
+    single = np.float32
+    real = 2.0**-30 / scale if g.wide else float(single(2.0**-15) / single(scale) * single(2.0**-15))
+    state: dict[int, tuple[list[int], list[int]]] = {}
+    for t, n, x in g.sequence():
+        first = n not in state
+        h, c = state.get(n) or (g.initial(1, n), g.initial(2, n))
+        s_h = case.ins[1].scale if first and len(case.ins) > 1 else scale
+        sums = [g.join(g.input(x, row), g.hidden(h, row, s_h)) for row in range(4 * units)]
+        new = []
+        for j in range(units):
+            i, o, f = (sigma(sums[part * units + j], g.wide) for part in range(3))
+            entering, staying = i * tanh(sums[3 * units + j], 3, g.wide), f * c[j]
+            if g.wide:
+                kept, added = narrow(staying, 2.0**-15), narrow(entering, 2.0 ** -(15 + bits))
+                cell = clamp(clamp(kept, 16) + clamp(added, 16), 16)
+            else:
+                cell = clamp(rdiv(staying, 15) + rdiv(entering, 15 + bits), 16)
+            new.append((cell, g.out(o * tanh(cell, bits, g.wide), real)))
+        cs[t, n], ys[t, n] = [cell for cell, _ in new], [y for _, y in new]
+        state[n] = ([y - g.y_q.zero for y in ys[t, n]], cs[t, n])
+    return _collected(case, 3, (ys, cs))
+
+
+def gru(case):
+    g, ys = Gates(case), {}
+    units, scale, after = g.units, g.y_q.scale, case.attrs["linear_before_reset"]
+    grids = [g.y_q, *case.ins[1:2]]
+    reach = max(max(q.high - q.zero, q.zero - q.low) * q.scale for q in grids)
+    k = max(math.ceil(math.log2(reach)), 0)
+    state: dict[int, tuple[list[int], list[int]]] = {}
+    for t, n, x in g.sequence():
+        first = n not in state
+        s_h = case.ins[1].scale if first and len(case.ins) > 1 else scale
+        if first:
+            h = g.initial(1, n)
+            s = [clamp(narrow(v, s_h / 2.0 ** (k - 15)), 16) for v in h]
+        else:
+            h, s = state[n]
+        gates = [sigma(g.join(g.input(x, row), g.hidden(h, row, s_h)), g.wide) for row in range(2 * units)]
+        z, r = gates[:units], gates[units:]
+        new = []
+        for j in range(units):
+            row = 2 * units + j
+            if after:
+                added = rha(g.d[row] * (scale / s_h))
+                u = (r[j] * clamp(g.hidden(h, row, s_h, added), 17) + 2**14) >> 15
+            else:
+                u = g.hidden([(gate * v + 2**14) >> 15 for gate, v in zip(r, h, strict=True)], row, s_h)
+            value = tanh(g.join(g.input(x, row), u), 3, g.wide)
+            new.append(clamp(half_up((2**15 - z[j]) * value + ((z[j] * s[j]) << k), 15 + k), 16))
+        ys[t, n] = [g.out(v, 2.0 ** (k - 15) / scale) for v in new]
+        state[n] = ([y - g.y_q.zero for y in ys[t, n]], new)
+    return _collected(case, 2, (ys,))
+
+
+STEPS, BATCH, INPUTS, UNITS = 6, 2, 5, 4
+_STATE = (1, BATCH, UNITS)
+
+
+def _sample(model, gates, states, direction, **attrs):
+    steps = (STEPS, 1, BATCH, UNITS)
+    cells = (_STATE, steps) if model is lstm else ()
+    constants = {1: (1, gates * UNITS, INPUTS), 2: (1, gates * UNITS, UNITS), 3: (1, 2 * gates * UNITS)}
+    return Sample(
+        model, ((STEPS, BATCH, INPUTS), *(_STATE,) * states), (steps, _STATE, *cells),
+        {"direction": direction, "hidden_size": UNITS, **attrs}, constants, inner=len(cells) // 2,
+    )  # fmt: skip
+
+
+RECURRENT = {
+    "LSTM": (_sample(lstm, 4, 0, "forward"), _sample(lstm, 4, 2, "reverse"), _sample(lstm, 4, 1, "forward")),
+    "GRU": (
+        _sample(gru, 3, 0, "forward", linear_before_reset=0),
+        _sample(gru, 3, 1, "reverse", linear_before_reset=0),
+        _sample(gru, 3, 1, "forward", linear_before_reset=1),
+    ),
+}
+
+
+def matrices(node: Node, sample: Sample, dtype: str, rng: np.random.Generator) -> dict[int, QWeight]:
+    """Return random integer weights, recurrent weights and biases of a layer."""
+    wide = dtype == "s16"
+    kind = INT_TYPES["s16" if wide else "s8"]
+    gates = sample.constants[1][1] // UNITS
+    found = {}
+    for position in (1, 2):
+        values = rng.integers(-kind.high, kind.high + 1, sample.constants[position]).astype(kind.numpy)
+        scale = np.repeat(np.float32(rng.uniform(0.5, 2.0, gates) / kind.high), UNITS).astype(np.float64)
+        found[position] = QWeight(values, kind, scale, 1)
+    bias = np.zeros(sample.constants[3])
+    bias[:, : gates * UNITS] = rng.normal(0, 60 if wide else 0.5, gates * UNITS) * kind.high * 64
+    if sample.attrs.get("linear_before_reset"):
+        bias[:, -UNITS:] = rng.normal(0, 60 if wide else 0.5, UNITS) * kind.high * 64
+    stored = INT_TYPES["s64" if wide else "s32"]
+    found[3] = QWeight(np.rint(bias).astype(stored.numpy), stored, np.ones(2 * gates * UNITS), 1)
+    return found
+
+
+def grid_of(position: int, dtype: str, steps: int, zero: int, rng: np.random.Generator) -> Any:
+    """Return the grid of an output (0: Y, 1: Y_h alike; 2, 3: cells)."""
+    if position >= 2:
+        return params("s16", 2.0 ** int(rng.integers(-15, -10)))
+    return params(dtype, float(np.float32(rng.uniform(1.0, 2.0))) / steps, zero)
