@@ -84,8 +84,7 @@ def test_how_many_messages_have_no_translation(folder):
     texts = told(folder)
     left = untranslated(texts)
     print(f"{folder or 'all'}: {len(left)} of {len(texts)} are untranslated")
-    assert len(left) <= UNTRANSLATED[folder] * len(texts), "
-".join(left)
+    assert len(left) <= UNTRANSLATED[folder] * len(texts), "\n".join(left)
 
 
 def test_the_texts_of_the_report_are_translated():
