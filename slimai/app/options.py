@@ -26,18 +26,17 @@ class CommandParser(argparse.ArgumentParser):
                 action.help = translated(action.help) if action.help else action.help
         return _with_usage(super().format_help())
 
-    def format_usage(self) -> str:
-        """Return the line of usage."""
-        return _with_usage(super().format_usage())
-
     def error(self, message: str) -> NoReturn:
         """Show the usage and what is wrong with the options, and end with code 2."""
         if language() == "en":
             super().error(message)
-        self.exit(EXIT_INVALID, f"{self.format_usage()}{self.prog}: {label('error')}{translated(message)}\n")
+        self.exit(
+            EXIT_INVALID, f"{_with_usage(self.format_usage())}{self.prog}: {label('error')}{translated(message)}\n"
+        )
 
 
 def _with_usage(text: str) -> str:
+    """Return the text with its first word translated; argparse itself cuts `format_usage` by the length of the English."""
     return label("usage") + text.removeprefix("usage: ") if text.startswith("usage: ") else text
 
 
