@@ -36,7 +36,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def _with_usage(text: str) -> str:
-    """Return the text with its first word translated; argparse itself cuts `format_usage` by the length of the English."""
+    """Return the text with its first word translated; argparse itself cuts `format_usage` by the English word."""
     return label("usage") + text.removeprefix("usage: ") if text.startswith("usage: ") else text
 
 
