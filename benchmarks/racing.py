@@ -1,7 +1,7 @@
 """How close racing comes to the exhaustive winner, and how many forwards it spends, on labelled networks.
 
-Usage: SLIMAI_SHARED=../shared python benchmarks/racing.py RECORDS [--networks a,b] [--seeds 10] [--guarantee G]
-       [--constants]
+Usage: SLIMAI_SHARED=../shared python benchmarks/racing.py RECORDS [--networks a,b] [--seeds 10]
+       [--guarantee none,certified] [--constants]
 
 Every candidate (levels 0-3 x 8 ranges 93..100) is scored once on all images; its records are kept in the folder
 RECORDS, and a later call takes them from there. The races are then the real strategy over an executor that serves

@@ -16,6 +16,7 @@ from slimai.language import sentence, translated
 from slimai.suggest import suggest
 
 COMMANDS = {
+    "init": "slimai.app.commands.init:main",
     "validate": "slimai.app.commands.validate:main",
     "models": "slimai.app.commands.models:main",
     "explain": "slimai.app.commands.explain:main",

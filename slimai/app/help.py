@@ -13,6 +13,7 @@ examples:
   slimai -m +model=yolo quantization.accuracy_level=0,1,2,3
 
 commands:
+  init       write a preset and image lists for a network of your own
   validate   check configurations and the files they name; every mistake at once
   models     presets that can run here, and what the others need
   explain    where each value of a job comes from, what it overrode, what it means

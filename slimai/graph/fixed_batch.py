@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from slimai.errors import Diagnostic, UnsupportedError
+from slimai.errors import Diagnostic, InputError, UnsupportedError
 from slimai.graph.ir import Graph
 
 
@@ -46,3 +48,17 @@ def require_apart(graph: Graph, fixed: Mapping[str, list[int]], where: str) -> N
     ]
     if problems:
         raise UnsupportedError(problems)
+
+
+def declared_inputs(path: Path) -> dict[str, list[int | str] | None]:
+    """Return the sizes of each input as an ONNX file writes them, see `dims_of`.
+
+    Raises: InputError where the file is no ONNX model.
+    """
+    try:
+        model = onnx.load_model(path, format="protobuf", load_external_data=False)
+    except (OSError, DecodeError, ValueError) as error:
+        raise InputError.at(str(path), f"this is no valid ONNX model: {str(error).splitlines()[0]}") from error
+    constants = {item.name for item in model.graph.initializer}
+    tensors = (item for item in model.graph.input if item.type.HasField("tensor_type"))
+    return {item.name: dims_of(item) for item in tensors if item.name not in constants}

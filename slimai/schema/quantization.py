@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from slimai.schema.base import Int, Real, Section, legacy, wrong
 from slimai.schema.limits import METHODS, LimitsEntries
 from slimai.schema.percent import PercentileRange, PercentRange
-from slimai.schema.values import AbsPath, Auto, Flag, Levels, Switch, distinct, listed, one_or_list
+from slimai.schema.values import AbsPath, Auto, Bytes, Flag, Levels, Switch, distinct, listed, one_or_list
 
 Method = Literal["ImprovedMSE", "ImprovedKL", "MeanExtrema"]
 RANGE_BINS, SEARCH_BINS = 2048, 10240  # of histograms where `histogram_bins` is not set: of `range`, of `limits`
@@ -41,7 +41,7 @@ WeightRoundings = Annotated[
 
 
 class MixGoal(Section):
-    """What `mix: auto` has to reach; exactly one of the three."""
+    """What `mix: auto` has to reach, or may spend; exactly one of them."""
 
     max_drop: Annotated[Real, Field(ge=0, le=1)] | None = Field(
         default=None, description="Largest loss of score against the float network."
@@ -49,6 +49,12 @@ class MixGoal(Section):
     score: Annotated[Real, Field(ge=0, le=1)] | None = Field(default=None, description="Smallest score.")
     latency_ms: Annotated[Real, Field(gt=0)] | None = Field(
         default=None, description="Largest estimated time of a frame, in ms."
+    )
+    weight_bytes: Annotated[Bytes, Field(ge=1)] | None = Field(
+        default=None, description="Most bytes of integer weights, like 300KiB."
+    )
+    max_share: Annotated[Real, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Largest part of the multiply-accumulates in layers that read 16 bit."
     )
 
 

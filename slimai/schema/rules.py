@@ -98,7 +98,11 @@ def mixed_precision(config: Sections) -> Iterator[Problem]:
             list(quantization.accuracy_level),
         )
     if quantization.mix == "auto" and quantization.mix_goal is None:
-        yield Problem("quantization.mix_goal", "is needed by mix: auto", "set max_drop, score or latency_ms")
+        yield Problem(
+            "quantization.mix_goal",
+            "is needed by mix: auto",
+            f"set one of {GOALS}",
+        )
     if quantization.mix == "auto" and files:
         yield Problem("quantization.mix", "auto writes the rules itself; rules files are for mix: true", "remove one")
     if quantization.mix is True and quantization.mix_goal is not None:
@@ -141,11 +145,14 @@ def _one_setting(quantization: QuantizationSection) -> Iterator[Problem]:
         yield Problem("quantization.weight_rounding", "mix: auto raises layers of one setting", "set one, as auto")
 
 
+GOALS = "max_drop, score, latency_ms, weight_bytes and max_share"
+
+
 def one_goal(config: Sections) -> Iterator[Problem]:
-    """A goal of mixed precision is exactly one of the three."""
+    """A goal of mixed precision is exactly one."""
     goal = config.quantization.mix_goal
     if goal is not None and len(goal.model_dump(exclude_none=True)) != 1:
-        yield Problem("quantization.mix_goal", "should be exactly one of max_drop, score and latency_ms")
+        yield Problem("quantization.mix_goal", f"should be exactly one of {GOALS}")
 
 
 def pre_quantized(config: Sections) -> Iterator[Problem]:

@@ -73,12 +73,14 @@ class SearchSetup:
 class SearchState:
     """Outcomes in candidate order; `cut_short` is the reason of an early end, or empty.
 
-    guarantee: of a race that was to have one, what it says of its winner; None for other searches.
+    guarantee: of a race that was to have one, what it says of its winner; None for other searches. missed: a stated
+    budget that not even the cheapest candidate keeps, or empty.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     cut_short: str = ""
     guarantee: Guarantee | None = None
+    missed: str = ""
 
     @property
     def best(self) -> Outcome | None:

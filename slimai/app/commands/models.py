@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     rest = len(rows) - len(shown)
     if rest:
         sys.stdout.write(f"{rest} more need something that is not here: slimai models --all\n")
-    sys.stdout.write("run one: slimai +model=NAME\n")
+    sys.stdout.write("run one: slimai +model=NAME; make one for a network of your own: slimai init MODEL\n")
     return EXIT_DONE
 
 

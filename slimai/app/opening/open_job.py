@@ -57,7 +57,7 @@ def prepare(config: SlimaiConfig) -> Job:
     graph, stored = findings.attempt(lambda: open_network(config)) or (None, None)
     calibration = _samples(config, "calibration", findings)
     validation = _samples(config, "validation", findings) or calibration
-    preprocess = None if graph is None else findings.attempt(lambda: _preprocess(config, graph))
+    preprocess = None if graph is None else findings.attempt(lambda: preprocessing(config, graph))
     metric = outputs = mix = None
     turned = 0
     steps = None if preprocess is None else sequence_steps(preprocess, validation)
@@ -66,7 +66,7 @@ def prepare(config: SlimaiConfig) -> Job:
         outputs = findings.attempt(lambda: output_order(config, graph))
         findings.sort(_host_layers(graph) if config.codegen.language == "c" else [])
     if graph is not None and outputs is not None and not findings.errors:
-        metric = findings.attempt(lambda: _metric(config, graph, outputs, validation, steps))
+        metric = findings.attempt(lambda: metric_for(config, graph, outputs, validation, steps))
     if graph is not None and outputs is not None:
         findings.attempt(lambda: _check_dumps(config, graph, outputs, (calibration, validation)))
     if preprocess is not None:  # of the lists that can be read; pictures are looked at whatever else is wrong
@@ -113,9 +113,9 @@ def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[
     config = SlimaiConfig.model_validate_json(config_json)
     graph, stored = open_network(config)
     outputs = output_order(config, graph)
-    preprocess = _preprocess(config, graph)
+    preprocess = preprocessing(config, graph)
     steps = sequence_steps(preprocess, validation)
-    metric = _metric(config, graph, outputs, validation, steps)
+    metric = metric_for(config, graph, outputs, validation, steps)
     mix = read_mix(config, graph)
     return Job(config, graph, preprocess, calibration, validation, metric, outputs, (), mix, stored, steps=steps)
 
@@ -191,7 +191,8 @@ def _samples(config: SlimaiConfig, which: str, findings: _Findings) -> tuple[Sam
     return samples
 
 
-def _preprocess(config: SlimaiConfig, graph: Graph) -> Preprocess:
+def preprocessing(config: SlimaiConfig, graph: Graph) -> Preprocess:
+    """Return what makes inputs of samples; raises InputError where the settings do not fit the network."""
     from slimai.data.preprocess import InputFacts, preprocess_for  # noqa: PLC0415 - spares numpy
     from slimai.graph.tokens import token_limits  # noqa: PLC0415 - spares numpy
 
@@ -229,9 +230,17 @@ def output_order(config: SlimaiConfig, graph: Graph) -> tuple[str, ...]:
     return tuple(by_name[name] for name in wanted)
 
 
-def _metric(
-    config: SlimaiConfig, graph: Graph, outputs: tuple[str, ...], samples: tuple[Sample, ...], steps: int | None
+def metric_for(
+    config: SlimaiConfig,
+    graph: Graph,
+    outputs: tuple[str, ...],
+    samples: tuple[Sample, ...],
+    steps: int | None = None,
 ) -> Metric:
+    """Return the metric of the configuration, the labels of `samples` read; raises InputError with what is wrong.
+
+    steps: of the samples' sequences, None without sequences.
+    """
     from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
     from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
     from slimai.metrics.create import create_metric  # noqa: PLC0415 - spares numpy

@@ -14,6 +14,7 @@ from functools import cached_property
 from slimai.app.candidates.programs import Programs
 from slimai.app.candidates.quantizer import Quantizer
 from slimai.app.delivery.bounds import delivery_bounds
+from slimai.app.run.mix_budget import Budget, budget_of
 from slimai.app.run.mix_file import RULES_FILE, rules_text
 from slimai.app.run.mix_ranking import Ranking
 from slimai.artifacts.atomic import write_text
@@ -55,6 +56,16 @@ class AutoMix:
         """The goal."""
         return delivery_bounds(self.quantizer.job.config)
 
+    @cached_property
+    def budget(self) -> Budget | None:
+        """What the nodes may cost beside time."""
+        return budget_of(self.quantizer.job.config.quantization.mix_goal)
+
+    @property
+    def goal(self) -> str:
+        """The goal in words."""
+        return str(self.bounds) if self.budget is None else self.budget.text
+
     def run(self, state: SearchState) -> SearchState:
         """Return the outcomes of the base and of every set that was tried; the delivered one has variant ``mix``.
 
@@ -77,15 +88,20 @@ class AutoMix:
         if self.bounds.by_score and trials.keeps(base):
             self.reporter.line(f"mix: {self.bounds} is reached without a node in 16 bit")
             return
-        if not self.bounds.by_score and not trials.keeps(base):
-            self.reporter.line(f"mix: {self.bounds} is not reached: all in 8 bit takes {base.latency_ms or 0:.3f} ms")
+        if not self.bounds.by_score and not trials.within([]):
+            taken = f"{base.latency_ms or 0:.3f} ms"
+            if self.budget is not None:
+                taken = f"{self.budget.total(self.quantizer(base.candidate).plan):g}"
+                trials.state.missed = f"no candidate keeps {self.goal}"
+            self.reporter.line(f"mix: {self.goal} is not reached: all in 8 bit takes {taken}")
             return
         noise = self._journaled_noise(base.candidate)
         if noise is None and self.setup.watch.late():
             trials.state.cut_short = "time limit before any node was raised to 16 bit"
             return
         ranking = Ranking(self.quantizer, base.candidate, self.reporter)
-        order, costs = ranking.order(self._kept_noise(base.candidate, ranking.noise()) if noise is None else noise)
+        noise = self._kept_noise(base.candidate, ranking.noise()) if noise is None else noise
+        order, costs = ranking.order(noise, None if self.budget is None else self.budget.by_node)
         if self.bounds.by_score:
             self._reach(trials, order, costs)
             return
@@ -141,7 +157,9 @@ class AutoMix:
         choice = self.choice(state)
         if choice.delivered is not None:
             config = self.quantizer.job.config
-            text = rules_text(config, self.bounds, choice.delivered, state.outcomes[0], self.float_score)
+            kept = self.bounds.kept_by(choice.delivered, self.float_score) and not state.missed
+            goal = f"{self.goal}, {'reached' if kept else 'NOT reached'}"
+            text = rules_text(config, goal, choice.delivered, state.outcomes[0], self.float_score)
             write_text(config.path.output_dir / RULES_FILE, text)
 
 
@@ -159,7 +177,10 @@ class _Trials:
         return self._auto.bounds.kept_by(outcome, self._auto.float_score)
 
     def within(self, names: list[str]) -> bool:
-        """Return whether these nodes in 16 bit stay within the latency, by the plan's estimate."""
+        """Return whether these nodes in 16 bit stay within the latency, by the plan's estimate, or the budget."""
+        if self._auto.budget is not None:
+            candidate = replace(self._base.candidate, raised=self._sorted(names))
+            return self._auto.budget.kept_by(self._auto.quantizer(candidate).plan)
         limit = self._auto.bounds.latency_limit
         found = self._latency(names)
         return limit is None or (found is not None and found <= limit)
@@ -209,7 +230,7 @@ class _Trials:
         verdict = "reached" if self.keeps(outcome) else "not reached"
         self._auto.reporter.line(
             f"mix: {raised} layers in 16 bit: score {score}, {outcome.latency_ms or 0:.3f} ms; "
-            f"{self._auto.bounds} {verdict}"
+            f"{self._auto.goal} {verdict}"
         )
 
 

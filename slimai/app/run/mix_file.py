@@ -8,22 +8,18 @@ from glob import escape
 from slimai.number_text import decimals
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import Outcome
-from slimai.search.choice import Bounds
 
 RULES_FILE = "mix_auto.yaml"
 
 
-def rules_text(
-    config: SlimaiConfig, bounds: Bounds, delivered: Outcome, base: Outcome, float_score: float | None
-) -> str:
+def rules_text(config: SlimaiConfig, goal: str, delivered: Outcome, base: Outcome, float_score: float | None) -> str:
     """Return the rules file of the delivered set of nodes, with what it reaches in comments."""
-    reached = "reached" if bounds.kept_by(delivered, float_score) else "NOT reached"
     before = f"score {decimals(base.score, 4)}, {decimals(base.latency_ms, 3)} ms a frame (estimate)"
     after = f"score {decimals(delivered.score, 4)}, {decimals(delivered.latency_ms, 3)} ms a frame (estimate), "
     raised = delivered.candidate.raised
     lines = [
         f"{config.network.name}, level {base.candidate.level}, {_setting(base)}: nodes in 16 bit, found by mix=auto.",
-        f"goal:  {bounds}, {reached}",
+        f"goal:  {goal}",
         f"float: score {decimals(float_score, 4)}",
         f"8 bit: {before}",
         f"mixed: {after}{len(raised)} nodes" if raised else "mixed: none: no node is in 16 bit",

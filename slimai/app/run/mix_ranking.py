@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,12 +43,17 @@ class Ranking:
         graph, _ = self.quantizer.networks.get(self.quantizer.aids(self.candidate).rewrites)
         return self._noise(graph)
 
-    def order(self, noise: Mapping[str, float]) -> tuple[list[str], Costs]:
-        """Return the layers, the one that is most worth 16 bit first, and what sets of them cost."""
+    def order(
+        self, noise: Mapping[str, float], price: Callable[[QuantPlan], Mapping[str, float]] | None = None
+    ) -> tuple[list[str], Costs]:
+        """Return the layers, the one that is most worth 16 bit first, and what sets of them cost.
+
+        price: what each node of a plan costs, by name; default: cycles, with those of conversions.
+        """
         graph, _ = self.quantizer.networks.get(self.quantizer.aids(self.candidate).rewrites)
         wide = joins_of(self.quantizer, self.candidate).datatypes
         steps = [step for step in layer_steps(graph) if step.integer and step.name not in wide]
-        costs = [self._by_node(self._plan(steps, bits)) for bits in ((8, 8), (16, 16))]
+        costs = [(price or self._by_node)(self._plan(steps, bits)) for bits in ((8, 8), (16, 16))]
         layers = [
             Raisable(
                 step.name,
@@ -60,7 +65,8 @@ class Ranking:
             for step in steps
         ]
         layers = merged(layers, self.quantizer.networks.rewritten(self.quantizer.aids(self.candidate).rewrites).origin)
-        found = Costs.of(layers, self._conversions(self._plan(steps, (16, 8))), graph.inputs)
+        conversions = self._conversions(self._plan(steps, (16, 8))) if price is None else {}
+        found = Costs.of(layers, conversions, graph.inputs)
         return raising_order(layers, found), found
 
     def _plan(self, steps: list[Step], bits: tuple[int, int]) -> QuantPlan:

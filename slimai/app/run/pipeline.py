@@ -267,5 +267,8 @@ class _Run:
             seconds=dict(self.seconds),
             warnings=self.warnings,
             guarantee="" if state.guarantee is None else str(state.guarantee),
-            missed=missed_bounds(self.job.config, choice, None if found is None else found.score),
+            missed=(
+                *missed_bounds(self.job.config, choice, None if found is None else found.score),
+                *filter(None, [state.missed]),
+            ),
         )

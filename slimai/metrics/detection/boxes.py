@@ -36,6 +36,12 @@ def scaled(boxes: Boxes, scale: tuple[float, float]) -> Boxes:
     return moved
 
 
+def to_input(boxes: Boxes, geometry: ImageGeometry) -> Boxes:
+    """Return corners [n, 4] in pixels of the original picture in those of the network's input."""
+    placed: Boxes = boxes * np.tile(geometry.scale, 2) + np.tile(geometry.offset, 2)
+    return placed
+
+
 def to_picture(boxes: Boxes, geometry: ImageGeometry) -> Boxes:
     """Return corners in pixels of the original picture, from pixels of the network's input, clipped to it."""
     offset = np.array(geometry.offset * 2, np.float64)

@@ -21,6 +21,7 @@ from slimai.data.exif import UPRIGHT, turn_array
 from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
+from slimai.metrics.detection.boxes import to_input
 from slimai.metrics.detection.coco_resampled import resampled_ap
 from slimai.metrics.detection.detections import ClassTable, Detections
 from slimai.metrics.detection.masks import instance_masks
@@ -94,6 +95,13 @@ class CocoAP:
             answer = self._answer(placed, found, outputs, kind)
             record |= {f"{kind}/{key}": value for key, value in _evaluate(kind, truth, answer).items()}
         return record
+
+    def true_boxes(self, sample: Sample) -> NDArray[np.float64]:
+        """Return the annotated boxes [n, 4] of a sample with geometry, as corners in the network's input pixels."""
+        sides = np.array([entry["bbox"] for entry in self._truth(sample, "bbox")], np.float64).reshape(-1, 4)
+        corners = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
+        geometry = self._fit(sample).geometry
+        return corners if geometry is None else to_input(corners, geometry)
 
     def _truth(self, sample: Sample, kind: str) -> list[dict[str, Any]]:
         entries = []

@@ -15,6 +15,7 @@ from slimai.data.sample import Sample
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Array, Record, Result
 from slimai.metrics.detection.ap import IGNORED, Interpolation, average_precision, match
+from slimai.metrics.detection.boxes import to_input
 from slimai.metrics.detection.detections import ClassTable, Detections, best_first
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
@@ -125,6 +126,11 @@ class VocAP:
             "outcome": self._outcomes(found, replace(truth, boxes=self._boxes(sample, truth))),
             "objects": np.bincount(counted, minlength=len(self._table.names)),
         }
+
+    def true_boxes(self, sample: Sample) -> NDArray[np.float64]:
+        """Return the annotated boxes [n, 4] of a sample with geometry, as corners in the network's input pixels."""
+        boxes, geometry = self._boxes(sample, self._objects[sample.index]), self._fit(sample).geometry
+        return boxes if geometry is None else to_input(boxes, geometry)
 
     def _boxes(self, sample: Sample, truth: Truth) -> NDArray[np.float64]:
         orientation, stored = self._fit.turn(sample)

@@ -1,0 +1,65 @@
+"""What a set of nodes in 16 bit may cost beside time: bytes of weights, and its share of the multiply-accumulates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimai.schema.quantization import MixGoal
+from slimai.simulator.cost import node_macs
+
+if TYPE_CHECKING:
+    from slimai.quantizer.plan import QuantPlan
+
+
+@dataclass(frozen=True)
+class Budget:
+    """text: the goal in words. limit: the most that `total` may be. by_node: what each node adds to it."""
+
+    text: str
+    limit: float
+    by_node: Callable[[QuantPlan], Mapping[str, float]]
+
+    def total(self, plan: QuantPlan) -> float:
+        """Return what a plan takes of the budget."""
+        return sum(self.by_node(plan).values())
+
+    def kept_by(self, plan: QuantPlan) -> bool:
+        """Return whether a plan stays within the budget."""
+        return self.total(plan) <= self.limit
+
+
+def budget_of(goal: MixGoal | None) -> Budget | None:
+    """Return the budget that a goal names, or None where it names a score or a time."""
+    if goal is not None and goal.weight_bytes is not None:
+        return Budget(f"weight_bytes {goal.weight_bytes}", goal.weight_bytes, weight_bytes)
+    if goal is not None and goal.max_share is not None:
+        return Budget(f"max_share {goal.max_share:g}", goal.max_share, wide_share)
+    return None
+
+
+def weight_bytes(plan: QuantPlan) -> dict[str, float]:
+    """Return the bytes of the integer weights by node name; biases and tables left out."""
+    found: dict[str, float] = {}
+    for layer in plan.layers:
+        weights = [layer.weight, *layer.matrices.values()]
+        size = sum(item.values.size * item.dtype.bits / 8 for item in weights if item is not None)
+        found[layer.node.name] = found.get(layer.node.name, 0.0) + size
+    return found
+
+
+def wide_share(plan: QuantPlan) -> dict[str, float]:
+    """Return by node name its part of all multiply-accumulates, where it reads 16 bits; 0 elsewhere."""
+    layers = [layer for layer in plan.layers if layer.mode == "integer"]
+    macs = {
+        layer.name: float(node_macs(plan.graph, layer.node.op, layer.node.inputs, layer.node.outputs[0]))
+        for layer in layers
+    }
+    whole = sum(macs.values()) or 1.0
+    found: dict[str, float] = {}
+    for layer in plan.layers:
+        read = [plan.tensors[name].dtype.bits for name in layer.inputs if name in plan.tensors]
+        wide = layer.name in macs and max(read, default=8) > 8
+        found[layer.node.name] = found.get(layer.node.name, 0.0) + (macs[layer.name] / whole if wide else 0.0)
+    return found
