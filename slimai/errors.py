@@ -54,16 +54,23 @@ class Diagnostic:
     @property
     def where(self) -> str:
         """Return ``file:line:column`` or ``override '...'``, or an empty string."""
+        return self._where("override")
+
+    def _where(self, override: str) -> str:
         if self.override is not None:
-            return f"override '{_cut(self.override, 300)}'"
+            return f"{override} '{_cut(self.override, 300)}'"
         parts = [self.file, self.line, self.column] if self.file else []
         return ":".join(str(part) for part in parts if part is not None)
 
     def __str__(self) -> str:
         """Return the one-line sentence."""
-        head = ": ".join(part for part in (self.where, self.key, self.message) if part)
-        got = f" (got {_shown(self.value)})" if self.has_value else ""
-        return printable(f"{head}{got}" + (f"; {self.suggestion}" if self.suggestion else ""))
+        return self.sentence()
+
+    def sentence(self, override: str = "override", got: str = " (got {})", cure: str = "; {}") -> str:
+        """Return the one-line sentence with the words that another language has for its frame."""
+        head = ": ".join(part for part in (self._where(override), self.key, self.message) if part)
+        value = got.format(_shown(self.value)) if self.has_value else ""
+        return printable(head + value + (cure.format(self.suggestion) if self.suggestion else ""))
 
     def to_json(self) -> dict[str, Any]:
         """Return the mapping that ``validate --format json`` prints."""

@@ -12,6 +12,7 @@ from slimai import __version__, interrupts
 from slimai.app.completion import query as completion
 from slimai.app.help import HELP
 from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError, printable
+from slimai.language import sentence, translated
 from slimai.suggest import suggest
 
 COMMANDS = {
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explained(error: Exception) -> tuple[int, str]:
     """Return the exit code and the sentence of an error."""
     if isinstance(error, SlimaiError):
-        return error.exit_code, str(error)
+        return error.exit_code, sentence(error)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return EXIT_INVALID, f"{error.filename}: {error.strerror}"
     hint = "" if isinstance(error, OSError) else " (internal error; SLIMAI_DEBUG=1 shows the traceback)"
@@ -83,7 +84,7 @@ def _run(words: list[str]) -> int:
     if first and not first.startswith(("-", "+", "~")) and "=" not in first:
         return _unknown(first)
     if not {"-h", "--help"}.isdisjoint(words):
-        sys.stdout.write(HELP)
+        sys.stdout.write(translated(HELP))
         return 0
     if first == "--version":
         sys.stdout.write(f"slimai {__version__}\n")
@@ -104,7 +105,7 @@ def _command(word: str) -> Command:
 def _unknown(word: str) -> int:
     what = "file" if word.endswith((".cfg", ".yaml", ".yml")) else "command"
     cure = f"; to check it: slimai validate {word}" if what == "file" else suggest(word, COMMANDS)
-    _say(f"slimai: unknown command '{word}'{cure}")
+    _say(translated(f"slimai: unknown command '{word}'{cure}"))
     return EXIT_INVALID
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimai.artifacts.atomic import write_text
+from slimai.language import language
 from slimai.number_text import decimals
 from slimai.report import charts
 from slimai.report.document import Document, load, load_run
+from slimai.report.in_language import in_language
 from slimai.report.network_drawing import drawing
 from slimai.report.strips import strip, verdict
 
@@ -25,17 +27,22 @@ EARLIER: Mapping[str, Any] = {"alone_sqnr": None, "score_loss": None, "paste": "
 PAGE, TEMPLATES = "report.html", Path(__file__).parent / "templates"
 
 
-def write_page(folder: Path) -> Path:
-    """Write `report.html` from what the run in `folder` has saved; return its path. Raises InputError."""
+def write_page(folder: Path, to: str | None = None) -> Path:
+    """Write `report.html` from what the run in `folder` has saved; return its path. Raises InputError.
+
+    to: its language, by default that of the environment.
+    """
     path = folder / PAGE
-    write_text(path, page(load_run(folder), load(folder)))
+    write_text(path, in_language(page(load_run(folder), load(folder)), to or language()))
     return path
 
 
 def write_stopped_page(folder: Path, name: str, why: str, causes: Sequence[str], shots: Sequence[Shot]) -> Path:
     """Write the page of a run that ended before its search; return its path."""
     path = folder / PAGE
-    write_text(path, _render("stopped.html.j2", name=name, why=why, causes=causes, shots=shots))
+    write_text(
+        path, in_language(_render("stopped.html.j2", name=name, why=why, causes=causes, shots=shots), language())
+    )
     return path
 
 
@@ -82,10 +89,10 @@ def page(run: Document, saved: Document) -> str:
     )
 
 
-def write_multirun_page(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> Path:
+def write_multirun_page(folder: Path, jobs: Sequence[Mapping[str, Any]], to: str | None = None) -> Path:
     """Write the report over the jobs of a multirun into its folder; jobs: the rows of `multirun.json`."""
     path = folder / PAGE
-    write_text(path, multirun_page(folder, jobs))
+    write_text(path, in_language(multirun_page(folder, jobs), to or language()))
     return path
 
 

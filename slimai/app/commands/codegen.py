@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from slimai.app.commands.simulate import ARITHMETIC
 from slimai.app.delivery.finished import FinishedRun, finished_run
+from slimai.app.options import CommandParser
 from slimai.artifacts.atomic import write_tree
 from slimai.codegen.generate import files_of
 from slimai.codegen.network import build_network
@@ -138,11 +139,10 @@ def _section(words: Sequence[str]) -> CodegenSection:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai codegen",
         description="Write portable C99 that computes the integers of the simulator.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("source", type=Path, metavar="RUN_DIR|MODEL", help="folder of a finished run, or a quantized .onnx or .tflite")

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from slimai.app.options import CommandParser
 from slimai.app.screen.table import render
 from slimai.artifacts.atomic import write_text
 from slimai.config.legacy.convert import MARK, Conversion, convert_cfg
 from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError
+from slimai.language import labelled
 
 EPILOG = """examples:
   slimai convert net.cfg                          writes conf/model/net.yaml
@@ -28,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     conversions = [convert_cfg(source, target) for source, target in _targets(sources, options.output)]
     conversions = [item if options.check else _written(item, force=options.force) for item in conversions]
     for item in (diagnostic for conversion in conversions for diagnostic in conversion.diagnostics):
-        sys.stdout.write(f"{item.severity}: {item}\n")
+        sys.stdout.write(f"{labelled(item)}\n")
     sys.stdout.write(_summary(conversions, check=options.check))
     return EXIT_INVALID if any(item.text is None for item in conversions) else EXIT_DONE
 
@@ -119,11 +121,10 @@ def _plural(count: int, word: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai convert",
         description="Turn legacy .cfg files into presets; every key is mapped, dropped with its reason, or refused.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", nargs="+", help="a .cfg file, or a folder: every .cfg below it")
     parser.add_argument("-o", "--output", type=Path, help="a .yaml file, or a folder (default: conf/model)")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from slimai.app.options import CommandParser
 from slimai.errors import EXIT_DONE
 from slimai.quantizer.profile import Entry, diff_profiles, read_profile
 from slimai.yaml_reader import read_text
@@ -30,11 +31,10 @@ def profile(path: Path) -> tuple[Entry, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai diff",
         description="Show the tensors whose limits, type, scale or offset differ between two profiles.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("before", type=Path, metavar="BEFORE", help="profile, .yaml")
     parser.add_argument("after", type=Path, metavar="AFTER", help="profile, .yaml")

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from slimai.app.commands.validate import targets
+from slimai.app.options import CommandParser
 from slimai.config.diagnose import judge
 from slimai.config.explanation import DEFAULT, Explained, explain
 from slimai.config.origins import Place
 from slimai.config.placing import placed
 from slimai.config.target import load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError
+from slimai.language import labelled
 from slimai.suggest import alike
 
 EPILOG = """examples:
@@ -42,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(json.dumps([_json(item) for item in found], indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.write("\n".join(line for item in found for line in _lines(item)) + "\n" if found else "")
-    sys.stderr.write("".join(f"error: {item}\n" for item in wrong))
+    sys.stderr.write("".join(f"{labelled(item)}\n" for item in wrong))
     return EXIT_INVALID if wrong else EXIT_DONE
 
 
@@ -108,11 +110,10 @@ def _json_place(place: Place) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai explain",
         description="Show for each key of a job its value, where it was set, what that overrode, and its meaning.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "target", nargs="*", help="+model=NAME and overrides, a YAML file, or a legacy .cfg (overrides apply to files)"

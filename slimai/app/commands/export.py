@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from slimai.app.options import CommandParser
 from slimai.artifacts.atomic import write_text
 from slimai.config.composed import Composed
 from slimai.config.diagnose import judge
@@ -15,6 +16,7 @@ from slimai.config.legacy.export import MARK, Export, Tuned, delivered_row, expo
 from slimai.config.placing import placed
 from slimai.config.target import load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, InputError
+from slimai.language import labelled
 from slimai.schema.root import SlimaiConfig
 
 EPILOG = """examples:
@@ -37,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     target = Path(f"{config.network.name}.cfg" if options.output is None or to_terminal else options.output)
     export = export_cfg(config, target, tuned)
     for item in export.diagnostics:
-        sys.stderr.write(f"{item.severity}: {item}\n")
+        sys.stderr.write(f"{labelled(item)}\n")
     if export.failed:
         return EXIT_INVALID
     if to_terminal:
@@ -102,11 +104,10 @@ def _is_ours(path: Path) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai export",
         description="Write a configuration as a legacy cfg; what a cfg cannot say is listed.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", nargs="*", help="+model=NAME and overrides, or a YAML file")
     parser.add_argument("-o", "--output", help="the cfg file, or - for the terminal (default: <network name>.cfg)")

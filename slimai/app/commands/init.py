@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slimai.app.options import CommandParser
 from slimai.config.dirs import bundled_conf
 from slimai.errors import EXIT_DONE, Diagnostic, InputError
 
@@ -91,11 +92,10 @@ def _folder(found: Draft) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai init",
         description="Write a preset and image lists for a network, guessing what its files do not say.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, help="float .onnx, or fully quantized .tflite")
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures, or of .npy arrays")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimai.app.delivery.finished import FinishedRun, finished_run
 from slimai.app.delivery.layer_facts import LayerFacts, layer_facts, memory_json, memory_line
+from slimai.app.options import CommandParser
 from slimai.app.screen.table import render
 from slimai.errors import EXIT_DONE, InputError
 from slimai.graph.names import node_names
@@ -274,11 +275,10 @@ def _presets(text: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai inspect",
         description="Show the nodes of a model or a run: shapes, parameters, MACs, integer kernel or host, proofs.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, metavar="MODEL|RUN_DIR", help=".onnx or .tflite file, or a run's folder")
     parser.add_argument(

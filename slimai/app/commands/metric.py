@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from slimai.app.options import CommandParser
 from slimai.blobs.octrl import read_octrl
 from slimai.data.image_list import parse_image_list
 from slimai.data.resize import Resize
@@ -231,11 +232,10 @@ RESIZES = ("stretch", "letterbox", "letterbox,top_left", "center_crop")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai metric",
         description="Score dumped blobs without running a network.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--metric-cls", required=True, help="name of a metric, or of a plug-in class")

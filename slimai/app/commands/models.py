@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slimai.app.check.verdict import judge_job
+from slimai.app.options import CommandParser
 from slimai.config.presets import Preset, presets
 from slimai.config.target import load_target
 from slimai.errors import EXIT_DONE, Diagnostic, InputError
@@ -67,11 +68,10 @@ def _judged(preset: Preset) -> Sequence[Diagnostic]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai models",
         description="List the presets that can run here.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--all", action="store_true", help="those too that need data, with what they need")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="form of the answer")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slimai.app.launch.multirun_table import CELLS, LATER
+from slimai.app.options import CommandParser
 from slimai.errors import EXIT_DONE, InputError
 from slimai.report.document import PLACE
 from slimai.report.page import write_multirun_page, write_page
@@ -27,32 +28,32 @@ def main(argv: Sequence[str]) -> int:
     """Rebuild the pages of the folders that the command line names; return 0."""
     options = _parser().parse_args(list(argv))
     for folder in options.folders:
-        for path in rebuild(folder):
+        for path in rebuild(folder, options.lang):
             sys.stdout.write(f"wrote {path}\n")
     return EXIT_DONE
 
 
-def rebuild(folder: Path) -> list[Path]:
-    """Return the pages that were written for the run or multirun in `folder`.
+def rebuild(folder: Path, to: str | None = None) -> list[Path]:
+    """Return the pages that were written for the run or multirun in `folder`, in the language `to`.
 
     Raises:
         InputError: it is neither, or what it has saved cannot be read.
     """
     if not (folder / MULTIRUN_FILE).is_file():
-        return [_page(folder)]
+        return [_page(folder, to)]
     jobs = read_jobs(folder / MULTIRUN_FILE)
     finished = [folder / f"job{job['job']}" for job in jobs]
-    pages = [_page(place) for place in finished if (place / PLACE).is_file()]
+    pages = [_page(place, to) for place in finished if (place / PLACE).is_file()]
     try:
-        return [*pages, write_multirun_page(folder, jobs)]
+        return [*pages, write_multirun_page(folder, jobs, to)]
     except _DAMAGED as error:
         raise _damaged(folder / MULTIRUN_FILE, error) from None
 
 
-def _page(folder: Path) -> Path:
+def _page(folder: Path, to: str | None) -> Path:
     """Write the page of one run; what it has saved may have been altered since."""
     try:
-        return write_page(folder)
+        return write_page(folder, to)
     except _DAMAGED as error:
         raise _damaged(folder / PLACE, error) from None
 
@@ -73,11 +74,11 @@ def read_jobs(path: Path) -> list[dict[str, Any]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai report",
         description="Build report.html again from a finished run; nothing is computed.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="RUN_DIR", help="output folder of a run or multirun")
+    parser.add_argument("--lang", choices=("en", "zh"), help="language of the pages (default: that of the locale)")
     return parser

@@ -14,6 +14,7 @@ from slimai.app.delivery.inspection import environment
 from slimai.app.delivery.lock_file import LOCK, Lock, read_lock
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.open_job import prepare
+from slimai.app.options import CommandParser
 from slimai.app.run.pipeline import run_job
 from slimai.app.screen import summary
 from slimai.app.screen.reporter import ConsoleReporter
@@ -109,11 +110,10 @@ def _content(folder: Path, name: str) -> bytes:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai rerun",
         description="Repeat a run from its run.lock.yaml and compare every file, or name what has changed since.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, metavar="RUN_DIR", help="output folder of a run")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder to write to (default: RUN_DIR.rerun)")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from slimai.app.options import CommandParser
 from slimai.artifacts.atomic import write_text
 from slimai.errors import EXIT_DONE, EXIT_FAILED
 
@@ -49,11 +50,10 @@ def _check(files: dict[Path, str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai schema",
         description="Write the JSON Schemas of the configuration: one a section, and the whole.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("schemas"), help="folder (default: schemas)")
     parser.add_argument("--docs", type=Path, help="write the configuration reference page to this file")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slimai.app.options import CommandParser
 from slimai.artifacts.atomic import write_bytes
 from slimai.data.array_file import read_npz
 from slimai.errors import EXIT_DONE, InputError
@@ -99,11 +100,10 @@ def _summary(program: Program, outputs: Mapping[str, NDArray[Any]], target: Path
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai simulate",
         description="Run an already quantized model (QDQ or QLinear ONNX, or TFLite) through the integer simulator.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help=".onnx or .tflite file")
     parser.add_argument("--inputs", type=Path, required=True, metavar="X.npz", help="one array per network input")

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from slimai.app.check.verdict import judge_job, shadow_report
+from slimai.app.options import CommandParser
 from slimai.app.screen.formats import FORMATS
 from slimai.config.target import is_file_target, load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError
+from slimai.language import label, labelled, translated
 
 EPILOG = """examples:
   slimai validate +model=yolo quantization.accuracy_level=3
@@ -53,21 +55,20 @@ def check(target: Sequence[str], *, deep: bool = False) -> list[Diagnostic]:
 
 def _print(found: Sequence[Diagnostic]) -> None:
     for line in shadow_report():
-        sys.stdout.write(f"note: {line}\n")
+        sys.stdout.write(f"{label('note')}{translated(line)}\n")
     for item in found:
-        sys.stdout.write(f"{item.severity}: {item}\n")
+        sys.stdout.write(f"{labelled(item)}\n")
     errors = sum(item.severity == "error" for item in found)
     warnings = len(found) - errors
     counts = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-    sys.stdout.write(f"{'invalid' if errors else 'valid'}: {counts}\n")
+    sys.stdout.write(translated(f"{'invalid' if errors else 'valid'}: {counts}") + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai validate",
         description="Check configurations, the files they name and the image lists; list every mistake at once.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "target", nargs="*", help="+model=NAME and overrides, a YAML file, or a legacy .cfg (overrides apply to files)"

@@ -26,6 +26,7 @@ from slimai.config.hydra_setup import CONFIG_NAME, VERSION_BASE, prepare_hydra
 from slimai.config.overrides import in_hydra_terms
 from slimai.config.placing import placed
 from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_MISSED, InputError, SlimaiError
+from slimai.language import label, language, translated
 from slimai.schema.root import MACHINE_KEYS, SlimaiConfig
 
 if TYPE_CHECKING:
@@ -140,15 +141,15 @@ class _Job:
         ending = summary.run_summary(result)
         logger.info("%s", ending)
         if self.number is None:
-            console.table(ending)
+            console.table(summary.run_summary(result, language()))
         return result
 
     def _tell(self, end: Status, logger: Any) -> None:
         head = "" if self.number is None else f"{JOB}{self.number}: "
-        kind = "error: " if end.status == "invalid" else ""
-        sys.stderr.write("".join(f"{head}{kind}{line}\n" for line in end.message.splitlines()))
+        kind = label("error") if end.status == "invalid" else ""
+        sys.stderr.write("".join(f"{head}{kind}{translated(line)}\n" for line in end.message.splitlines()))
         if end.status == "failed":
-            sys.stderr.write(f"{head}details: {self.config.path.output_dir / 'slimai.log'}\n")
+            sys.stderr.write(f"{head}{label('details')}{self.config.path.output_dir / 'slimai.log'}\n")
         if self.number is not None:
             logger.error("%s", end.message)
 

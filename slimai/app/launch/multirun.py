@@ -15,6 +15,7 @@ from slimai.app.launch.preflight import CheckedJob, CommandLine
 from slimai.artifacts.lock import MULTIRUN, run_lock
 from slimai.config.overrides import quoted
 from slimai.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSED
+from slimai.language import label
 
 
 def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
@@ -41,7 +42,7 @@ def run_multirun(line: CommandLine, jobs: Sequence[CheckedJob]) -> int:
         for folder in folders:
             write_summary(folder, rows)
     if rows:
-        sys.stdout.write(summary_text(rows) + f"\nsummary: {folders[0] / 'multirun.csv'}\n")
+        sys.stdout.write(summary_text(rows) + f"\n{label('summary')}{folders[0] / 'multirun.csv'}\n")
     return code if code == EXIT_INTERRUPTED else _exit_code(code, rows)
 
 

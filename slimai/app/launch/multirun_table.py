@@ -13,6 +13,7 @@ from typing import Any
 from slimai.app.launch.job_log import Status, read_status
 from slimai.app.screen.table import render
 from slimai.artifacts.atomic import write_text
+from slimai.language import translated
 from slimai.number_text import decimals
 from slimai.report.page import write_multirun_page
 
@@ -106,7 +107,8 @@ def summary_text(rows: Sequence[Row]) -> str:
     lines = []
     for row, swept in zip(rows, values, strict=True):
         cells = row.cells()
-        found = (decimals(cells["float"], 4), decimals(cells["score"], 4), decimals(cells["ms"], 3), cells["status"])
+        status = translated(cells["status"])
+        found = (decimals(cells["float"], 4), decimals(cells["score"], 4), decimals(cells["ms"], 3), status)
         profile = (cells["profile"] or "-").removesuffix(".yaml")
         lines.append((profile, str(row.number), *swept, *found))
     failures = [
@@ -114,7 +116,7 @@ def summary_text(rows: Sequence[Row]) -> str:
         for row in rows
         if row.cells()["message"] or not row.done
     ]
-    return "\n".join([render(header, lines), *failures])
+    return "\n".join([render([translated(word) for word in header], lines), *map(translated, failures)])
 
 
 def _flat(cells: Mapping[str, Any]) -> dict[str, Any]:

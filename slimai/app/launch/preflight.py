@@ -16,6 +16,7 @@ from slimai.config.compose_errors import SEVERAL
 from slimai.config.composed import Composed
 from slimai.config.overrides import as_written, in_hydra_terms
 from slimai.errors import Diagnostic, InputError
+from slimai.language import label, labelled, translated
 from slimai.schema.root import SlimaiConfig
 
 
@@ -154,15 +155,15 @@ def _check(number: int, job: Sequence[str], written: Sequence[str], item: Compos
 def report(jobs: Sequence[CheckedJob], *, multirun: bool) -> bool:
     """Write what is to be said about the jobs to standard error; return whether all are valid."""
     wrong = [job for job in jobs if not job.valid]
-    lines = [f"note: {line}" for line in shadow_report()]
+    lines = [label("note") + translated(line) for line in shadow_report()]
     if not wrong:
-        lines += dict.fromkeys(f"{item.severity}: {item}" for job in jobs for item in job.diagnostics)
+        lines += dict.fromkeys(labelled(item) for job in jobs for item in job.diagnostics)
     for job in wrong:
         lines += [f"job #{job.number} ({' '.join(job.overrides)}):"] if multirun else []
         indent = "  " if multirun else ""
-        lines += [f"{indent}{item.severity}: {item}" for item in job.diagnostics]
+        lines += [indent + labelled(item) for item in job.diagnostics]
     if wrong:
-        lines.append(f"slimai: {_count(wrong, jobs) if multirun else 'invalid'}; nothing was launched")
+        lines.append(translated(f"slimai: {_count(wrong, jobs) if multirun else 'invalid'}; nothing was launched"))
     sys.stderr.write("".join(line + "\n" for line in lines))
     return not wrong
 

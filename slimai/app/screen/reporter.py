@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from slimai.language import label, translated
 from slimai.search.events import Stage
 
 if TYPE_CHECKING:
@@ -74,20 +75,20 @@ class ConsoleReporter:
         """Yield a stage shown as a bar with time left, or as plain lines."""
         if self._quiet or not self._live:
             started = time.monotonic()
-            yield PlainStage(title, total, self.line)
-            self.line(f"{title}: done in {time.monotonic() - started:.1f} s")
+            yield PlainStage(translated(title), total, self.line)
+            self.line(f"{translated(title)}: done in {time.monotonic() - started:.1f} s")
             return
         with _bar(self._console) as progress:
-            yield _BarStage(progress, progress.add_task(title, total=total, note=""))
+            yield _BarStage(progress, progress.add_task(translated(title), total=total, note=""))
 
     def line(self, text: str) -> None:
         """Say one line unless quiet."""
         if not self._quiet:
-            self._console.print(text, markup=False)
+            self._console.print(translated(text), markup=False)
 
     def warn(self, text: str) -> None:
         """Say one warning, even when quiet."""
-        self._console.print(f"warning: {text}", markup=False, style="yellow" if self._live else None)
+        self._console.print(label("warning") + translated(text), markup=False, style="yellow" if self._live else None)
 
     def table(self, text: str) -> None:
         """Print the result table to standard output."""

@@ -7,17 +7,22 @@ from typing import Any
 
 from slimai.app.run.result import HEADER, RunResult
 from slimai.app.screen.table import render
+from slimai.language import translated
 from slimai.number_text import decimals
 
 HURTS = 5  # rows of what hurts
 HURT_HEADER = ("what hurts", "cause", "alone, dB", "score", "gain, dB", "line to paste")
 
 
-def run_summary(result: RunResult) -> str:
-    """Return the table of all candidates with the float score above; below it what hurts, and the page's place last."""
+def run_summary(result: RunResult, to: str = "en") -> str:
+    """Return the table of all candidates with the float score above; below it what hurts, and the page's place last.
+
+    to: the language of its words.
+    """
     lines = [result.float_line()] if result.float_result is not None else []
     if result.candidates:
-        lines.append(render(HEADER, result.rows()))
+        rows = [(*row[:-1], translated(row[-1], to)) for row in result.rows()]
+        lines.append(render([translated(word, to) for word in HEADER], rows))
     if result.choice.note and result.choice.delivered is not None:
         profile = result.choice.delivered.candidate.profile(result.network)
         lines.append(f"delivered: {profile} ({result.choice.note})")
@@ -34,7 +39,7 @@ def run_summary(result: RunResult) -> str:
     lines.append(f"results: {result.output_dir}")
     if result.report is not None:
         lines.append(f"report: {result.report}")
-    return "\n".join(lines)
+    return translated("\n".join(lines), to)
 
 
 def _hurts(result: RunResult) -> list[str]:
