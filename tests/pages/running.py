@@ -59,7 +59,7 @@ class Reader:
         )
         if done.returncode:
             return f"ended with {done.returncode}: {done.stderr[-2000:]}{done.stdout[-1000:]}"
-        line = missing(shown, done.stdout)
+        line = missing(shown, done.stdout.replace(f"{self.folder}/", ""))  # pages show paths from the folder on
         return None if line is None else f"does not print {line!r} but\n{done.stdout[-3000:]}"
 
 
