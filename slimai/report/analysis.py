@@ -25,8 +25,9 @@ from slimai.quantizer.levels import limits_of
 from slimai.quantizer.params import S4, QParams
 from slimai.quantizer.plan import Layer, QuantPlan
 from slimai.quantizer.weight_layout import weight_layout
+from slimai.report.decibels import decibel
 from slimai.report.reach import Reach
-from slimai.report.similarity import Likeness, compare_image, decibel, finite_ratio, flat
+from slimai.report.similarity import Likeness, compare_image, finite_ratio, flat
 from slimai.runtime.session import FloatSession
 from slimai.simulator.context import Tally
 from slimai.simulator.program import IntegerStep, Program

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimai.artifacts.atomic import write_text
 from slimai.errors import InputError
-from slimai.report.similarity import decibel
+from slimai.report.decibels import decibel
 
 if TYPE_CHECKING:
     from slimai.calibration.histogram import Histogram

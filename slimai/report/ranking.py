@@ -22,8 +22,8 @@ from slimai.quantizer.layers import layer_steps
 from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.plan import QuantPlan
 from slimai.report.analysis import LayerRow
+from slimai.report.decibels import decibel
 from slimai.report.parts import OutputNoise, output_parts
-from slimai.report.similarity import decibel
 from slimai.simulator.program import Program
 
 Array = NDArray[Any]

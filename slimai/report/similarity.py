@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.quantizer.params import QParams
+from slimai.report.decibels import decibel
 
-MOST_DB = 200.0  # shown for tensors without any error
 MOST_RATIO = 1e6  # noise over signal, -60 dB: shown where the signal is nothing
 
 
@@ -62,11 +62,6 @@ def finite_ratio(noise: float, signal: float) -> float:
     if noise <= 0.0:
         return 0.0
     return MOST_RATIO if noise >= signal * MOST_RATIO else noise / signal
-
-
-def decibel(noise_ratio: float) -> float:
-    """Return the ratio of signal to noise in dB for a ratio of noise to signal; at most 200 dB."""
-    return MOST_DB if noise_ratio <= 10 ** (-MOST_DB / 10) else -10.0 * math.log10(noise_ratio)
 
 
 def compare_image(truth: NDArray[Any], found: NDArray[Any], params: QParams | None) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def pipeline(monkeypatch, tmp_path):
             return Result(score)
 
         monkeypatch.setattr(slimai.app.run.pipeline, "run_job", run_job)
-        monkeypatch.setattr(slimai.app.screen.summary, "run_summary", lambda result: f"score {result.score}")
+        monkeypatch.setattr(slimai.app.screen.summary, "run_summary", lambda result, *_: f"score {result.score}")
         return seen
 
     return install

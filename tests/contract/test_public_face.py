@@ -13,7 +13,7 @@ import pytest
 import slimai
 
 FACE = {
-    "Candidate", "Diagnostic", "InputError", "Outcome", "Result", "RunResult", "SlimaiConfig", "SlimaiError",
+    "Candidate", "Diagnostic", "InputError", "Outcome", "Result", "RunResult", "Silent", "SlimaiConfig", "SlimaiError",
     "UnsupportedError", "__version__", "load_config", "run", "validate",
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from slimai.errors import InputError, SlimaiError
 GOLDEN = Path(__file__).parents[1] / "golden" / "tree" / "guide.txt"
 # beyond the guide's listing: the deployable model, the machine-readable results, the report, hidden state
 OURS = {"mobilenet_v2_quant.onnx", "mobilenet_v2_quant.npz", "run.json", "run.lock.yaml", "timings.json", "report.html"}
+OURS |= {"suggested_rules.yaml", "suggested_adjust.yaml"}
 LISTS = {f"{kind}_imagenet_224_png_{use}.txt" for kind in ("glow", "tmp") for use in ("calib", "val")}
 IMAGES = 12
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slimai.report.similarity import Likeness, compare_image, decibel
+from slimai.report.decibels import decibel
+from slimai.report.similarity import Likeness, compare_image
 from slimai.search.evaluate import batches, measure_batch
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from slimai.app.run.mix_ranking import output_noise
 from slimai.config.diagnose import judge_values
 from slimai.quantizer.mix_rules import parse_rules
 from slimai.search.candidate import Candidate, Outcome, Variant, outcome_from_json
-from slimai.search.choice import Bounds
 
 VALUES = {
     "path": {"output_dir": "out", "image_dir": "images"},
@@ -38,7 +37,7 @@ def outcome(*raised, score=0.9, method=None):
 
 def test_the_file_tells_goal_scores_and_estimates(config):
     base, mixed = outcome(score=0.8), outcome("a", "b", score=0.8951)
-    text = rules_text(config, Bounds(max_drop=0.01), mixed, base, 0.905)
+    text = rules_text(config, "max_drop 0.01, reached", mixed, base, 0.905)
     assert text == (
         "# net, level 3, range 99.5: nodes in 16 bit, found by mix=auto.\n"
         "# goal:  max_drop 0.01, reached\n"
@@ -54,7 +53,7 @@ def test_the_file_tells_goal_scores_and_estimates(config):
 
 def test_a_goal_that_is_missed_is_told_and_no_node_is_an_empty_list(config):
     base = outcome(method="ImprovedMSE")
-    text = rules_text(config, Bounds(score=0.95), base, base, None)
+    text = rules_text(config, "score 0.95, NOT reached", base, base, None)
     assert "# goal:  score 0.95, NOT reached\n" in text
     assert "calibration ImprovedMSE" in text
     assert "# mixed: none: no node is in 16 bit\n" in text
@@ -65,7 +64,7 @@ def test_a_goal_that_is_missed_is_told_and_no_node_is_an_empty_list(config):
     "name", ["/a/conv.0/Conv", "x[1]", "*", "a?b", 'quo"te', "line\nbreak", "tab\t", "Füße: #1", "!"]
 )
 def test_any_node_name_is_read_back_as_itself_alone(config, name):
-    (rule,) = parse_rules(rules_text(config, Bounds(score=0.5), outcome(name), outcome(), 0.9), "f").rules
+    (rule,) = parse_rules(rules_text(config, "score 0.5", outcome(name), outcome(), 0.9), "f").rules
     assert (rule.reads, rule.writes) == (16, 16)
     (pattern,) = rule.patterns
     assert fnmatchcase(name, pattern)

@@ -168,7 +168,7 @@ def test_dot_stages(net, stats_of, tmp_path):
     assert '"n_a" -> "n_b";' in last
     assert '"n_b" -> "n_c";' in last
     scale = f"{2 * HEAD_ROOM / 32767:.6g}"
-    assert f"n_b\\nDepthwiseConv\\nDepthwiseConv_n_b__1\\nin s16 {scale}\\nweights s16" in last
+    assert f"n_b\\nDepthwiseConv\\nDepthwiseConv_n_b__1:0\\nin s16 {scale}\\nweights s16" in last
     assert "float (host): Atan has no integer kernel" in last
     assert "Conv + Relu" in paths[1].read_text()
     assert '"n_a" [label="n_a\\nConv"];' in graph_dot(graph)

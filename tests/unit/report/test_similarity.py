@@ -10,7 +10,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from sklearn.metrics.pairwise import cosine_similarity
 
 from slimai.quantizer.params import S8, QParams
-from slimai.report.similarity import Likeness, compare_image, cosine, decibel, finite_ratio, flat
+from slimai.report.decibels import decibel
+from slimai.report.similarity import Likeness, compare_image, cosine, finite_ratio, flat
 
 
 def test_cosine_is_scikit_learns():
