@@ -36,7 +36,10 @@ def test_coordinate_descent_over_overrides(slimai, tmp_path, cache_dir):
     for job, tried in zip(jobs, found["jobs"], strict=True):
         words = [word.lstrip("+") for word in tried["overrides"]]
         assert job["overrides"].split() == [word for word in words if not word.startswith("path.")]
-    assert rows == [{key: "" if value is None else str(value) for key, value in job.items()} for job in jobs]
+    for row, job in zip(rows, jobs, strict=True):
+        low, high = job.pop("interval")
+        expected = {**job, "low": low, "high": high}
+        assert row == {key: "" if value is None else str(value) for key, value in expected.items()}
     assert f"summary: {tmp_path / 'multirun.csv'}" in done.stdout
 
 
