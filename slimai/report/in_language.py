@@ -12,7 +12,7 @@ from slimai.language import LANGUAGES, translated
 
 _KEPT = re.compile(r"(<(script|style|pre|code)\b.*?</\2>|<td[^>]* title=.*?</td>)", re.DOTALL)
 _TEXT = re.compile(r">([^<>]*[A-Za-z][^<>]*)<")
-_LABEL = re.compile(r'(aria-label|alt)="([^"]*)"')
+_LABEL = re.compile(r'(aria-label|alt|data-h)="([^"]*)"')
 
 
 def in_language(page: str, to: str) -> str:

@@ -17,6 +17,7 @@ from slimai.app.comparison.dump import open_dump
 from slimai.app.comparison.models import compare_models
 from slimai.app.comparison.runs import compare_runs
 from slimai.app.comparison.subject import Subject, network_of, subject_of
+from slimai.app.options import CommandParser
 from slimai.errors import EXIT_DONE, EXIT_MISSED, Diagnostic, InputError, printable
 from slimai.quantizer.profile import diff_profiles
 
@@ -121,11 +122,10 @@ def _refuse_unused(options: argparse.Namespace, kinds: AbstractSet[str]) -> None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="slimai compare",
         description="Tell what two results differ in, and where a device's integers part from a network's.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("first", type=Path, metavar="A", help="folder of a run, quantized .onnx or .tflite, or profile .yaml")
