@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from slimai import __version__, interrupts
-from slimai.app.completion import query as completion
 from slimai.app.help import HELP
 from slimai.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, SlimaiError, printable
 from slimai.language import sentence, translated
@@ -33,6 +32,7 @@ COMMANDS = {
     "diff": "slimai.app.commands.diff:main",
 }
 
+COMPLETION = ("-sc", "--shell_completion", "--shell-completion")
 QUIET = "--quiet"
 INTERRUPTED = "slimai: interrupted"
 Command = Callable[[Sequence[str]], int]
@@ -89,8 +89,10 @@ def _run(words: list[str]) -> int:
     if first == "--version":
         sys.stdout.write(f"slimai {__version__}\n")
         return 0
-    if completion.asked(words):
-        return completion.answer(words, COMMANDS)
+    if first in COMPLETION:
+        from slimai.app.completion.query import answer  # noqa: PLC0415 - spares argparse and the scripts
+
+        return answer(words, COMMANDS)
     from slimai.app.launch.main_job import run_words  # noqa: PLC0415 - spares hydra, omegaconf, pydantic, yaml
 
     return run_words(words)

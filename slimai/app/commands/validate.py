@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from slimai.app.check.verdict import judge_job, shadow_report
 from slimai.app.options import CommandParser
-from slimai.app.screen.formats import FORMATS
 from slimai.config.target import is_file_target, load_target
 from slimai.errors import EXIT_DONE, EXIT_INVALID, Diagnostic, InputError
 from slimai.language import label, labelled, translated
@@ -30,8 +29,11 @@ def main(argv: Sequence[str]) -> int:
     found = [item for _, items in judged for item in items]
     if options.format == "text":
         _print(found)
-    elif text := FORMATS[options.format](judged):
-        sys.stdout.write(text + "\n")
+    else:
+        from slimai.app.screen.formats import FORMATS  # noqa: PLC0415 - spares xml and urllib
+
+        text = FORMATS[options.format](judged)
+        sys.stdout.write(text + "\n" if text else "")
     return EXIT_INVALID if any(item.severity == "error" for item in found) else EXIT_DONE
 
 
@@ -73,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "target", nargs="*", help="+model=NAME and overrides, a YAML file, or a legacy .cfg (overrides apply to files)"
     )
-    parser.add_argument("--format", choices=("text", *FORMATS), default="text", help="form of the answer")
+    parser.add_argument(
+        "--format", choices=("text", "json", "github", "sarif", "junit"), default="text", help="form of the answer"
+    )
     parser.add_argument("--deep", action="store_true", help="open the model and every picture too")
     return parser

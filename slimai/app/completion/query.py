@@ -12,13 +12,7 @@ from slimai.app.completion.scripts import HOW, INSTALL, REMOVE
 from slimai.errors import EXIT_DONE, Diagnostic, InputError
 from slimai.suggest import suggest
 
-FLAGS = ("-sc", "--shell_completion", "--shell-completion")
 BREAKS = "=:"  # where bash begins a word of its own
-
-
-def asked(words: Sequence[str]) -> bool:
-    """Return whether the command line is about completion."""
-    return bool(words) and words[0] in FLAGS
 
 
 def answer(words: Sequence[str], commands: Mapping[str, str]) -> int:
