@@ -376,6 +376,8 @@ def half_weights(net):
 
 
 def select(net):
+    if not net.shape():
+        return  # of a scalar LiteRT keeps the shape of the other branch
     (mask,) = net.add("GREATER", [net.last, net.constant(0.1)], dtype="bool")
     net.made.remove(mask)
     net.add("SELECT_V2", [mask, net.last, net.constant([-0.3])])

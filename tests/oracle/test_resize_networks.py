@@ -45,11 +45,12 @@ def resize_case(folder, attrs, shape, scales, sizes, opset=17):
 @given(resizes())
 def test_every_resize(tmp_path_factory, chosen):
     folder = tmp_path_factory.mktemp("resize")
-    if unsayable(*chosen[1:3]):
-        with pytest.raises(UnsupportedError, match=r"depends on the precision of scale \* size"):
-            resize_case(folder, *chosen)
+    try:
+        case = resize_case(folder, *chosen)
+    except UnsupportedError:
+        if not unsayable(*chosen[1:3]):
+            raise
         return
-    case = resize_case(folder, *chosen)
     case.check_float()
     case.check_levels(0.04)
 

@@ -89,7 +89,7 @@ def test_long_texts_and_many_values_are_refused():
     start = time.process_time()
     with pytest.raises(InputError, match="more than 1000000 values"):
         compose_yaml(f"[{'a,' * (DATA.size // 2 - 1)}]", "f", DATA)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 25  # 4 without a tracer
 
 
 def test_scalars_that_do_not_fit_their_tag_are_named_at_their_place():

@@ -48,6 +48,8 @@ def onnx_of_tflite(
     """
     where = str(path)
     model = folded(ended(read_file(path), cut_outputs, where))
+    if not model.outputs:
+        raise InputError.at(where, "the network has no outputs", cure="convert it again")
     wrong = dynamic_range(model, where) or all_quantized(model, where)
     wrong = wrong or [*unsupported(model, RULES, where), *_strange_tensors(model, where)]
     if wrong:
