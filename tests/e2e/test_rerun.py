@@ -101,6 +101,14 @@ def test_a_result_that_is_not_the_same_is_named(slimai, run, tmp_path):
     assert "rerun: 2 of " in again.stdout
 
 
+@pytest.mark.slow
+def test_another_language_changes_no_result(slimai, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMAI_LANG", "zh")
+    again = slimai("rerun", str(run / "out"), "-o", str(tmp_path / "new"))
+    assert again.returncode == 0, again.stdout
+    same(run / "out", tmp_path / "new")
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

@@ -19,6 +19,8 @@ from slimai.app.run.pipeline import run_job
 from slimai.app.screen import summary
 from slimai.app.screen.reporter import ConsoleReporter
 from slimai.errors import EXIT_DONE, EXIT_MISSED, Diagnostic, InputError
+from slimai.language import language
+from slimai.report.page import write_page
 from slimai.schema.root import SlimaiConfig
 
 EPILOG = """examples:
@@ -45,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
         shutil.copytree(folder / ADJUST, output / ADJUST, dirs_exist_ok=True)
     result = run_job(config, reporter=say)
     sys.stdout.write(summary.run_summary(result) + "\n")
+    if lock.language != language() and result.report is not None:
+        write_page(output, lock.language)  # the page is compared too
     return _verdict(folder, output)
 
 

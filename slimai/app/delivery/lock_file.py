@@ -14,6 +14,7 @@ import slimai
 from slimai.app.delivery.inspection import environment
 from slimai.artifacts.atomic import write_text
 from slimai.errors import InputError
+from slimai.language import language
 from slimai.schema.root import SlimaiConfig
 from slimai.yaml_reader import DATA, check_scalars, compose_yaml, plain_value, read_text
 
@@ -24,11 +25,15 @@ HEAD = "# What this run was made of; slimai rerun FOLDER repeats it.\n"
 
 @dataclass(frozen=True)
 class Lock:
-    """config: the resolved settings. content: part (model, labels ...) -> hash. versions: package -> version."""
+    """config: the resolved settings. content: part (model, labels ...) -> hash. versions: package -> version.
+
+    language: that of the page.
+    """
 
     config: SlimaiConfig
     content: Mapping[str, str]
     versions: Mapping[str, str]
+    language: str = "en"
 
 
 def write_lock(config: SlimaiConfig, content: Mapping[str, str]) -> None:
@@ -40,6 +45,7 @@ def write_lock(config: SlimaiConfig, content: Mapping[str, str]) -> None:
         "config": settings,
         "versions": environment(),
         "content": dict(content),
+        "language": language(),  # of the page
     }
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
     write_text(config.path.output_dir / LOCK, HEAD + str(text))
@@ -73,4 +79,4 @@ def read_lock(folder: Path) -> Lock:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise InputError.at(str(file), f"its configuration is damaged: {first['msg']}", key=f"config.{key}") from None
-    return Lock(config, values["content"], values["versions"])
+    return Lock(config, values["content"], values["versions"], str(values.get("language", "en")))
