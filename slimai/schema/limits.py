@@ -67,7 +67,8 @@ def _entry(text: str) -> LimitsEntry:
         if found.lo != found.hi:
             raise wrong(f"'{text}' is a sweep: an entry of limits has one percentage", "write an entry for each value")
         return LimitsEntry(words[0], found.lo)  # type: ignore[arg-type]
-    near = did_you_mean(words[0] if words else "", (*METHODS, "range", "percentile", "auto"))
+    known, first = (*METHODS, "range", "percentile", "auto"), words[0] if words else ""
+    near = "" if first in known else did_you_mean(first, known)
     raise wrong(f"'{text}' is no way to find limits", "; ".join(filter(None, (near, FORM))))
 
 

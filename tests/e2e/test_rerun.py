@@ -130,6 +130,10 @@ def test_a_lock_that_cannot_be_used(slimai, run, tmp_path, damage, said):
 
 def test_folders_that_cannot_be_taken(slimai, run, tmp_path):
     assert "has no run.lock.yaml" in slimai("rerun", str(tmp_path)).stderr
+    nowhere = tmp_path / "nowhere"
+    assert slimai("rerun", str(nowhere)).stderr == (
+        f"{nowhere}: there is no such folder; give the output folder of a run\n"
+    )
     (tmp_path / "mine.txt").write_text("mine\n")
     there = slimai("rerun", str(run / "out"), "-o", str(tmp_path))
     assert there.returncode == 2

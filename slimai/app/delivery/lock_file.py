@@ -58,6 +58,8 @@ def read_lock(folder: Path) -> Lock:
         InputError: there is none, it is damaged, or it is of another version of slimai.
     """
     file = folder / LOCK
+    if not folder.is_dir():
+        raise InputError.at(str(folder), "there is no such folder", cure="give the output folder of a run")
     if not file.is_file():
         cure = "give the output folder of a run of this version"
         raise InputError.at(str(folder), f"has no {LOCK}: no run of this version ended its calibration here", cure=cure)

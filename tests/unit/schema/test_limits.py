@@ -73,3 +73,9 @@ def test_every_level_is_tried_with_every_entry():
 def test_the_wider_space_has_no_percentiles_of_its_own():
     found = space_of_limits([1], parse_limits(["range 99", "MeanExtrema"]), wider=True)
     assert [item.label for item in found] == ["99", "MeanExtrema", "99_clip", "MeanExtrema_clip"]
+
+
+def test_a_known_word_without_its_number_is_not_its_own_correction():
+    with pytest.raises(ValidationError) as caught:
+        QuantizationSection.model_validate({"limits": ["range"]})
+    assert "did you mean" not in str(caught.value.errors()[0]["ctx"])
