@@ -31,12 +31,12 @@ def records(rng: np.random.Generator, gap: float, differing: float) -> np.ndarra
 
 def race(rows: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """Return how far the winner is below the best, and the share of the forwards."""
-    from slimai.search.certified import Certificate, rungs
+    from slimai.search.certified import Certificate, certified_rungs
 
     seen = rows[:, rng.permutation(IMAGES)]
     certificate, alive = Certificate(len(rows), IMAGES, TOLERANCE, ERROR), set(range(len(rows)))
     run = before = 0
-    for size in rungs(IMAGES):
+    for size in certified_rungs(IMAGES):
         run += len(alive) * (size - before)
         before = size
         if size < IMAGES:

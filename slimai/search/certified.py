@@ -21,20 +21,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.search.race import rungs
+
 FIRST_RUNG, GROWTH = 32, 1.25
 WITNESSES = 3  # the best so many by what was seen are asked
 BETS = 1 - np.geomspace(0.98, 0.02, 20)  # shares of the largest bet; the capital is spread evenly over them
 _NEARLY = 1e-12
 
 
-def rungs(images: int) -> list[int]:
-    """Return the growing numbers of images after which candidates are compared; the last is all of them."""
-    sizes = []
-    size = FIRST_RUNG
-    while size < images:
-        sizes.append(size)
-        size = int(size * GROWTH)
-    return [*sizes, images]
+def certified_rungs(images: int) -> list[int]:
+    """Return the growing numbers of images after which a certified race looks; the last is all of them."""
+    return rungs(images, FIRST_RUNG, GROWTH)
 
 
 def refutation(differences: NDArray[np.float64], images: int, tolerance: float) -> float:

@@ -27,13 +27,16 @@ SCORE_RANGE = 1.0
 PRIOR_IMAGES = 1.0  # one imaginary image on which the pair differs by half of the score range
 
 
-def rungs(images: int) -> list[int]:
-    """Return the growing numbers of images after which candidates are compared; the last is all of them."""
+def rungs(images: int, first: int | None = None, growth: float | None = None) -> list[int]:
+    """Return the growing numbers of images after which candidates are compared; the last is all of them.
+
+    first, growth: by default those of a race without a guarantee.
+    """
     sizes = []
-    size = FIRST_RUNG
+    size = FIRST_RUNG if first is None else first
     while size < images:
         sizes.append(size)
-        size = int(size * GROWTH)
+        size = int(size * (GROWTH if growth is None else growth))
     return [*sizes, images]
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.search import certified
-from slimai.search.certified import Certificate
+from slimai.search.certified import Certificate, certified_rungs
 from slimai.search.contest import Contest, Entrant, SearchState
 from slimai.search.guarantee import Guarantee
 from slimai.search.race import (
@@ -95,7 +94,7 @@ def _judge(contest: Contest, entrants: int, images: int) -> _Judge:
     setup = contest.setup
     if setup.guarantee == "none":
         return _Judge(rungs(images))
-    return _Judge(certified.rungs(images), Certificate(entrants, images, setup.tolerance, setup.error))
+    return _Judge(certified_rungs(images), Certificate(entrants, images, setup.tolerance, setup.error))
 
 
 def _entered(contest: Contest) -> tuple[list[Entrant], bool]:

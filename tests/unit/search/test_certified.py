@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimai.search.certified import Certificate, refutation, rungs
+from slimai.search.certified import Certificate, certified_rungs, refutation
 from slimai.search.loop import search
 from tests.unit.search.fakes import MeanMetric, setup
 
@@ -48,8 +48,8 @@ def test_more_images_never_take_a_refutation_back():
 
 
 def test_rungs_grow_to_all_images():
-    assert rungs(20) == [20]
-    assert rungs(100) == [32, 40, 50, 62, 77, 96, 100]
+    assert certified_rungs(20) == [20]
+    assert certified_rungs(100) == [32, 40, 50, 62, 77, 96, 100]
 
 
 def test_those_who_rely_on_one_that_leaves_get_another_witness():
@@ -146,7 +146,7 @@ def test_2100_races_err_no_more_often_than_stated(kind):
         order = np.random.default_rng(10_000 + seed).permutation(rows.shape[1])
         seen = rows[:, order]
         certificate, alive = Certificate(6, rows.shape[1], TOLERANCE, 0.05), set(range(6))
-        for size in rungs(rows.shape[1])[:-1]:
+        for size in certified_rungs(rows.shape[1])[:-1]:
             out = certificate.dropped({str(index): seen[index, :size] for index in alive})
             alive -= {int(name) for name in out}
         means = rows.mean(axis=1)
