@@ -112,6 +112,8 @@ def test_without_the_clamp_the_report_says_why_they_are_left_alone(job):
 @pytest.mark.slow
 def test_unless_asked_clamps_are_passed_at_level_0_alone(job):
     _, folder = job("target.clamp_per_channel=true", "quantization.accuracy_level=0")
-    assert len(limits(folder)) == 12
+    left = [note for note in notes(folder) if "not equalized" in note]
+    assert [note.split("(")[1] for note in left] == ["the predicted noise does not fall)"] * len(left)
+    assert len(limits(folder)) == 12 - len(left) >= 8
     _, folder = job("target.clamp_per_channel=true", "quantization.accuracy_level=1")
     assert limits(folder) == {}

@@ -103,7 +103,8 @@ def test_several_levels_keep_their_files_apart(job):
     folder = job(2, "quantization.accuracy_level=[0,1]", "quantization.range=99", count=4)
     per_profile = {"mobilenet_v2_99.yaml", "mobilenet_v2_99/"}
     shared = {name for name in guide() if "_9" not in name} - {"similarity.txt"}
-    assert listing(folder) == shared | OURS | {"acc0/", "acc1/"}
+    # a rules file is suggested only where wider types are worth it
+    assert listing(folder) | {"suggested_rules.yaml"} == shared | OURS | {"acc0/", "acc1/"}
     assert listing(folder / "acc0") == listing(folder / "acc1") == per_profile
     assert len(list((folder / "acc0" / "mobilenet_v2_99").glob("*.blob"))) == 4
 
@@ -228,8 +229,14 @@ def test_an_equal_run_elsewhere_leaves_the_same_bytes(level3, job):
     theirs = {path.relative_to(other) for path in other.rglob("*") if path.is_file() and path.name != "timings.json"}
     assert mine == theirs
     different = [str(name) for name in sorted(mine) if (level3 / name).read_bytes() != (other / name).read_bytes()]
-    # the journal in the state folder tells the seconds that each candidate took
-    assert [name for name in different if not name.startswith(".slimai/journal")] == []
+    # the journal in the state folder tells the seconds that each candidate took; the lock tells where the run went
+    assert [name for name in different if not name.startswith(".slimai/journal")] == ["run.lock.yaml"]
+    assert lock_elsewhere(other, level3) == (level3 / "run.lock.yaml").read_text()
+
+
+def lock_elsewhere(folder, there):
+    """Return the text of the folder's lock as if the run had gone there."""
+    return (folder / "run.lock.yaml").read_text().replace(str(folder), str(there))
 
 
 def test_blobs_of_candidates_that_are_gone_go_with_their_profiles(job, tmp_path):
