@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 from slimai import __version__, interrupts
@@ -41,11 +42,9 @@ Command = Callable[[Sequence[str]], int]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if QUIET in words and words[0] not in COMMANDS:  # by the environment, so that launched jobs are quiet too
-        words.remove(QUIET)
-        os.environ["SLIMAI_QUIET"] = "1"
     try:
-        code, said = _run(words), ""
+        with _loudness(words):
+            code, said = _run(words), ""
     except SystemExit as stop:  # argparse and Hydra end this way
         code, said = stop.code if isinstance(stop.code, int) else (EXIT_FAILED if stop.code else 0), ""
     except KeyboardInterrupt:
@@ -60,6 +59,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if said:
         _say(said)
     return code
+
+
+@contextmanager
+def _loudness(words: list[str]) -> Iterator[None]:
+    """Take QUIET out of the words of a job and heed it while they run, by the environment that launched jobs get."""
+    if QUIET not in words or words[0] in COMMANDS:
+        yield
+        return
+    words.remove(QUIET)
+    before = os.environ.get("SLIMAI_QUIET")
+    os.environ["SLIMAI_QUIET"] = "1"
+    try:
+        yield
+    finally:  # whoever called `main` goes on as loud as before
+        if before is None:
+            del os.environ["SLIMAI_QUIET"]
+        else:
+            os.environ["SLIMAI_QUIET"] = before
 
 
 def _explained(error: Exception) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -54,6 +55,26 @@ def test_no_words_at_all(capsys):
     code, out, err = run(capsys)
     assert (code, out) == (2, "")
     assert err.startswith("error: no model is chosen; add +model=NAME")
+
+
+@pytest.mark.parametrize("before", [None, "", "0", "1"])
+@pytest.mark.parametrize("ends", ["well", "by SystemExit", "by KeyboardInterrupt", "by an error"])
+def test_quiet_lasts_as_long_as_the_words_run(capsys, monkeypatch, before, ends):
+    monkeypatch.delenv("SLIMAI_QUIET", raising=False)
+    if before is not None:
+        monkeypatch.setenv("SLIMAI_QUIET", before)
+    heard = []
+
+    def job(words):
+        heard.append((words, os.environ["SLIMAI_QUIET"]))
+        if ends != "well":
+            raise {"by SystemExit": SystemExit(2), "by an error": ValueError("x")}.get(ends, KeyboardInterrupt())
+        return 0
+
+    monkeypatch.setattr(cli, "_run", job)
+    run(capsys, "+model=yolo", "--quiet", "dataset.validation_count=8")
+    assert heard == [(["+model=yolo", "dataset.validation_count=8"], "1")]
+    assert os.environ.get("SLIMAI_QUIET") == before
 
 
 def test_hydras_own_flags_work(capsys, tmp_path, monkeypatch):

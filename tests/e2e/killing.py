@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# what may differ between equal runs (SPEC 11.5), and the state that is not a result
-OTHER = {"timings.json", "slimai.log", ".slimai.lock"}
+from tests.e2e.results import result_files
+
 PHASES = ("calibration", "float_inference", "search", "gen_code", "report")
 PRELOAD = ("slimai.app.cli", "slimai.app.launch.hydra_job", "hydra", "tests.e2e.killing_warm")
 
@@ -29,14 +29,6 @@ def _run(words: tuple[str, ...], log: Path) -> None:
     from slimai.app.cli import main
 
     sys.exit(main(words))
-
-
-def _without_places(name: str, data: bytes) -> bytes:
-    """Return a result file; the lock without folders and workers, which equal runs may have of their own."""
-    if name != "run.lock.yaml":
-        return data
-    own = (b"output_dir:", b"tmp_dir:", b"workers:")
-    return b"".join(line for line in data.splitlines(keepends=True) if not line.strip().startswith(own))
 
 
 @dataclass
@@ -80,10 +72,7 @@ class Place:
 
     def files(self) -> dict[str, bytes]:
         """Return the result files by their path in the output folder."""
-        found = (path for path in self.output.rglob("*") if path.is_file())
-        names = {path.relative_to(self.output).as_posix(): path for path in found}
-        kept = {name: path for name, path in names.items() if name not in OTHER and ".slimai/" not in name}
-        return {name: _without_places(name, path.read_bytes()) for name, path in kept.items()}
+        return result_files(self.output)
 
     def earlier(self) -> dict[str, bytes]:
         """Return the result files of the run before, which a run of another configuration puts aside."""

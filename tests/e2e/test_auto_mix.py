@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.e2e.results import result_files
 
 # similarity with float has no plateaus, so that every goal between 8 and 16 bit can be asked for
 WORDS = (
@@ -21,7 +22,6 @@ WORDS = (
 )
 pytestmark = pytest.mark.slow
 MISSED = 3  # the exit code of a run that is done but misses a stated bound
-VOLATILE = {"timings.json", "slimai.log", ".slimai.lock"}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,6 @@ def found(run_mix, whole):
     base, wide = whole[2]["candidates"]
     goal = (base["score"] + wide["score"]) / 2
     return goal, *run_mix("quantization.mix=auto", f"quantization.mix_goal.score={goal}")
-
-
-def result_files(output: Path) -> dict[str, bytes]:
-    paths = (path for path in output.rglob("*") if path.is_file() and ".slimai" not in path.parts)
-    return {path.relative_to(output).as_posix(): path.read_bytes() for path in paths if path.name not in VOLATILE}
 
 
 def test_room_for_all_raises_all(whole):

@@ -8,6 +8,8 @@ import re
 import numpy as np
 import pytest
 
+from tests.e2e.results import result_files
+
 pytestmark = pytest.mark.slow
 WORDS = (
     "+model=mobilenet_digits",
@@ -15,18 +17,13 @@ WORDS = (
     "dataset.validation_count=96",
     "quantization.bias_correction=empirical",
 )
-OTHER = {"timings.json", "slimai.log", ".slimai.lock"}
 
 
 def run_of(slimai, output, cache_dir, *words):
     """Return what the run told, its run.json, and its result files by name."""
     done = slimai(*WORDS, f"path.output_dir={output}", f"path.tmp_dir={cache_dir}", *words)
     assert done.returncode == 0, done.stderr
-    found = {
-        path.relative_to(output).as_posix(): path.read_bytes()
-        for path in output.rglob("*")
-        if path.is_file() and path.name not in OTHER and ".slimai/" not in path.as_posix()
-    }
+    found = result_files(output)
     return done.stderr, json.loads(found["run.json"]), found
 
 

@@ -31,7 +31,8 @@ def test_clusters_make_eight_bits_usable(config, tmp_path):
 
 
 def test_without_clusters_they_are_not(config):
-    words = ("quantization.channel_clustering=false", "quantization.tail_clipping=false")
+    off = ("channel_clustering=false", "tail_clipping=false", "weight_rounding=nearest")
+    words = [f"quantization.{item}" for item in off]
     result = run(config("quantization.accuracy_level=1", *words, "dataset.validation_count=30"))
     assert all(item.score < 0.1 for item in result.candidates)
 

@@ -22,8 +22,8 @@ BASE = (
 TOLD = """
 import os, sys, time
 from pathlib import Path
+import slimai.app.float_pass.shared as passes
 import slimai.artifacts.cache as cache
-import slimai.calibration.collect as collecting
 from slimai.app.cli import main
 
 folder = Path(sys.argv[1])
@@ -42,7 +42,7 @@ def collect(*args, **kwargs):
         time.sleep(0.05)
     return plain(*args, **kwargs)
 
-plain, collecting.collect, cache.FileLock = collecting.collect, collect, Asking
+plain, passes.collect, cache.FileLock = passes.collect, collect, Asking
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -122,7 +122,10 @@ def test_a_multirun_ends_with_its_table_as_text_csv_and_json(slimai, tmp_path):
     jobs = json.loads((tmp_path / "out" / "multirun.json").read_text())["jobs"]
     with (tmp_path / "out" / "multirun.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows == [{key: "" if value is None else str(value) for key, value in job.items()} for job in jobs]
+    for row, job in zip(rows, jobs, strict=True):
+        low, high = job["interval"]
+        flat = {**{key: value for key, value in job.items() if key != "interval"}, "low": low, "high": high}
+        assert row == {key: "" if value is None else str(value) for key, value in flat.items()}
     logs = [(tmp_path / "out" / f"job{number}" / "slimai.log").read_text() for number in range(4)]
     assert ["found in the cache" in log for log in logs] == [False, True, True, True]
     table = done.stdout.splitlines()
@@ -140,6 +143,8 @@ def test_a_multirun_ends_with_its_table_as_text_csv_and_json(slimai, tmp_path):
             "overrides": job["overrides"],
             "float": run["float"]["score"],
             "score": best["score"],
+            "interval": best["interval"],
+            "metric": "top1",
             "value": best["value"],
             "profile": best["profile"],
             "level": level,

@@ -16,11 +16,12 @@ import pytest
 
 import slimai.app.execution.crew
 import slimai.app.execution.processes
-import slimai.app.float_pass.shared
+import slimai.app.float_pass.local
 from slimai import load_config
 from slimai.app.run.pipeline import run_job
 from slimai.errors import InputError, SlimaiError
 from slimai.search.events import Silent
+from tests.e2e.results import result_files
 
 pytestmark = pytest.mark.slow
 BASE = (
@@ -29,7 +30,6 @@ BASE = (
     "dataset.validation_count=30",
     "quantization.range=100",
 )
-OTHER = {"timings.json", ".slimai.lock"}  # may differ between equal runs
 STATISTICS = ".stats.npz"
 
 
@@ -76,7 +76,7 @@ def handed(monkeypatch):
     plain_ready = slimai.app.execution.processes.Processes.ready
     monkeypatch.setattr(slimai.app.execution.processes.Processes, "run", run)
     monkeypatch.setattr(slimai.app.execution.processes.Processes, "ready", ready)
-    monkeypatch.setattr(slimai.app.float_pass.shared, "MOST_IMAGES", 5)
+    monkeypatch.setattr(slimai.app.float_pass.local, "MOST_IMAGES", 5)
     monkeypatch.setattr(slimai.app.execution.crew, "LEAST_SAVING", -1.0)
     monkeypatch.setattr(slimai.app.execution.crew, "START_SECONDS", 0.0)
     monkeypatch.setattr(slimai.app.execution.crew, "PART_SECONDS", 0.0)
@@ -93,9 +93,7 @@ def workers_alive():
 
 
 def files(output):
-    found = (path for path in output.rglob("*") if path.is_file() and path.suffix != ".lock")
-    names = {path.relative_to(output).as_posix(): path for path in found}
-    return {name: path.read_bytes() for name, path in names.items() if name not in OTHER and ".slimai/" not in name}
+    return {name: data for name, data in result_files(output).items() if not name.endswith(".lock")}
 
 
 @pytest.mark.parametrize("equalized", ["true", "false"])

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from tests.e2e.results import result_files
+
 pytestmark = pytest.mark.slow
 BASE = (
     "+model=mobilenet_digits",
@@ -18,15 +20,6 @@ BASE = (
     "dataset.calibration_count=24",
     "quantization.range=100",
 )
-OTHER = {"timings.json", "slimai.log", ".slimai.lock"}
-
-
-def files_of(output):
-    return {
-        path.relative_to(output).as_posix(): path.read_bytes()
-        for path in output.rglob("*")
-        if path.is_file() and path.name not in OTHER and ".slimai/" not in path.as_posix()
-    }
 
 
 def run_of(slimai, output, cache, *words):
@@ -66,10 +59,10 @@ def test_auto_rounds_what_it_would_deliver_and_keeps_it_unless_it_is_worse(defau
 
 def test_the_second_run_finds_everything_and_leaves_the_same_bytes(default, slimai):
     output, cache, _, _ = default
-    before = files_of(output)
+    before = result_files(output)
     told, _ = run_of(slimai, output, cache, "quantization.accuracy_level=0")
     assert "found in the cache" in told
-    assert files_of(output) == before
+    assert result_files(output) == before
 
 
 def test_workers_find_the_same_integers_and_scores(default, slimai, tmp_path):
@@ -100,7 +93,7 @@ def test_a_killed_rounding_goes_on_where_it_was_and_ends_with_the_same_bytes(def
     assert (output / "mobilenet_digits_quant.onnx").exists(), "the nearest model is on disk first"
     assert json.loads((output / "run.json").read_text())["best"]["variant"] == ""
     run_of(slimai, output, cache, "quantization.accuracy_level=0")
-    assert files_of(output) == files_of(default[0])
+    assert result_files(output) == result_files(default[0])
     assert not list(cache.glob("*.layers"))
     assert not (output / ".slimai" / "rounding").exists()
 

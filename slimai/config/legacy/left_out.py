@@ -52,12 +52,19 @@ def _without_key(section: str, model: BaseModel) -> Iterator[str]:
 def _inputs(config: SlimaiConfig) -> Iterator[Diagnostic]:
     for index, (name, node) in enumerate(config.network.input_node_name.items()):
         kept = {"input_data_layout"} | ({"column"} if node.column in {None, index} else set())
-        lost = [field for field in InputNode.model_fields if field not in kept and getattr(node, field) is not None]
+        lost = [field for field in _settings(node) if field not in kept]
         if node.input_data_layout == "NonImage":
             lost.append("input_data_layout")
         if lost:
             key = f"network.input_node_name.{name}"
             yield _warning(key, f"{', '.join(lost)}: without a legacy key, left out of the cfg")
+
+
+def _settings(node: InputNode) -> Iterator[str]:
+    """Yield the fields of an input that are not at their default."""
+    for name, info in InputNode.model_fields.items():
+        if getattr(node, name) != info.get_default(call_default_factory=True):
+            yield name
 
 
 def _foreign(config: SlimaiConfig) -> Iterator[Diagnostic]:

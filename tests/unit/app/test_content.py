@@ -190,6 +190,7 @@ class Lines:
 def test_a_run_after_a_change_ends_as_a_fresh_one(data, part, monkeypatch):
     words, change = CHANGES.get(part, ((), None))
     run_job(job_config(data, "metric.metric_cls=cosine"))
+    earlier = (data / "out" / "run.json").read_bytes()
     if change is not None:
         change(data)
     if part == "slimai version":
@@ -197,7 +198,9 @@ def test_a_run_after_a_change_ends_as_a_fresh_one(data, part, monkeypatch):
     said = Lines()
     run_job(job_config(data, "metric.metric_cls=cosine", *words), reporter=said)
     again = json.loads((data / "out" / "run.json").read_text())
-    assert f"earlier results do not count: {part} changed" in said.lines
+    place = data / "out.old-1"
+    assert f"earlier results do not count: {part} changed; they are kept in {place}" in said.lines
+    assert (place / "run.json").read_bytes() == earlier
     shutil.rmtree(data / "out")
     run_job(job_config(data, "metric.metric_cls=cosine", *words))
     assert json.loads((data / "out" / "run.json").read_text()) == again

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slimai.config.legacy.export import Tuned, export_cfg, tuned_from
+from slimai.schema.network import InputNode
 from slimai.schema.root import SlimaiConfig
 
 
@@ -171,6 +172,18 @@ def test_inputs_with_layouts_of_their_own(config):
     text = export_cfg(config(network={"input_node_name": nodes}), Path("net.cfg")).text
     assert "input_node_name = left,right\n" in text
     assert text.endswith("[graph]\ntensor = right, DWH\n")
+
+
+@pytest.mark.parametrize("name", [name for name in InputNode.model_fields if name != "input_data_layout"])
+def test_of_an_input_what_is_set_is_left_out_by_name_and_defaults_are_not(config, name):
+    """`column` is kept where it is the input's own place."""
+    chosen = {"column": 0, "shape": [1, 3], "channel_order": "BGR", "mean": [1.0], "stddev": [2.0], "resize": "stretch"}
+    chosen |= {"state": False, "seq": True}
+    default = InputNode.model_fields[name].default
+    nodes = {"left": {}, "right": {name: default}, "third": {name: chosen[name]}}
+    export = export_cfg(config(network={"input_node_name": nodes}), Path("net.cfg"))
+    said = [str(item) for item in export.diagnostics if "input_node_name" in item.key]
+    assert said == [f"network.input_node_name.third: {name}: without a legacy key, left out of the cfg"]
 
 
 def test_a_path_outside_the_current_folder_stays_absolute(config):
