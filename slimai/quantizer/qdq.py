@@ -35,14 +35,15 @@ def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
     """
     from onnx import checker  # noqa: PLC0415 - spares onnx
 
+    from slimai.graph.later_form import in_operator_set  # noqa: PLC0415 - spares onnx
     from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
     graph = qdq_graph(plan)
     grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
     narrow = any(layer.weight is not None and layer.weight.dtype == S4 for layer in plan.layers)
     opset = OPSET_NEW if narrow or any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
-    versions = {**graph.opsets, "": max(opset, graph.opsets.get("", opset))}
-    model = to_onnx(replace(graph, opsets=versions), batch="N" if graph.batchable else 1)
+    graph = in_operator_set(graph, max(opset, graph.opsets.get("", opset)))
+    model = to_onnx(graph, batch="N" if graph.batchable else 1)
     checker.check_model(model, full_check=True)
     return model
 
