@@ -101,6 +101,23 @@ def test_the_checks_see_a_wrong_integer(broken: str, monkeypatch: pytest.MonkeyP
         CHECKS[broken](Stages(example()))
 
 
+@pytest.mark.parametrize("function", ["g = Sigmoid(m) z = Mul(m, g)", "z = Gelu(m)", "z = Sigmoid(m)"])
+def test_the_tail_of_a_function_is_compared_as_far_as_the_oracle_knows_it(function: str) -> None:
+    """A fault of ONNX Runtime's float32 alone, at inputs of -16 to -70 and nothing else."""
+    import onnx
+
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 20]> net (float[N,8] x) => (float[N,4] y) '
+        "<int64[2] s = {1, 4}, int64[1] o = {1}> "
+        f"{{ m = ReduceMin<keepdims = 1>(x, o) {function} a = Abs(z) y = Expand(a, s) }}"
+    )
+    rng = np.random.default_rng(0)
+    feeds = tuple({"x": (30 * rng.normal(size=(1, 8))).astype(np.float32)} for _ in range(8))
+    stages = Stages(Case(model, feeds, "open", (), frozenset(), {}))
+    for name in ("wide", "narrow", "exported"):
+        CHECKS[name](stages)
+
+
 def example() -> Case:
     """Return a plain network: Conv, Relu, ArgMax."""
     import onnx

@@ -29,12 +29,12 @@ from slimai.simulator.program import compile_plan
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "onnx_nodes" / "refused.txt"
 FLOAT_TOLERANCE, TOLERANCES = 1e-4, {4: 3e-3, 3: 0.1}  # of the largest value of each output
-# Logits of 10,000 beside those of 1: half a step of 16 bits, with the head room of their limits, is 0.3, which moves a
-# probability by 0.14, and a step of 8 bits is 39, which leaves nothing to compare.
-# Likewise values of 1,000 behind a mask, beside those of 1 that attention averages.
 # Functions that jump where these cases' values lie: an input on the threshold itself, and an output that is rounded to
 # integers in the network. Half a step of an input decides; only their float networks are compared.
 JUMPS = ("test_thresholdedrelu_example", "test_dynamicquantizelinear_expanded")
+# Logits of 10,000 beside those of 1: half a step of 16 bits, with the head room of their limits, is 0.3, which moves a
+# probability by 0.14, and a step of 8 bits is 39, which leaves nothing to compare.
+# Likewise values of 1,000 behind a mask, beside those of 1 that attention averages.
 COARSE, COARSE_TOLERANCES = ("softmax_large_number", "neginf_mask_poison"), {4: 0.15}
 # Gates have sums of 12 bits of fraction, and states of two directions that are added up step by step.
 GATES, GATE_TOLERANCES = ("test_gru", "test_lstm"), {4: 5e-3, 3: 0.1}
