@@ -28,7 +28,6 @@ STEPS = 2.0
 # Gates of recurrent operators have sums of 12 bits of fraction, which is coarse where outputs are small.
 # The head room of 16-bit limits doubles the distance of knots, and so has four times the error of a chord.
 LOOKUP_DB, LOOKUP_STEPS = 30.0, 1024.0
-NARROW_STEPS = 129.0  # steps of 16 bits, whose limits have head room, in one of 8: what joins of unlike ranges read
 EXACT_FUNCTIONS = frozenset(
     {"PRelu", "Log", "Pow", "Sqrt", "Rsqrt", "Reciprocal"}
 )  # no knots over the input's integers
@@ -181,9 +180,6 @@ def _near_float(stages: Stages, number: int, judge: Judge) -> None:
             continue
         _same_form(f"level {number}, {name}", found, wanted)
         steps = _steps(level, name, found, wanted)
-        params = level.plan.tensors.get(name)
-        if number < 4 and params is not None and params.dtype.bits > 8:  # a join: its parts have 8 bits
-            steps /= NARROW_STEPS
         problem = (
             ""
             if steps <= STEPS or _read_from_knots(stages, number, name, steps, found, wanted)

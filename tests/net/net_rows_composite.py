@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import strategies as st
 from net_builder import Net
-from net_row import Make, Row, axes_of, axis_of, broadcast_shape, reduction
+from net_row import Make, Row, axes_of, axis_of, broadcast_shape, reduction, require
 
 
 def many(op: str) -> Make:
@@ -36,10 +37,15 @@ def log_softmax(net: Net) -> None:
 
 
 def lp_normalization(net: Net) -> None:
-    """By the sum of magnitudes or the root of squares, along one axis."""
-    x = net.take()
-    attrs = {"axis": axis_of(net, len(net.shape(x)))} | ({"p": net.integer(1, 2)} if net.coin() else {})
-    net.node("LpNormalization", [x], attrs)
+    """By the sum of magnitudes or the root of squares, along one axis: of rows away from 0, where it jumps."""
+    x = net.bounded(net.take(), 0.25, 4)
+    shape = net.shape(x)
+    axis = axis_of(net, len(shape))
+    require(shape[axis] > 2)
+    if net.coin():
+        signs = np.where(net.rng.random(shape[-1]) < 0.5, -1, 1).astype(np.float32)
+        x = net.node("Mul", [x, net.constant(signs, exact=True)])
+    net.node("LpNormalization", [x], {"axis": axis} | ({"p": net.integer(1, 2)} if net.coin() else {}))
 
 
 COMPOSITE: dict[str, Row] = {
