@@ -30,8 +30,8 @@ def in_operator_set(graph: Graph, version: int) -> Graph:
         InputError: an operator has no form there.
     """
     old = graph.opsets.get("", version)
-    names, constants = FreeNames.of(graph), {}
-    nodes = []
+    names, nodes = FreeNames.of(graph), []
+    constants: dict[str, Array] = {}
     for node in graph.nodes:
         if _changes(node, old, version):
             found, made = _converted(graph, node, old, version)

@@ -130,3 +130,21 @@ def example() -> Case:
     model.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(size=(4, 3, 1, 1)).astype(np.float32), "w"))
     feeds = tuple({"x": rng.normal(size=(1, 3, 5, 5)).astype(np.float32)} for _ in range(8))
     return Case(model, feeds, "open", ("Conv",), frozenset(), {"i": ("r", {"axis": 1})})
+
+
+def test_the_peer_has_the_types_of_the_level_beside_a_join_of_16_bits() -> None:
+    """A ScatterND of unlike ranges has 16 bits at every level; the peer's other tensors keep their 8."""
+    import onnx
+    from net_peer import quantized
+
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> net (float[N,4] x) => (float[N,4] y, float[N,4] z) '
+        "<int64[1,2] i = {0, 1}, float[1] u = {200}> { y = ScatterND(x, i, u) z = Softplus(x) }"
+    )
+    rng = np.random.default_rng(3)
+    feeds = tuple({"x": rng.normal(size=(1, 4)).astype(np.float32)} for _ in range(8))
+    stages = Stages(Case(model, feeds, "one", (), frozenset(), {}))
+    plan = stages.level(0).plan
+    assert plan.tensors["y"].dtype.bits == 16
+    points = [item for item in quantized(stages.saved, feeds, plan).graph.initializer if "zero_point" in item.name]
+    assert {onnx.helper.tensor_dtype_to_np_dtype(item.data_type).itemsize for item in points} == {1}
