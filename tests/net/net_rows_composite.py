@@ -48,6 +48,16 @@ def lp_normalization(net: Net) -> None:
     net.node("LpNormalization", [x], {"axis": axis} | ({"p": net.integer(1, 2)} if net.coin() else {}))
 
 
+def rms_normalization(net: Net) -> None:
+    """Over the last axes, times a gain."""
+    x = net.take((2, 3, 4))
+    shape = net.shape(x)
+    axis = net.integer(1, len(shape) - 1)
+    require(int(np.prod(shape[axis:])) > 2)
+    attrs = {"epsilon": net.among(1e-3, 0.1)} | ({} if axis == len(shape) - 1 and net.coin() else {"axis": axis})
+    net.node("RMSNormalization", [x, net.constant(net.positive(shape[axis:]))], attrs)
+
+
 COMPOSITE: dict[str, Row] = {
     "Sum": Row(many("Sum")),
     "Mean": Row(many("Mean")),
@@ -55,4 +65,5 @@ COMPOSITE: dict[str, Row] = {
     "ReduceLogSum": Row(log_sum),
     "LogSoftmax": Row(log_softmax),
     "LpNormalization": Row(lp_normalization),
+    "RMSNormalization": Row(rms_normalization, since=23),
 }

@@ -2,7 +2,10 @@
 
 The quick suite draws about 300 networks with a fixed seed, the slow one 10,000 with a new one, which it prints;
 SLIMAI_NET_COUNT and SLIMAI_NET_SEED override both numbers of the slow one. SLIMAI_NET_SHRINK=1 shrinks what fails in
-the quick one too (the slow one does), which takes minutes.
+the quick one too (the slow one does), which takes minutes. With SLIMAI_NET_KEEP=FOLDER a row of the slow one goes on
+behind a network that fails and fails at its end; each such network is kept in the folder, and is tried again by
+
+    SLIMAI_NET_KEEP=FOLDER python -m pytest tests/net/test_net.py -k kept
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import os
 import secrets
 import zlib
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from net_builder import Case
 from net_cases import networks
 from net_checks import CHECKS
+from net_keep import keep, kept
 from net_known import KNOWN
 from net_rows import ROWS
 from net_stages import Stages, runs
@@ -25,12 +30,14 @@ from net_stages import Stages, runs
 QUICK, QUICK_SEED = 300, 20
 COUNT = int(os.environ.get("SLIMAI_NET_COUNT", "10000"))
 SEED = int(os.environ.get("SLIMAI_NET_SEED", "0")) or secrets.randbelow(2**31)
+KEEP = Path(os.environ["SLIMAI_NET_KEEP"]) if os.environ.get("SLIMAI_NET_KEEP") else None
 PREPARATION = ("graph", "saved", "statistics")
 
 
-def net(row: str, count: int, start: int, shrink: bool) -> None:
-    """Draw networks with this row and check them; the first one that fails is shrunk and shown."""
+def net(row: str, count: int, start: int, shrink: bool, folder: Path | None = None) -> None:
+    """Draw networks with this row and check them; the first one that fails is shrunk and shown, or all go to folder."""
     drawn: Counter[str] = Counter()
+    failed: list[str] = []
 
     @seed(start ^ zlib.crc32(row.encode()))
     @settings(
@@ -47,9 +54,16 @@ def net(row: str, count: int, start: int, shrink: bool) -> None:
         stages = Stages(case)
         assume(runs(stages))
         drawn["run"] += 1
-        checked(stages)
+        try:
+            checked(stages)
+        except Exception as error:
+            if folder is None:
+                raise
+            failed.append(f"{row}_{start}_{drawn['run']}: {error}")
+            keep(folder, f"{row}_{start}_{drawn['run']}", case, error)
 
     every()
+    assert not failed, "\n".join(failed)
     assert drawn["run"] >= 0.8 * drawn["made"], f"ONNX Runtime runs only {drawn['run']} of {drawn['made']} networks"
 
 
@@ -76,7 +90,37 @@ def test_networks(row: str) -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_many_networks(row: str) -> None:
     print(f"SLIMAI_NET_SEED={SEED}")  # noqa: T201 - shown with a failure, to run the same networks again
-    net(row, max(1, COUNT // len(ROWS)), SEED, shrink=True)
+    net(row, max(1, COUNT // len(ROWS)), SEED, shrink=KEEP is None, folder=KEEP)
+
+
+@pytest.mark.skipif(KEEP is None, reason="SLIMAI_NET_KEEP names no folder of networks that failed")
+@pytest.mark.parametrize("path", sorted(KEEP.glob("*.onnx")) if KEEP else [], ids=lambda path: path.stem)
+def test_kept_network(path: Path) -> None:
+    checked(Stages(kept(path)))
+
+
+def test_a_failing_network_is_kept_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = example()
+    keep(tmp_path, "ArgMax in parts", case, AssertionError("wrong"))
+    again = kept(tmp_path / "ArgMax_in_parts.onnx")
+    assert again.model == case.model
+    assert (again.batch, again.rows, again.features, again.indices) == (
+        case.batch,
+        case.rows,
+        case.features,
+        case.indices,
+    )
+    for one, other in zip(again.feeds, case.feeds, strict=True):
+        assert list(one) == list(other)
+        np.testing.assert_array_equal(one["x"], other["x"])
+
+    def wrong(stages: Stages) -> None:
+        raise AssertionError("wrong")
+
+    monkeypatch.setitem(CHECKS, "float", wrong)
+    with pytest.raises(AssertionError, match="Relu_5_2: wrong"):
+        net("Relu", 2, 5, shrink=False, folder=tmp_path / "kept")
+    assert len(list((tmp_path / "kept").glob("*.onnx"))) == 2
 
 
 @pytest.mark.parametrize("broken", ["wide", "narrow", "exported", "batch", "indices"])
