@@ -3,7 +3,8 @@
 Every quantized tensor passes QuantizeLinear -> DequantizeLinear with the plan's parameters, weights are
 integer initializers behind a DequantizeLinear (those of 4 bits int4, which needs operator set 21), biases s32
 initializers at scale s_x * s_w. Host layers stay in float between. 16-bit types need operator set 21 too; there the
-bias is s32 at a scale of its own, and no exactness is claimed.
+bias is s32 at a scale of its own, and no exactness is claimed. A divisor of 0 is written as 2^-126: 0 / 0 is 0, as in
+integers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.names import FreeNames
 from slimai.graph.ops import TRAITS
+from slimai.graph.passes.drop_divisor_guard import SMALLEST
 from slimai.quantizer.insert_requantize import REQUANTIZE
 from slimai.quantizer.params import S4, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
@@ -35,14 +37,15 @@ def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
     """
     from onnx import checker  # noqa: PLC0415 - spares onnx
 
+    from slimai.graph.later_form import in_operator_set  # noqa: PLC0415 - spares onnx
     from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
     graph = qdq_graph(plan)
     grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
     narrow = any(layer.weight is not None and layer.weight.dtype == S4 for layer in plan.layers)
     opset = OPSET_NEW if narrow or any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
-    versions = {**graph.opsets, "": max(opset, graph.opsets.get("", opset))}
-    model = to_onnx(replace(graph, opsets=versions), batch="N" if graph.batchable else 1)
+    graph = in_operator_set(graph, max(opset, graph.opsets.get("", opset)))
+    model = to_onnx(graph, batch="N" if graph.batchable else 1)
     checker.check_model(model, full_check=True)
     return model
 
@@ -114,7 +117,23 @@ class _Writer:
         for position, (values, params) in layer.operands.items():
             name = self.names.take(f"{layer.name}__operand{position}")
             inputs[position] = self._constant(name, values, np.array([params.scale]), params.zero_point, None)
+        if node.op == "Div" and 1 not in layer.operands:
+            inputs[1] = self._without_zero(inputs[1], layer.node.inputs[1])
         return replace(node, inputs=tuple(inputs))
+
+    def _without_zero(self, divisor: str, like: str) -> str:
+        """Return the divisor with 2^-126 for 0: 0 / 0 is 0 in integers, and no number in float."""
+        zero, least = self.names.take(f"{divisor}__zero"), self.names.take(f"{divisor}__least")
+        self.constants[zero] = np.array(0.0, np.float32)
+        self.constants[least] = np.array(SMALLEST, np.float32)
+        mask, found = self.names.take(f"{divisor}__is_zero"), self.names.take(f"{divisor}__not_zero")
+        for name, dtype in ((mask, "bool"), (found, "float32")):
+            self._describe(name, like, dtype)
+        for name in (zero, least):
+            self._describe_constant(name, ())
+        self.nodes.append(Node(self.names.take(f"{mask}__Equal"), "Equal", (divisor, zero), (mask,)))
+        self.nodes.append(Node(self.names.take(f"{found}__Where"), "Where", (mask, least, divisor), (found,)))
+        return found
 
     def _weight(self, layer: Layer, weight: QWeight, source: str) -> str:
         name = self.names.take(f"{layer.name}__weight")

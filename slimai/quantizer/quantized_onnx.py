@@ -22,6 +22,7 @@ from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.names import FreeNames, sanitized
 from slimai.graph.ops import TRAITS, channel_axis, is_clamp, kind_of, traits_of
 from slimai.graph.passes import run_pass
+from slimai.graph.passes.drop_divisor_guard import DROP_DIVISOR_GUARD
 from slimai.graph.passes.fuse_channel_clip import FUSE_CHANNEL_CLIP
 from slimai.graph.passes.fuse_gemm import FUSE_GEMM
 from slimai.quantizer.channel_scales import with_even_scales
@@ -66,7 +67,7 @@ def _constants_folded(graph: Graph) -> tuple[Graph, dict[str, Stored]]:
     """Return the graph with its constants as float constants, and those with integers behind them."""
     found, stored = fold_constants(graph)
     found = canonicalize_again(found)
-    for rule in (FUSE_GEMM, FUSE_CHANNEL_CLIP):
+    for rule in (FUSE_GEMM, FUSE_CHANNEL_CLIP, DROP_DIVISOR_GUARD):
         found, _ = run_pass(found, rule)
     found, stored = with_even_scales(found, stored)
     return with_batch(found), stored
