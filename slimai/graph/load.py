@@ -7,6 +7,7 @@ What is shared with other doors to the onnx package stands in `fixed_batch`, `in
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -35,7 +36,7 @@ from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
 from slimai.graph.steps_first import with_steps_first
-from slimai.graph.tflite.floats.load import onnx_of_tflite
+from slimai.graph.tflite.floats.load import history_of, onnx_of_tflite
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 
 _LIBRARY_ERRORS = (
@@ -84,8 +85,10 @@ def load_onnx(
     """
     where = str(path)
     tflite = Path(path).suffix.lower() == ".tflite"
+    told: tuple[str, ...] = ()
     if tflite:
         model = onnx_of_tflite(path, input_shapes, cut_outputs)
+        told = history_of(model)
     else:
         model = plainly_spelled(_read(Path(path), where))
         model = cut_at(model, cut_outputs, where) if cut_outputs else model
@@ -111,7 +114,7 @@ def load_onnx(
     graph, _ = run_passes(graph, PASSES if optimize else ())
     graph = with_batch(graph)
     require_apart(graph, fixed, where)
-    return graph
+    return replace(graph, history=(*told, *graph.history))
 
 
 def _optimized(model: onnx.ModelProto, where: str, *, fuse: bool) -> onnx.ModelProto:
