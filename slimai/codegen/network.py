@@ -130,9 +130,9 @@ def write_step(
     return step
 
 
-def has_kernel(plan: QuantPlan, item: IntegerStep) -> bool:
+def has_kernel(item: IntegerStep) -> bool:
     """Return whether the C library has a kernel for a layer under its arithmetic."""
-    return item.rule.recipe != "ort" and writer_for(main_operator(item)) is not None and not _over_volumes(plan, item)
+    return item.rule.recipe != "ort" and writer_for(main_operator(item)) is not None
 
 
 def main_operator(item: IntegerStep) -> str:
@@ -165,12 +165,6 @@ def _title(plan: QuantPlan, item: IntegerStep) -> str:
     return f"{layer.kind}: {reads} -> {writes}; {item.rule.name}"
 
 
-def _over_volumes(plan: QuantPlan, item: IntegerStep) -> bool:
-    """Return whether a convolution or pool has three axes of space."""
-    op = item.layer.node.op
-    return op in {"Conv", "ConvTranspose", "MaxPool", "AveragePool"} and len(plan.graph.shape(item.layer.inputs[0])) > 4
-
-
 def _refuse(program: Program) -> None:
     errors = []
     for step in program.steps:
@@ -187,8 +181,5 @@ def _refuse(program: Program) -> None:
         elif writer_for(main_operator(step)) is None:
             message = "has no kernel in the C library yet"
             errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
-        elif _over_volumes(program.plan, step):
-            message = f"{step.layer.node.op} over three axes of space has no kernel in the C library yet"
-            errors.append(InputError.at(f"codegen: {step.layer.name}", message, cure=_HOST))
     if errors:
         raise InputError(item for error in errors for item in error.diagnostics)

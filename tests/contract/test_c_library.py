@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from operators import SAMPLES, integer_case
-from plans import Op, build_plan, params
 
 from slimai.codegen.kernels import FAMILIES, KernelSet, library
 from slimai.codegen.layers import WRITERS, operators_without_kernel, writer_for
@@ -86,16 +85,6 @@ def test_every_layer_that_cannot_become_c_is_named():
     with pytest.raises(InputError) as info:
         build_network(program, TargetSection(), CodeOptions("net"))
     assert [f"host_{n}: runs in float on the host: reason {n}" in str(info.value) for n in range(3)] == [True] * 3
-
-
-def test_shapes_that_no_loops_walk_are_refused_by_name():
-    shape = (2,) * 13
-    thin = tuple(1 if axis % 2 else 2 for axis in range(13))
-    names, grids = ("x", "w"), dict.fromkeys(("x", "w", "y"), params("s8", 0.1))
-    plan = build_plan([Op("Mul", names, "y")], {"x": shape, "w": thin, "y": shape}, grids, names, ("y",))
-    program = compile_plan(plan, TargetSection(), arithmetic="xi_sym")
-    with pytest.raises(InputError, match="codegen: Mul_0__0: its operands broadcast over more than six axes; reshape"):
-        build_network(program, TargetSection(), CodeOptions("net"))
 
 
 @pytest.mark.parametrize("prefix", ["", "1net", "a-b", "for", "_net", "n" * 41, "netz\u00e9"])
