@@ -166,7 +166,7 @@ def _title(plan: QuantPlan, item: IntegerStep) -> str:
 
 
 def _refuse(program: Program) -> None:
-    errors = []
+    errors, floats = [], []
     for step in program.steps:
         if isinstance(step, HostSegment):
             errors += [
@@ -174,12 +174,14 @@ def _refuse(program: Program) -> None:
                 for layer in step.layers
             ]
         elif step.rule.recipe == "ort":
-            cure = "choose another target.arithmetic"
-            errors.append(
-                InputError.at(f"codegen: {step.layer.name}", "ort_f32 is float arithmetic by definition", cure=cure)
-            )
+            floats.append(step.layer.name)
         elif writer_for(main_operator(step)) is None:
-            message = "has no kernel in the C library yet"
-            errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
+            message = f"{step.layer.node.op} has no kernel in the C library yet"
+            errors.append(InputError.at(f"codegen: {step.layer.name}", message, cure=_HOST))
+    if floats:  # one cause, however many layers
+        others = f", here and in {len(floats) - 1} more layers" if len(floats) > 1 else ""
+        message = f"ort_f32 is float arithmetic by definition{others}"
+        cure = "choose another arithmetic (target.arithmetic, --arithmetic)"
+        errors.append(InputError.at(f"codegen: {floats[0]}", message, cure=cure))
     if errors:
         raise InputError(item for error in errors for item in error.diagnostics)

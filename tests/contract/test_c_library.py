@@ -69,8 +69,16 @@ def test_an_operator_without_a_kernel_is_refused_by_name(monkeypatch):
 
 def test_float_arithmetic_and_host_layers_are_refused_by_name():
     program, plan = _program("Add", "ort_f32")
-    with pytest.raises(InputError, match="Add_node__0: ort_f32 is float arithmetic by definition"):
+    with pytest.raises(InputError, match="Add_node__0: ort_f32 is float arithmetic by definition; choose another"):
         build_network(program, TargetSection(), CodeOptions("net"))
+    three = replace(plan, layers=tuple(replace(plan.layers[0], name=f"add_{n}") for n in range(3)))
+    program, _ = _program("Add", "ort_f32", three)
+    with pytest.raises(InputError) as info:
+        build_network(program, TargetSection(), CodeOptions("net"))
+    assert str(info.value) == (
+        "codegen: add_0: ort_f32 is float arithmetic by definition, here and in 2 more layers; "
+        "choose another arithmetic (target.arithmetic, --arithmetic)"
+    )
     host = replace(plan, layers=tuple(replace(layer, mode="host", note="it is strange") for layer in plan.layers))
     program, _ = _program("Add", "xi_sym", host)
     with pytest.raises(InputError, match="codegen: Add_node__0: runs in float on the host: it is strange"):
