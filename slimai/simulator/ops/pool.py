@@ -81,18 +81,22 @@ def window_counts(context: LayerContext) -> Int:
 
     Padding counts only with count_include_pad, and then only as far as declared (not what ceil_mode adds).
     """
-    sizes = _space(context, context.layer.node.inputs[0])
-    if context.attrs.get("count_include_pad", 0):
-        g = _geometry(context)
-        total = np.ones((1,) * len(sizes), np.int64)
-        for axis, (n, s, k, d) in enumerate(zip(g.out, g.strides, g.kernel, g.dilations, strict=True)):
-            first, end = np.arange(n) * s, sizes[axis] + g.near[axis] + g.far[axis]
-            counts = 1 + (np.minimum(first + k * d, end) - first - 1) // d
-            total = total * counts.reshape([-1 if place == axis else 1 for place in range(len(sizes))])
-        return total[None, ..., None]
-    inside = np.ones((1, *sizes, 1), np.int64)
-    total = sum(tap.astype(np.int64) for tap in _taps(inside, context, 0))
-    return np.asarray(total)
+    total = np.ones((), np.int64)
+    for counts in axis_counts(context):
+        total = total[..., None] * counts
+    return total[None, ..., None]
+
+
+def axis_counts(context: LayerContext) -> list[Int]:
+    """Return the numbers whose product `window_counts` is: of places along each axis of space, for every output."""
+    sizes, g = _space(context, context.layer.node.inputs[0]), _geometry(context)
+    padded = bool(context.attrs.get("count_include_pad", 0))
+    found = []
+    for size, n, s, k, d, near, far in zip(sizes, g.out, g.strides, g.kernel, g.dilations, g.near, g.far, strict=True):
+        places = np.arange(n)[:, None] * s - near + np.arange(k) * d
+        low, high = (-near, size + far) if padded else (0, size)
+        found.append(((places >= low) & (places < high)).sum(axis=1))
+    return found
 
 
 def compile_averagepool(context: LayerContext) -> Compiled:

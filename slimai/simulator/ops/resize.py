@@ -1,4 +1,4 @@
-"""Resize: nearest moves integers; linear weighs them in 11-bit fixed point, or by the rule's recipe."""
+"""Resize: nearest moves integers; linear weighs them in fixed point of up to 11 bits, or by the rule's recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from slimai.simulator.ops.resize_taps import linear_taps, nearest_index
 from slimai.simulator.ops.tflite_resize import compile_tflite_linear
 from slimai.simulator.rows import FlatRequantizer
 
-WEIGHT_BITS = 11
+_MOST_BITS, _ALL_BITS = 11, 22
+
+
+def weight_bits(axes: int) -> int:
+    """Return the bits of the weights along each of so many resized axes.
+
+    All of them together take 22 at most, so that sums of 8-bit integers stay within 32.
+    """
+    return min(_MOST_BITS, _ALL_BITS // max(axes, 1))
 
 
 def compile_resize(context: LayerContext) -> Compiled:
@@ -54,10 +62,10 @@ def _linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scal
 
 
 def _fixed_linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
-    """Weights round_half_even(fraction * 2**11) and their complement; M = s_x / (s_y * 2**(11 * axes))."""
+    """Weights round_half_even(fraction * 2**b) and their complement, of b bits; M = s_x / (s_y * 2**(b * axes))."""
     mode, name, x = context.attrs["coordinate_transformation_mode"], context.layer.name, context.input()
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
-    unit = 1 << WEIGHT_BITS
+    unit = 1 << weight_bits(len(axes))
     bound = float(largest(x) * unit ** len(axes))
     real = np.array([x.scale / (context.out.scale * float(unit ** len(axes)))])
     limited = accumulator(context, bound)
