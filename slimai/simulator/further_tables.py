@@ -12,13 +12,13 @@ from slimai.graph.ops import TRAITS
 from slimai.simulator.context import LayerContext
 from slimai.simulator.fixed_point import quantize_multiplier
 from slimai.simulator.layout import is_channels_last
-from slimai.simulator.ops.clamp import prelu_slope
+from slimai.simulator.ops.clamp import prelu_requantizers
 from slimai.simulator.ops.elementwise import tflite_sum_scale
 from slimai.simulator.ops.move import carried_tables, carry_table, pad_value
 from slimai.simulator.ops.pool import WindowMean, mean_requantizer, tflite_mean_tables, window_counts
-from slimai.simulator.ops.resize import fixed_linear_tables, nearest_tables
+from slimai.simulator.ops.resize import linear_tables, nearest_tables
 from slimai.simulator.ops.softmax import exponentials
-from slimai.simulator.ops.tflite_softmax import tflite_parameters
+from slimai.simulator.ops.tflite_softmax import Tflite8, exponentials8, tflite_parameters
 
 Array = NDArray[Any]
 Tables = dict[str, Array]
@@ -90,10 +90,7 @@ def _sum(context: LayerContext) -> Tables:
 
 def _slopes(context: LayerContext) -> Tables:
     """Return the requantization of negative values; that of the others is the layer's own."""
-    x, (_, scale) = context.input(), prelu_slope(context)
-    if context.rule.recipe == "tflite":
-        return {}
-    return {f"negative_{name}": table for name, table in context.requantizer(x.scale, scale).table().items()}
+    return {f"negative_{name}": table for name, table in prelu_requantizers(context)[1].table().items()}
 
 
 def _softmax(context: LayerContext) -> Tables:
@@ -102,8 +99,12 @@ def _softmax(context: LayerContext) -> Tables:
     depth = context.graph.shape(context.layer.outputs[0])[int(context.attrs["axis"])]
     if context.rule.recipe == "tflite":
         interpolated = bool(context.attrs.get("interpolated", 0))
-        if tflite_parameters(x, out, depth, interpolated=interpolated) is not None:
-            return {}
+        kernel = tflite_parameters(x, out, depth, interpolated=interpolated)
+        if isinstance(kernel, Tflite8):
+            return {"exponentials": exponentials8(kernel)}
+        if kernel is not None:
+            own = {"multiplier": np.array([kernel.multiplier]), "shift": np.array([kernel.exponent])}
+            return {**own, "exp_knots": kernel.exp_knots, "inverse_knots": kernel.inverse_knots}
     powers = exponentials(x, depth)
     return {"exponentials": np.trim_zeros(powers, "b"), "fraction": np.array([int(np.rint(256.0 / out.scale))])}
 
@@ -111,7 +112,8 @@ def _softmax(context: LayerContext) -> Tables:
 def _resize(context: LayerContext) -> Tables:
     if context.attrs["mode"] == "nearest":
         return {**nearest_tables(context), **_one_moved(context)}
-    return fixed_linear_tables(context)
+    tables, own = linear_tables(context)
+    return {**tables, **_one_moved(context)} if own else tables
 
 
 _MOVES = ("Concat", "ScatterND")

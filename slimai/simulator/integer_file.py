@@ -26,6 +26,8 @@ Array = NDArray[Any]
 NETWORK = "network"
 FORMAT = 1
 _PACKED = "weight_s4"  # two integers a byte: its values mean nothing
+# operators of TFLite's recipes that requantize by their preset; the others do by `gemmlowp`, whatever the preset
+_BY_PRESET = ("Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceSum", "Resize")
 _SMALLEST = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
 
 
@@ -62,7 +64,9 @@ def stored_tables(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def smallest(values: Array) -> Array:
-    """Return integers in the smallest type that holds them, signed before unsigned; other values as they are."""
+    """Return integers in the smallest type that holds them, signed before unsigned; doubles as float32 where equal."""
+    if values.dtype == np.float64 and np.array_equal(values.astype(np.float32), values):
+        return values.astype(np.float32)
     if values.dtype.kind not in "iu" or not values.size:
         return values
     low, high = int(values.min()), int(values.max())
@@ -132,6 +136,8 @@ def _integer_layer(context: LayerContext, tables: list[str], added: list[str]) -
         "tables": tables,
         "added": added,
     }
+    if {"multiplier", "shift"} & {*tables, *added}:
+        found["requantization"] = _requantization(context, shifts="shift" in (*tables, *added))
     if written is not None:
         found["clamp"] = list(clamp_limits(written, clamping, context.rule.recipe))
     if layer.operands:
@@ -139,6 +145,15 @@ def _integer_layer(context: LayerContext, tables: list[str], added: list[str]) -
     if layer.weight is not None:
         found["weight"] = {"type": layer.weight.dtype.name, "zero_point": layer.weight.zero_point}
     return found
+
+
+def _requantization(context: LayerContext, *, shifts: bool) -> str:
+    """Return by which rule `multiplier` and `shift` of a layer are meant."""
+    if not shifts:  # the multiplier is M itself
+        return "float32" if context.rule.recipe == "ort" else "float64"
+    if context.rule.recipe == "tflite" and context.layer.node.op not in _BY_PRESET:
+        return "gemmlowp"
+    return context.rule.name
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from slimai.simulator.fixed_point import Int
 from slimai.simulator.ops.clamp import ScaleChange
 from slimai.simulator.ops.onnxruntime_float import compile_float_resize
 from slimai.simulator.ops.resize_taps import linear_taps, nearest_index
-from slimai.simulator.ops.tflite_resize import compile_tflite_linear
+from slimai.simulator.ops.tflite_resize import compile_tflite_linear, tflite_linear_tables
 from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import FlatRequantizer
 
@@ -53,18 +53,20 @@ def nearest_tables(context: LayerContext) -> dict[str, Array]:
     return {f"index_{axis}": index for axis, index in _indices(context).items()}
 
 
-def fixed_linear_tables(context: LayerContext) -> dict[str, Array]:
-    """Return the tables of a linear resize: `lower_<axis>`, `weight_<axis>` of the upper pixel in 2**11, requantization.
+def linear_tables(context: LayerContext) -> tuple[dict[str, Array], bool]:
+    """Return the tables of a linear resize, and whether they are those of TFLite's recipe.
 
-    There are none where the recipe is TFLite's own.
+    Else `lower_<axis>` and `weight_<axis>` (of the upper pixel, in 2**11), and the requantization.
     """
     axes, shape, sizes, scales = _extent(context)
-    if context.rule.recipe == "tflite" and compile_tflite_linear(context, axes, shape, sizes, scales) is not None:
-        return {}
+    if context.rule.recipe == "tflite":
+        own = tflite_linear_tables(context, axes, shape, sizes, scales)
+        if own is not None:
+            return own, True
     tables: dict[str, Array] = {}
     for axis, (lower, _, weight) in _weighted_taps(context).items():
         tables |= {f"lower_{axis}": lower, f"weight_{axis}": weight}
-    return {**tables, **_linear_requantizer(context, len(axes)).table()}
+    return {**tables, **_linear_requantizer(context, len(axes)).table()}, False
 
 
 def _weighted_taps(context: LayerContext) -> dict[int, tuple[Int, Int, Int]]:
