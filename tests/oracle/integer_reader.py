@@ -309,12 +309,12 @@ def fixed_point_quotients(e, reach):
         row = [int(value) for value in e[place]]
         total = sum(int(away(np.int64(value), 12)) for value in row)
         zeros = 32 - total.bit_length()
-        half = ((total << zeros) - 2**31 + 2**31 - 1 + 1) // 2
+        half = (total << zeros) >> 1
         x = 1515870810 + high(half, -1010580540)
         for _ in range(3):
             x += max(min(high(x, 2**29 - high(half, x)) << 2, 2**31 - 1), -(2**31))
         inverse = max(min(x << 1, 2**31 - 1), -(2**31))
-        out[place] = [int(away(np.int64(high(inverse, value)), 12 - zeros + 31 - 8)) for value in row]
+        out[place] = [int(away(np.int64(high(inverse, value)), 35 - zeros)) for value in row]
     return out
 
 
