@@ -122,16 +122,16 @@ def _host_layer(layer: Layer) -> dict[str, Any]:
 
 def _integer_layer(context: LayerContext, tables: list[str], added: list[str]) -> dict[str, Any]:
     layer = context.layer
-    places = {name: place for place, name in enumerate(layer.node.inputs)}
+    read = {place: name for place, name in enumerate(layer.node.inputs) if name in layer.inputs}
     clamping = layer.node if layer.activation is None and is_clamp(layer.node) else layer.activation
     written = context.tensors.get(layer.outputs[0])
     found = {
         "name": layer.name,
         "operator": "Requantize" if layer.kind == "Requantize" else layer.node.op,
         "preset": context.rule.name,
-        "inputs": list(layer.inputs),
+        "inputs": list(read.values()),
+        "places": list(read),
         "outputs": list(layer.outputs),
-        "places": [places.get(name, 0) for name in layer.inputs],
         "attributes": {key: _plain(value) for key, value in layer.node.attrs.items()},
         "tables": tables,
         "added": added,

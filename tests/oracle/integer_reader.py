@@ -209,10 +209,21 @@ def function(layer):
     table, knots = layer.table("table"), layer.table("knots")
     if knots is None:
         return layer.finished(looked_up(layer, values, grid, table))
-    place = 256 + (values >> 7)
-    u = knots[place] + (((knots[place + 1] - knots[place]) * (values & 127) + 64) >> 7)
+    bits, below, above, shift = layer.tables.get("focus", (0, 0, 0, 1))
+    u = line(knots, values, 7 - int(bits), 1 << (15 - int(bits)))
+    if bits:
+        reach, shift = 1 << (15 - int(bits)), int(shift)
+        u = np.where(values >= reach, knots[-1] + up((values - reach) * int(above), shift), u)
+        u = np.where(values < -reach, knots[0] + up((values + reach) * int(below), shift), u)
     wide = layer.grid["type"] == "s16"
     return layer.finished(u if wide else layer.grid["zero_point"] + ((u + 64) >> 7))
+
+
+def line(knots, values, bits, reach):
+    """Return the values on the lines between knots that are 2^bits integers apart, from -reach on."""
+    inside = np.clip(values, -reach, reach - 1) + reach
+    place, part = inside >> bits, inside & ((1 << bits) - 1)
+    return knots[place] + up((knots[place + 1] - knots[place]) * part, bits)
 
 
 def sloped(layer):
