@@ -29,6 +29,7 @@ from slimai.quantizer.channel_scales import with_even_scales
 from slimai.quantizer.params import S4, S8, S16, U8, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.prequantized import AS_STORED
+from slimai.quantizer.spelled_out import with_whole_scales
 from slimai.quantizer.stored_constants import (
     DEQUANTIZE,
     QUANTIZE,
@@ -65,7 +66,7 @@ def plan_of_quantized(graph: Graph) -> QuantPlan:
 
 def _constants_folded(graph: Graph) -> tuple[Graph, dict[str, Stored]]:
     """Return the graph with its constants as float constants, and those with integers behind them."""
-    found, stored = fold_constants(graph)
+    found, stored = fold_constants(with_whole_scales(graph))
     found = canonicalize_again(found)
     for rule in (FUSE_GEMM, FUSE_CHANNEL_CLIP, DROP_DIVISOR_GUARD):
         found, _ = run_pass(found, rule)

@@ -17,6 +17,7 @@ from slimai.data.array_file import read_npz
 from slimai.errors import InputError
 from slimai.quantizer.plan import QuantPlan
 from slimai.schema.target import TargetSection
+from slimai.simulator.integer_file import stored_tables
 
 _AGAIN = "run the job again with codegen.language=c: what is finished is kept"
 
@@ -65,7 +66,7 @@ class FinishedRun:
             InputError: a layer that differs.
         """
         file = self.tables
-        stored, again = _by_layer(self._stored()), _by_layer(found)
+        stored, again = _by_layer(stored_tables(self._stored())), _by_layer(found)
         for name in sorted({*stored, *again}):
             if not _same(stored.get(name, {}), again.get(name, {})):
                 raise InputError.at(f"{self.model}: {name}", f"differs from the integers in {file.name}", cure=_AGAIN)
