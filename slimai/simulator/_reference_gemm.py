@@ -14,6 +14,17 @@ def multiply(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
     acc[: rows * columns] = (a[:rows].astype(np.int64) @ matrix.astype(np.int64)).reshape(-1)
 
 
+def multiply_broad(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
+    """Write what `multiply` does into acc, flat int32."""
+    multiply(a, rows, packed, columns, acc)
+
+
+def join_halves(sums: Any, rows: Any, columns: Any, acc: Any) -> None:
+    """Write 256 * high + low into acc, flat float64 [rows, columns], from int32 [rows, 2 * columns]."""
+    high, low = np.split(sums[: rows * 2 * columns].reshape(rows, 2 * columns).astype(np.int64), 2, axis=1)
+    acc[: rows * columns] = (256 * high + low).reshape(-1)
+
+
 def multiply_wide(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
     """Write what `multiply` does into acc, flat float64."""
     multiply(a, rows, packed, columns, acc)
