@@ -38,6 +38,12 @@ def pack(matrix: NDArray[Any]) -> NDArray[np.int16]:
     return np.ascontiguousarray(split.transpose(2, 0, 3, 1))
 
 
+def pack_halves(high: NDArray[Any], low: NDArray[Any]) -> NDArray[np.int16]:
+    """Return what `pack` makes of both, a block of `high` and then its block of `low`."""
+    both = np.stack([pack(high), pack(low)], axis=1)
+    return both.reshape(-1, *both.shape[2:])
+
+
 class _TileCode:
     """Emits the code of one register tile of rows x 16; totals[row][part] are the running sums of 8 columns each."""
 
@@ -137,6 +143,15 @@ class _BroadPairCode(_BroadTileCode):
         return self.builder.mul(pairs, _INDEX(2 * BLOCK * part))
 
 
+class _HalvesCode(_BroadPairCode):
+    """A tile of rows x 16 float64 sums 256 * high + low: of two blocks, the upper and the lower part of the weights."""
+
+    def finished(self, totals: list[Any]) -> list[Any]:
+        builder, doubles = self.builder, ir.VectorType(ir.DoubleType(), self.lanes)
+        high, low = (builder.sitofp(total, doubles) for total in totals)
+        return [builder.fadd(builder.fmul(high, ir.Constant(doubles, [256.0] * self.lanes)), low)]
+
+
 class _WideTileCode(_TileCode):
     """Sums beyond 32 bits: of every pair's sum p, p itself modulo 2**32 and p >> 16 are added up.
 
@@ -198,9 +213,15 @@ def _declared_broad_pair(_typing: Any, a: Any, a_at: Any, a_step: Any, b: Any, b
     return _tile_intrinsic(_BroadPairCode, a, a_at, a_step, b, b_at, pairs, c, c_at, c_step)
 
 
+def _declared_halves(_typing: Any, a: Any, a_at: Any, a_step: Any, b: Any, b_at: Any, pairs: Any, c: Any, c_at: Any, c_step: Any) -> Any:  # noqa: E501  # fmt: skip
+    """See `_tile_intrinsic`, with two blocks of b; Numba wants the arguments by name."""
+    return _tile_intrinsic(_HalvesCode, a, a_at, a_step, b, b_at, pairs, c, c_at, c_step)
+
+
 _tile: Any = intrinsic(_declared)
 _broad_tile: Any = intrinsic(_declared_broad)
 _broad_pair: Any = intrinsic(_declared_broad_pair)
+_halves: Any = intrinsic(_declared_halves)
 _wide_tile: Any = intrinsic(_declared_wide)
 
 
@@ -236,14 +257,15 @@ def multiply_broad(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> No
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def join_halves(sums: Any, rows: Any, columns: Any, acc: Any) -> None:
-    """Write 256 * high + low into acc, flat float64 [rows, columns]; sums: flat int32 [rows, 2 * columns]."""
-    for row in range(rows):
-        high = sums[row * 2 * columns : row * 2 * columns + columns]
-        low = sums[row * 2 * columns + columns : (row + 1) * 2 * columns]
-        target = acc[row * columns : (row + 1) * columns]
-        for c in range(columns):
-            target[c] = np.float64(high[c]) * 256.0 + np.float64(low[c])
+def multiply_halves(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
+    """Write a[:rows] @ (256 * high + low) into acc, flat float64 [rows, columns]; packed: see `pack_halves`."""
+    blocks, pairs = packed.shape[0] // 2, packed.shape[1]
+    flat_a, flat_b = a.reshape(-1), packed.reshape(-1)
+    width = a.shape[1]
+    for block in range(blocks - 1, -1, -1):
+        at = block * pairs * 4 * BLOCK
+        for row in range(0, rows, ROWS):
+            _halves(flat_a, row * width, width, flat_b, at, pairs, acc, row * columns + block * BLOCK, columns)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]

@@ -19,10 +19,12 @@ def multiply_broad(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> No
     multiply(a, rows, packed, columns, acc)
 
 
-def join_halves(sums: Any, rows: Any, columns: Any, acc: Any) -> None:
-    """Write 256 * high + low into acc, flat float64 [rows, columns], from int32 [rows, 2 * columns]."""
-    high, low = np.split(sums[: rows * 2 * columns].reshape(rows, 2 * columns).astype(np.int64), 2, axis=1)
-    acc[: rows * columns] = (256 * high + low).reshape(-1)
+def multiply_halves(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:
+    """Write a[:rows] @ (256 * high + low) into acc, flat float64; blocks of high and of low take turns."""
+    high, low = (np.zeros(rows * columns, np.int64) for _ in range(2))
+    multiply(a, rows, packed[::2], columns, high)
+    multiply(a, rows, packed[1::2], columns, low)
+    acc[: rows * columns] = 256 * high + low
 
 
 def multiply_wide(a: Any, rows: Any, packed: Any, columns: Any, acc: Any) -> None:

@@ -54,10 +54,10 @@ class Matrix:
 
     @cached_property
     def packed_halves(self) -> NDArray[np.int16]:
-        """What the pair engines read of [K, 2 C]: the columns divided by 256, and what is left, -128..127."""
-        from slimai.simulator._kernels_gemm import pack  # noqa: PLC0415 - spares numba
+        """What the engine of halves reads: the weights divided by 256, and what is left, -128..127."""
+        from slimai.simulator._kernels_gemm import pack_halves  # noqa: PLC0415 - spares numba
 
-        return pack(np.concatenate(self._halves, axis=1))
+        return pack_halves(*self._halves)
 
     @cached_property
     def half_magnitude(self) -> int:
@@ -136,14 +136,7 @@ class Product:
             return np.matmul(rows[:count], self._factor, out=total)
         from slimai.simulator import _kernels_gemm  # noqa: PLC0415 - spares numba
 
-        if self.engine == "wide":
-            _kernels_gemm.multiply_wide(rows, count, self._packed, self.columns, sums)
-            return total
-        kernel = _kernels_gemm.multiply_broad if _kernels_gemm.BROAD else _kernels_gemm.multiply
-        if self.engine == "pairs":
-            kernel(rows, count, self._packed, self.columns, sums)
-            return total
-        halves = self._pool.empty(((count + 6) * 2 * self.columns + 32,), np.int32)
-        kernel(rows, count, self._packed, 2 * self.columns, halves)
-        _kernels_gemm.join_halves(halves, count, self.columns, sums)
+        kernels = {"wide": _kernels_gemm.multiply_wide, "halves": _kernels_gemm.multiply_halves}
+        pairs = _kernels_gemm.multiply_broad if _kernels_gemm.BROAD else _kernels_gemm.multiply
+        kernels.get(self.engine, pairs)(rows, count, self._packed, self.columns, sums)
         return total

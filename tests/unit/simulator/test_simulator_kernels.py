@@ -183,11 +183,12 @@ def test_broad_products_and_halves_equal_their_twins_and_python_integers(rows, d
     count = rows * columns
     assert np.array_equal(found[0][:count], found[1][:count])
     assert np.array_equal(found[0][:count].reshape(rows, columns), a[:rows, :depth].astype(np.int64) @ matrix)
-    halves = rng.integers(-(2**31), 2**31, 2 * count).astype(np.int32)
-    joined = [np.zeros(count) for _ in range(2)]
+    high, low = rng.integers(-128, 129, (depth, columns)), matrix
+    joined = [np.zeros((rows + 6) * columns + 32) for _ in range(2)]
     for module, out in zip((_kernels_gemm, _reference_gemm), joined, strict=True):
-        module.join_halves(halves, rows, columns, out)
-    assert np.array_equal(*joined)
+        module.multiply_halves(a, rows, _kernels_gemm.pack_halves(high, low), columns, out)
+    truth = a[:rows, :depth].astype(np.int64) @ (256 * high + low)
+    assert all(np.array_equal(out[:count].reshape(rows, columns), truth) for out in joined)
 
 
 @pytest.mark.skipif(not _kernels_gemm.AVAILABLE, reason="this CPU has no AVX2")
