@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # what may differ between equal runs (SPEC 11.5), and the state that is not a result
@@ -29,6 +29,14 @@ def _run(words: tuple[str, ...], log: Path) -> None:
     from slimai.app.cli import main
 
     sys.exit(main(words))
+
+
+def _without_places(name: str, data: bytes) -> bytes:
+    """Return a result file; the lock without folders and workers, which equal runs may have of their own."""
+    if name != "run.lock.yaml":
+        return data
+    own = (b"output_dir:", b"tmp_dir:", b"workers:")
+    return b"".join(line for line in data.splitlines(keepends=True) if not line.strip().startswith(own))
 
 
 @dataclass
@@ -68,13 +76,18 @@ class Place:
         """Run to the end."""
         process = self.start()
         process.join(300)
-        assert process.exitcode == 0, self.log.read_text()
+        assert process.exitcode in (0, 3), self.log.read_text()  # 3: done, but a goal that cannot be reached is missed
 
     def files(self) -> dict[str, bytes]:
         """Return the result files by their path in the output folder."""
         found = (path for path in self.output.rglob("*") if path.is_file())
         names = {path.relative_to(self.output).as_posix(): path for path in found}
-        return {name: path.read_bytes() for name, path in names.items() if name not in OTHER and ".slimai/" not in name}
+        kept = {name: path for name, path in names.items() if name not in OTHER and ".slimai/" not in name}
+        return {name: _without_places(name, path.read_bytes()) for name, path in kept.items()}
+
+    def earlier(self) -> dict[str, bytes]:
+        """Return the result files of the run before, which a run of another configuration puts aside."""
+        return replace(self, output=self.output.with_name(f"{self.output.name}.old-1")).files()
 
     def kill_in(self, phase: str, share: float, seconds: dict[str, float]) -> str:
         """Start a run, kill it after `share` of the phase; return the phase that it was in, by its folder."""

@@ -177,10 +177,10 @@ def prelu(rule, x, x_q, slope, slope_scale, y_q):
     return [keep(v - x_q.zero) if v >= x_q.zero else other((v - x_q.zero) * s) for v, s in zip(x, slope, strict=True)]
 
 
-def knots(function, x_scale, y_scale):
-    """513 integers; rounding is half away from zero. A knot is lowered where its step stays inside 16 bits."""
-    low, high = x_scale * -32768, x_scale * 32767
-    step, unit = (high - low) / 512, 65536 / (y_scale * 32767 - y_scale * -32768)
+def knots(function, x_scale, y_scale, bits):
+    """513 integers over -reach .. reach; rounding is half away. A knot is lowered where its step is inside 16 bits."""
+    reach = 1 << (15 - bits)
+    low, step, unit = x_scale * -reach, x_scale * reach / 256, 1 / y_scale
     found = []
     for i in range(512):
         here, middle, after = (function(low + at * step) for at in (i, i + 0.5, i + 1))
@@ -188,20 +188,50 @@ def knots(function, x_scale, y_scale):
         inside = abs(after * unit) <= 32767 and abs(rha(middle * unit)) <= 32767
         lowered = rha((line - rha(middle * unit)) / 2) if inside else 0
         found.append(clamp(rha(here * unit) - lowered, -32768, 32767))
-    return [*found, clamp(rha(function(high) * unit), -32768, 32767)]
+    return [*found, clamp(rha(function(x_scale * reach) * unit), -32768, 32767)]
 
 
-def line(table, v):
-    i = 256 + (v >> 7)
-    return table[i] + (((table[i + 1] - table[i]) * (v & 127) + 64) >> 7)
+def slopes(function, x_scale, y_scale, bits):
+    """(below, above, shift) of the lines outside, or None where they are too steep."""
+    reach = 1 << (15 - bits)
+    a, b, c, d = (function(v * x_scale) / y_scale for v in (-32768, -reach, reach, 32767))
+    below, above = (b - a) / (32768 - reach), (d - c) / (32767 - reach)
+    shift = min(30, 29 - math.frexp(max(abs(below), abs(above)))[1])
+    return (rha(below * 2.0**shift), rha(above * 2.0**shift), shift) if shift > 0 else None
+
+
+def line(table, outside, bits, v):
+    reach, step = 1 << (15 - bits), 1 << (7 - bits)
+    if bits and v >= reach:
+        return table[512] + (((v - reach) * outside[1] + half(outside[2])) >> outside[2])
+    if bits and v < -reach:
+        return table[0] + (((v + reach) * outside[0] + half(outside[2])) >> outside[2])
+    i, place = divmod(v + reach, step)
+    return table[i] + (((table[i + 1] - table[i]) * place + step // 2) >> (7 - bits))
+
+
+def widths(function, x_scale, y_scale):
+    """(largest error over every fifth integer, bits, knots, slopes) of each width whose lines can be stored.
+
+    Integers from which the function is beyond 16 bits, or is so 128 integers on, do not count.
+    """
+    real = {v: function(v * x_scale) / y_scale for v in range(-32768 - 130, 32768 + 130)}
+    at = [v for v in range(-32768, 32768, 5) if all(abs(real[v + apart]) <= 32767 for apart in (-128, 0, 128))]
+    for bits in range(7):
+        outside = slopes(function, x_scale, y_scale, bits) if bits else ()
+        if outside is not None:
+            table = knots(function, x_scale, y_scale, bits)
+            found = {v: clamp(line(table, outside, bits, v), -32768, 32767) for v in at}
+            yield max((abs(found[v] - real[v]) for v in at), default=0.0), bits, table, outside
 
 
 def looked_up(function, x, x_q, y_q):
+    y_scale = y_q.scale if y_q.bits == 16 else y_q.scale / 128
+    _, bits, table, outside = min(widths(function, x_q.scale, y_scale), key=lambda item: item[:2])
+    values = [line(table, outside, bits, v) for v in x]
     if y_q.bits == 16:
-        table = knots(function, x_q.scale, y_q.scale)
-        return [clamp(line(table, v), y_q.low, y_q.high) for v in x]
-    table = knots(function, x_q.scale, y_q.scale / 128)
-    return [clamp(y_q.zero + ((line(table, v) + 64) >> 7), y_q.low, y_q.high) for v in x]
+        return [clamp(value, y_q.low, y_q.high) for value in values]
+    return [clamp(y_q.zero + ((value + 64) >> 7), y_q.low, y_q.high) for value in values]
 
 
 def rescaled(change, rule, x, x_q, y_q):

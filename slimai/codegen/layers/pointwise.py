@@ -14,8 +14,7 @@ from slimai.quantizer.params import QParams
 from slimai.simulator.context import LayerContext
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.ops.clamp import change_requantizer, scale_change
-from slimai.simulator.ops.knots import FINER_BITS
-from slimai.simulator.ops.tables import EXPONENTS
+from slimai.simulator.ops.tables import EXPONENTS, FINER_BITS
 from slimai.simulator.requantize import clamp_limits
 
 Int = NDArray[np.int64]
@@ -57,13 +56,18 @@ def _wide(writer: LayerWriter, source: str, count: int, target: str) -> None:
         context.limits,
         {"x_t": params_type(context.input()), "y_t": params_type(context.out)},
     )
-    if set(tables) == {"knots"}:
+    if set(tables) <= {"knots", "focus"}:
         knots = writer.constant("knots", tables["knots"], "int16_t")
         if context.attrs.get("as_tflite", 0):
             writer.call("look_up_line_wrapped", [source, count, knots, low, high, target])
             return
         finer = FINER_BITS if out.dtype.bits == 8 else 0
         zero = out.zero_point if finer else 0
+        if "focus" in tables:
+            focus = writer.constant("focus", tables["focus"], "int32_t")
+            limits = writer.struct("int32_t @[4]", [finer, zero, low, high], "limits")
+            writer.call("look_up_focused", [source, count, knots, focus, limits, target], **types)
+            return
         writer.call("look_up_line", [source, count, knots, finer, zero, low, high, target], **types)
         return
     mantissa = writer.constant("knots", tables["knots"], "int32_t")

@@ -12,13 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.quantizer.params import S16, QParams
-from slimai.simulator.context import Compiled, LayerContext
 from slimai.simulator.fixed_point import Int, round_half_away
-from slimai.simulator.lookup import every_integer, table_layer
 
 STEPS = 512
-_ENDLESS = 2.0**60  # saturates; differences of such values are finite
-FINER_BITS = 7  # of the knots of an 8-bit output: all its values times 2**7 fit 16 bits
+ENDLESS = 2.0**60  # saturates; differences of such values are finite
 
 Function = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -36,7 +33,7 @@ def place_knots(function: Function, low: Any, high: Any, unit: Any, *, inside: b
     at = low + np.arange(STEPS + 1).astype(real) * step
 
     def units(x: NDArray[Any]) -> NDArray[Any]:
-        scaled: NDArray[Any] = np.clip(function(x) * unit, -_ENDLESS, _ENDLESS)
+        scaled: NDArray[Any] = np.clip(function(x) * unit, -ENDLESS, ENDLESS)
         return scaled.astype(real)
 
     value = units(at)
@@ -60,27 +57,9 @@ def interpolate(value: Int, knots: Int) -> Int:
     return result
 
 
-def knots_of(
-    function: Function, x: QParams, y_scale: float, real: type[np.floating[Any]], *, inside: bool = False
-) -> Int:
-    """Return the knots of a function over all integers of `x` (16 bits, zero point 0) in integers of `y_scale`."""
+def knots_of(function: Function, x: QParams, y_scale: float, real: type[np.floating[Any]]) -> Int:
+    """Return TFLite's knots of a function over all integers of `x` (16 bits, zero point 0) in integers of `y_scale`."""
     scale, step = real(x.scale), real(y_scale)
     span = step * real(S16.high) - step * real(S16.low)
     low, high = scale * real(S16.low), scale * real(S16.high)
-    return place_knots(function, low, high, real(1 << 16) / span, inside=inside)
-
-
-def knot_layer(context: LayerContext, function: Function, real: type[np.floating[Any]] = np.float64) -> Compiled:
-    """Return the layer of a smooth function of a 16-bit input.
-
-    real: float64 where the knots are slimai's own, float32 where they are TFLite's. An 8-bit output is interpolated in
-    1/128 of its step and rounded half up.
-    """
-    x, out = context.input(), context.out
-    narrow, own = out.dtype.bits == 8, real is np.float64
-    with np.errstate(over="ignore"):  # beyond the end of float32 the knot saturates
-        knots = knots_of(function, x, out.scale / (1 << FINER_BITS) if narrow else out.scale, real, inside=own)
-    values = interpolate(every_integer(x), knots)
-    if narrow:
-        values = ((values + (1 << (FINER_BITS - 1))) >> FINER_BITS) + out.zero_point
-    return table_layer(context, values, {"knots": knots.astype(np.int16)})
+    return place_knots(function, low, high, real(1 << 16) / span)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from slimai.simulator.context import Compiled, LayerContext
 from slimai.simulator.lookup import every_integer, table_layer
-from slimai.simulator.ops.knots import knot_layer
+from slimai.simulator.ops.focus import focused
+from slimai.simulator.ops.knots import interpolate, knots_of
 from slimai.simulator.ops.normalised import Logarithm, Power, signed_power
 from slimai.simulator.ops.tflite_roots import tflite_root
 from slimai.simulator.ops.tflite_tables import FLOAT32_KNOTS, tflite_table
@@ -62,6 +63,7 @@ def _power(x: Real, exponent: float) -> Real:
     return limited
 
 
+FINER_BITS = 7  # of the knots of an 8-bit output: all its values times 2**7 fit 16 bits
 EXPONENTS: dict[str, float] = {"Sqrt": 0.5, "Rsqrt": -0.5, "Reciprocal": -1.0}
 
 FUNCTIONS: dict[str, Function] = {
@@ -105,8 +107,25 @@ def _wide_layer(context: LayerContext) -> Compiled:
     if op in {"Log", "Pow", *EXPONENTS}:
         return _normalised_layer(context)
     if context.rule.recipe == "tflite" and op in FLOAT32_KNOTS and context.out.dtype.bits > 8:
-        return knot_layer(context, FLOAT32_KNOTS[op](attrs), np.float32)
-    return knot_layer(context, lambda x: FUNCTIONS[op](x, attrs))
+        knots = knots_of(FLOAT32_KNOTS[op](attrs), context.input(), context.out.scale, np.float32)
+        return table_layer(
+            context, interpolate(every_integer(context.input()), knots), {"knots": knots.astype(np.int16)}
+        )
+    return _knot_layer(context, lambda x: FUNCTIONS[op](x, attrs))
+
+
+def _knot_layer(context: LayerContext, function: Callable[[Real], Real]) -> Compiled:
+    """Return the layer of a smooth function of a 16-bit input.
+
+    An 8-bit output is interpolated in 1/128 of its step and rounded half up.
+    """
+    x, out = context.input(), context.out
+    narrow = out.dtype.bits == 8
+    found = focused(function, x.scale, out.scale / (1 << FINER_BITS) if narrow else out.scale)
+    values = found(every_integer(x))
+    if narrow:
+        values = ((values + (1 << (FINER_BITS - 1))) >> FINER_BITS) + out.zero_point
+    return table_layer(context, values, found.tables())
 
 
 def _normalised_layer(context: LayerContext) -> Compiled:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimai.quantizer.params import S16, QParams
-from slimai.simulator.ops.knots import interpolate, knots_of
+from slimai.simulator.ops.knots import interpolate, knots_of, place_knots
 from slimai.simulator.ops.tables import FUNCTIONS
 
 OPS = ("Softsign", "Erf", "SiLU", "Exp", "Softplus", "Mish", "Elu")
@@ -18,9 +18,9 @@ def test_at_the_knots_the_function_is_met_or_saturates_whatever_the_grids(op, x_
     """Within the bend of a step, halved, where the whole step is inside; else to 1, as nothing is lowered there."""
     x, y = QParams(S16, 10.0**x_scale), 10.0**y_scale
     function = lambda at: FUNCTIONS[op](at, {"alpha": 1.0})
-    knots = knots_of(function, x, y, np.float64, inside=True)
-    places = x.scale * (-32768 + np.arange(512) * (65535 / 512))
-    step = x.scale * 65535 / 512
+    knots = place_knots(function, *np.array([-32768, 32768]) * x.scale, np.float64(1 / y), inside=True)
+    places = x.scale * (-32768 + np.arange(512) * 128)
+    step = x.scale * 128
     here, middle, after = (function(places + share * step) / y for share in (0, 0.5, 1))
     bend = np.abs((here + after) / 2 - middle) / 2
     inside = (np.abs(after) <= 32767) & (np.abs(middle) <= 32767)
