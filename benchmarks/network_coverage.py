@@ -5,11 +5,12 @@
 
 Networks: seeded ones by name, networks of installed packages (nudenet, rapidocr-onnxruntime, openwakeword 0.4), any
 file; benchmarks/minilm.py writes one. Samples: the arrays of an .npz beside the file, [samples, ...] an input; else
-pictures of FOLDER, with the network's own mean and spread where they are known; else seeded ones. Calibration on 16,
-SQNR on 8 others: 10 log10(sum y^2 / sum (y - y~)^2). Settings are the defaults of a level, nearest weights; where
-several limits are named, a level's figure is the best of them, as the search would choose. ONNX Runtime: weights per
-channel, the better of MinMax and Percentile 99.99, once with s8 symmetric activations (beside level 1), once with u8
-asymmetric ones (beside level 3). `--unscaled` leaves the scaling between LayerNormalization and linear layers out.
+pictures of FOLDER, with the network's own mean and spread where they are known (networks that read text: seeded pages);
+else seeded ones. Calibration on 16, SQNR on 8 others: 10 log10(sum y^2 / sum (y - y~)^2). Settings are the defaults of
+a level, nearest weights; where several limits are named, a level's figure is the best of them, as the search would
+choose. ONNX Runtime: weights per channel, the better of MinMax and Percentile 99.99, once with s8 symmetric activations
+(beside level 1), once with u8 asymmetric ones (beside level 3). `--unscaled` leaves the scaling between
+LayerNormalization and linear layers out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from accuracy_peers import Feeds, Task, ort
+from text_pictures import text_picture
 
 LEVELS = (1, 3, 4)
 CALIBRATION, VALIDATION = 16, 8
@@ -48,6 +50,7 @@ PIXELS = {
     "ch_PP-OCRv4_det_infer": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
     "ch_ppocr_mobile_v2.0_cls_infer": (127.5, 127.5),
 }
+READERS = {"ch_PP-OCRv4_det_infer", "ch_ppocr_mobile_v2.0_cls_infer"}  # seeded pages and lines of text are for these
 HISTOGRAM_BINS = 10240
 
 
@@ -73,6 +76,11 @@ def samples(graph: Any, path: Path, pictures: Sequence[Path], seed: int, count: 
     if stored.is_file():
         with np.load(stored) as arrays:
             return [{name: arrays[name][seed + i][None] for name in graph.inputs} for i in range(count)]
+    if path.stem in READERS:
+        (name,) = graph.inputs
+        _, _, height, width = graph.shape(name)
+        pages = (text_picture(seed + index, width, height) for index in range(count))
+        return [{name: _normalized(page, graph.shape(name), *PIXELS[path.stem])} for page in pages]
     if pictures and path.stem in PIXELS:
         (name,) = graph.inputs
         chosen = [pictures[(seed + index) % len(pictures)] for index in range(count)]
@@ -84,7 +92,11 @@ def _picture(path: Path, shape: Sequence[int], mean: Any, spread: Any) -> np.nda
     from PIL import Image
 
     with Image.open(path) as file:
-        pixels = np.asarray(file.convert("RGB").resize((shape[3], shape[2])), dtype=np.float32)
+        return _normalized(file, shape, mean, spread)
+
+
+def _normalized(picture: Any, shape: Sequence[int], mean: Any, spread: Any) -> np.ndarray:
+    pixels = np.asarray(picture.convert("RGB").resize((shape[3], shape[2])), dtype=np.float32)
     scaled = (pixels - np.asarray(mean, dtype=np.float32)) / np.asarray(spread, dtype=np.float32)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
 

@@ -105,6 +105,7 @@ KNOWN: dict[str, Form] = {
     "PRelu": _form(16),
     "Pad": _form(25, "mode"),
     "Pow": _form(15),
+    "RMSNormalization": _form(23, "axis", "epsilon", "stash_type"),
     "Reciprocal": _form(13),
     "ReduceL1": _form(18, "axes", "keepdims", "noop_with_empty_axes"),
     "ReduceL2": _form(18, "axes", "keepdims", "noop_with_empty_axes"),

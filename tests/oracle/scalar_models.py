@@ -211,15 +211,18 @@ def line(table, outside, bits, v):
 
 
 def widths(function, x_scale, y_scale):
-    """(largest error over every fifth integer, bits, knots, slopes) of each width whose lines can be stored."""
-    at = range(-32768, 32768, 5)
-    wanted = [min(max(function(v * x_scale) / y_scale, -32768), 32767) for v in at]
+    """(largest error over every fifth integer, bits, knots, slopes) of each width whose lines can be stored.
+
+    Integers from which the function is beyond 16 bits, or is so 128 integers on, do not count.
+    """
+    real = {v: function(v * x_scale) / y_scale for v in range(-32768 - 130, 32768 + 130)}
+    at = [v for v in range(-32768, 32768, 5) if all(abs(real[v + apart]) <= 32767 for apart in (-128, 0, 128))]
     for bits in range(7):
         outside = slopes(function, x_scale, y_scale, bits) if bits else ()
         if outside is not None:
             table = knots(function, x_scale, y_scale, bits)
-            found = (clamp(line(table, outside, bits, v), -32768, 32767) for v in at)
-            yield max(abs(y - w) for y, w in zip(found, wanted, strict=True)), bits, table, outside
+            found = {v: clamp(line(table, outside, bits, v), -32768, 32767) for v in at}
+            yield max((abs(found[v] - real[v]) for v in at), default=0.0), bits, table, outside
 
 
 def looked_up(function, x, x_q, y_q):

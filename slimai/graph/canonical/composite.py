@@ -124,6 +124,19 @@ def lp_normalization(context: Context, node: Node) -> tuple[Node, ...]:
     return chain.done()
 
 
+def rms_normalization(context: Context, node: Node) -> tuple[Node, ...]:
+    """Return RMSNormalization, x / sqrt(mean(x^2) + epsilon) * gain, the mean over all axes from `axis` on."""
+    if not _is_float(context, node) or node.attrs.get("stash_type", 1) != 1:
+        return (node,)
+    chain, (x, gain) = _Chain(context, node), node.inputs[:2]
+    rank = len(context.shape(x))
+    along: dict[str, Any] = {"axes": tuple(range(positive_axis(node.attrs.get("axis", -1), rank), rank)), "keepdims": 1}
+    mean = chain.add("ReduceMean", chain.add("Mul", x, x), **along)
+    epsilon = chain.constant(float(node.attrs.get("epsilon", 1e-5)))
+    chain.add("Mul", chain.add("Mul", x, chain.add("Rsqrt", chain.add("Add", mean, epsilon))), gain, last=True)
+    return chain.done()
+
+
 def _masked(context: Context, name: str) -> bool:
     """Return whether a constant that is a mask is added to a tensor, selected, or multiplied into it."""
     node = context.graph.producers.get(name)
@@ -139,4 +152,5 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("ReduceL1", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"), reduced),
     "LogSoftmax": log_softmax,
     "LpNormalization": lp_normalization,
+    "RMSNormalization": rms_normalization,
 }

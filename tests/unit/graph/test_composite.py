@@ -53,3 +53,21 @@ def test_one_behind_a_mask_stays(build, op):
     attrs = {"axes": [-1]} if op.startswith("Reduce") else {}
     graph = load_onnx(build([("Add", "xm", "a", {}), (op, "a", "y", attrs)], {"x": ROWS}, ["y"], {"m": mask}))
     assert op in [node.op for node in graph.nodes]
+
+
+@pytest.mark.parametrize("attrs", [{}, {"axis": 1, "epsilon": 0.25}])
+def test_rms_normalization_runs_in_integers(build, compare, attrs):
+    gain = (
+        np.linspace(0.5, 2, 6 if "axis" not in attrs else 30).astype(np.float32).reshape(ROWS[attrs.get("axis", 2) :])
+    )
+    path = build([("RMSNormalization", "xg", "y", attrs)], {"x": ROWS}, ["y"], {"g": gain}, opset=23, ir=10)
+    graph = load_onnx(path)
+    assert not [step.host for step in layer_steps(graph) if not step.integer]
+    assert "RMSNormalization" not in [node.op for node in graph.nodes]
+    compare(path, graph, TOLERANCE)
+
+
+def test_rms_normalization_that_computes_in_16_bits_stays(build):
+    nodes = [("RMSNormalization", "xg", "y", {"stash_type": 10})]
+    graph = load_onnx(build(nodes, {"x": ROWS}, ["y"], {"g": np.ones(6, np.float32)}, opset=23, ir=10))
+    assert [node.op for node in graph.nodes] == ["RMSNormalization"]
