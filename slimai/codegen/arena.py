@@ -93,7 +93,7 @@ def _written(
     kernels: KernelSet,
 ) -> Step | None:  # fmt: skip
     """Return the C of a layer, or None where the library has no kernel for it."""
-    if not has_kernel(program.plan, item):
+    if not has_kernel(item):
         return None
     try:
         return write_step(index, item, program.plan, target, orders, constants, kernels)

@@ -16,7 +16,7 @@ from importlib.resources import files
 
 FAMILIES = (
     "requantize", "conv", "elementwise", "choice", "clamp", "tables", "normalised", "normalization", "softmax", "pool",
-    "move", "resize", "argmax", "recurrent",
+    "volume", "move", "resize", "argmax", "recurrent",
 )  # fmt: skip
 _MARK = re.compile(r"^/\*@ (helper|kernel|part) (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)

@@ -27,6 +27,11 @@ class Nest:
         return (1,) * missing + self.sizes, tuple((0,) * missing + item for item in self.strides)
 
 
+def straight(count: int, *strides: int) -> Nest:
+    """Return one loop of so many rounds over lists with these strides."""
+    return Nest((count,), tuple((stride,) for stride in strides), (0,) * len(strides))
+
+
 def fold(lists: Sequence[NDArray[Any]]) -> Nest | None:
     """Return the loops that walk all lists (of one length) in order, or None where six are not enough."""
     walked: Int = np.stack([np.asarray(item, np.int64).reshape(-1) for item in lists])

@@ -130,9 +130,9 @@ def write_step(
     return step
 
 
-def has_kernel(plan: QuantPlan, item: IntegerStep) -> bool:
+def has_kernel(item: IntegerStep) -> bool:
     """Return whether the C library has a kernel for a layer under its arithmetic."""
-    return item.rule.recipe != "ort" and writer_for(main_operator(item)) is not None and not _over_volumes(plan, item)
+    return item.rule.recipe != "ort" and writer_for(main_operator(item)) is not None
 
 
 def main_operator(item: IntegerStep) -> str:
@@ -165,14 +165,8 @@ def _title(plan: QuantPlan, item: IntegerStep) -> str:
     return f"{layer.kind}: {reads} -> {writes}; {item.rule.name}"
 
 
-def _over_volumes(plan: QuantPlan, item: IntegerStep) -> bool:
-    """Return whether a convolution or pool has three axes of space."""
-    op = item.layer.node.op
-    return op in {"Conv", "ConvTranspose", "MaxPool", "AveragePool"} and len(plan.graph.shape(item.layer.inputs[0])) > 4
-
-
 def _refuse(program: Program) -> None:
-    errors = []
+    errors, floats = [], []
     for step in program.steps:
         if isinstance(step, HostSegment):
             errors += [
@@ -180,15 +174,14 @@ def _refuse(program: Program) -> None:
                 for layer in step.layers
             ]
         elif step.rule.recipe == "ort":
-            cure = "choose another target.arithmetic"
-            errors.append(
-                InputError.at(f"codegen: {step.layer.name}", "ort_f32 is float arithmetic by definition", cure=cure)
-            )
+            floats.append(step.layer.name)
         elif writer_for(main_operator(step)) is None:
-            message = "has no kernel in the C library yet"
-            errors.append(InputError.at(f"codegen: {step.layer.name}", f"{step.layer.node.op} {message}", cure=_HOST))
-        elif _over_volumes(program.plan, step):
-            message = f"{step.layer.node.op} over three axes of space has no kernel in the C library yet"
+            message = f"{step.layer.node.op} has no kernel in the C library yet"
             errors.append(InputError.at(f"codegen: {step.layer.name}", message, cure=_HOST))
+    if floats:  # one cause, however many layers
+        others = f", here and in {len(floats) - 1} more layers" if len(floats) > 1 else ""
+        message = f"ort_f32 is float arithmetic by definition{others}"
+        cure = "choose another arithmetic (target.arithmetic, --arithmetic)"
+        errors.append(InputError.at(f"codegen: {floats[0]}", message, cure=cure))
     if errors:
         raise InputError(item for error in errors for item in error.diagnostics)

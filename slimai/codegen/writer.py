@@ -13,7 +13,6 @@ from slimai.codegen.constants import C_TYPES, Constants, smallest
 from slimai.codegen.kernels import KernelSet
 from slimai.codegen.layouts import Order
 from slimai.codegen.loops import Nest, fold
-from slimai.errors import InputError
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import Accumulator, accumulator
 from slimai.simulator.context import LayerContext
@@ -224,11 +223,11 @@ class LayerWriter:
             offset(source, nest.first[0]), f"&{self.nest(nest)}", offset(target, nest.first[1])
         ], x_t=c_type)  # fmt: skip
 
-
-def refused(writer: LayerWriter, what: str) -> InputError:
-    """Return the error of a layer of a shape that the C library cannot walk."""
-    cure = "reshape around it, or move it into the application (network.cut_outputs)"
-    return InputError.at(f"codegen: {writer.layer.name}", what, cure=cure)
+    def spread(self, source: str, c_type: str, places: Array) -> str:
+        """Return scratch memory that holds, in a row, the elements of `source` at these places."""
+        row = self.scratch(c_type, places.size)
+        self.copy(source, row, c_type, places, np.arange(places.size))
+        return row
 
 
 def offset(pointer: str, elements: int) -> str:

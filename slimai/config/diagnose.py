@@ -181,11 +181,8 @@ def _replace(values: Any, loc: Sequence[str], *, placeholder: bool) -> None:
 
 
 def key_path(loc: Sequence[int | str]) -> tuple[str, ...]:
-    """Return the YAML path of a pydantic location: without the tags of the metric union."""
-    parts = [str(part) for index, part in enumerate(loc) if part != "[key]" or index < 2]
-    return tuple(
-        part for index, part in enumerate(parts) if not (index == 1 and parts[0] == "metric" and part in SECTIONS)
-    )
+    """Return the YAML path of a pydantic location."""
+    return tuple(str(part) for index, part in enumerate(loc) if part != "[key]" or index < 2)
 
 
 def _written_path(loc: tuple[str, ...], values: Any) -> tuple[str, ...]:

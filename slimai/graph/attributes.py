@@ -6,10 +6,12 @@ Such a node is refused by name. Operators that are not in the table are handed t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
-from onnx import defs
+from onnx import defs, helper, numpy_helper
 
 from slimai.errors import Diagnostic, UnsupportedError
 
@@ -181,3 +183,15 @@ def _defined(op: str, version: int) -> int:
     if version > max(NEWEST_OPSET, defs.onnx_opset_version()):
         return version
     return int(defs.get_schema(op, max_inclusive_version=version).since_version)
+
+
+def attribute_value(item: onnx.AttributeProto) -> Any:
+    """Return the value as a plain one: strings decoded, tensors as arrays, lists as tuples."""
+    value = helper.get_attribute_value(item)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, onnx.TensorProto):
+        return numpy_helper.to_array(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry for entry in value)
+    return value

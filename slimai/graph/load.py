@@ -7,8 +7,8 @@ What is shared with other doors to the onnx package stands in `fixed_batch`, `in
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +17,7 @@ from onnx import checker, external_data_helper, helper, numpy_helper
 from onnx.inliner import inline_local_functions
 
 from slimai.errors import Diagnostic, InputError, UnsupportedError
-from slimai.graph.attributes import refuse_unknown_forms
+from slimai.graph.attributes import attribute_value, refuse_unknown_forms
 from slimai.graph.batch import with_batch
 from slimai.graph.canonical import canonicalize, canonicalize_again
 from slimai.graph.cut import cut_at
@@ -36,7 +36,7 @@ from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
 from slimai.graph.steps_first import with_steps_first
-from slimai.graph.tflite.floats.load import onnx_of_tflite
+from slimai.graph.tflite.floats.load import history_of, onnx_of_tflite
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 
 _LIBRARY_ERRORS = (
@@ -85,8 +85,10 @@ def load_onnx(
     """
     where = str(path)
     tflite = Path(path).suffix.lower() == ".tflite"
+    told: tuple[str, ...] = ()
     if tflite:
         model = onnx_of_tflite(path, input_shapes, cut_outputs)
+        told = history_of(model)
     else:
         model = plainly_spelled(_read(Path(path), where))
         model = cut_at(model, cut_outputs, where) if cut_outputs else model
@@ -112,7 +114,7 @@ def load_onnx(
     graph, _ = run_passes(graph, PASSES if optimize else ())
     graph = with_batch(graph)
     require_apart(graph, fixed, where)
-    return graph
+    return replace(graph, history=(*told, *graph.history))
 
 
 def _optimized(model: onnx.ModelProto, where: str, *, fuse: bool) -> onnx.ModelProto:
@@ -268,7 +270,7 @@ def _nodes(graph: onnx.GraphProto, where: str) -> Iterator[Node]:
             continue
         name = _free(proto.name or next((item for item in proto.output if item), proto.op_type), taken)
         taken.add(name)
-        attrs = {item.name: _attribute(item) for item in proto.attribute}
+        attrs = {item.name: attribute_value(item) for item in proto.attribute}
         if any(isinstance(value, onnx.GraphProto) for value in attrs.values()):
             problems.append(Diagnostic(f"{proto.op_type} (control flow) is not supported", name, file=where))
         domain = "" if proto.domain == "ai.onnx" else proto.domain
@@ -277,20 +279,9 @@ def _nodes(graph: onnx.GraphProto, where: str) -> Iterator[Node]:
         raise UnsupportedError(problems)
 
 
-def _attribute(item: onnx.AttributeProto) -> Any:
-    value = helper.get_attribute_value(item)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry for entry in value)
-    return value
-
-
 def _constant_value(node: onnx.NodeProto, where: str) -> Array:
     item = node.attribute[0]
-    value = _attribute(item)
+    value = attribute_value(item)
     if isinstance(value, np.ndarray):
         return value
     if item.name in {"value_int", "value_ints"}:

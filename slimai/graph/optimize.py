@@ -54,8 +54,11 @@ def evaluate(model: bytes, feeds: Mapping[str, Array], outputs: Sequence[str]) -
     return list(session.run(list(outputs), dict(feeds)))
 
 
-def quiet_options(threads: int = 1) -> Any:
-    """Return session options with a fixed number of threads that write only fatal messages."""
+def quiet_options(threads: int = 1, *, fuse_integers: bool = False) -> Any:
+    """Return session options with a fixed number of threads that write only fatal messages.
+
+    fuse_integers: leave ONNX Runtime its own treatment of QuantizeLinear and DequantizeLinear.
+    """
     import onnxruntime  # noqa: PLC0415 - spares onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -63,9 +66,10 @@ def quiet_options(threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # what ONNX Runtime makes of QuantizeLinear and DequantizeLinear are other numbers: pairs dropped, coarser kernels
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    options.add_session_config_entry("session.disable_double_qdq_remover", "1")
+    if not fuse_integers:
+        # what it makes of QuantizeLinear and DequantizeLinear are other numbers: pairs dropped, coarser kernels
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.add_session_config_entry("session.disable_double_qdq_remover", "1")
     options.use_deterministic_compute = True
     return options
 

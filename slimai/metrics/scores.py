@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from slimai.errors import Diagnostic, InputError
 from slimai.metrics.base import Metric, Record, Result
 
-__all__ = ["quick_score", "require_score", "resampled_scores"]
+__all__ = ["quick_score", "require_score", "resampled_scores", "weighted_scores"]
 
 
 def require_score(metric: Metric, result: Result, candidates: int) -> None:
@@ -48,10 +48,15 @@ def resampled_scores(metric: Metric, records: Sequence[Record], draws: NDArray[n
 
     By the metric's own `resampled_scores(records, counts [R, len(records)])` where it has one.
     """
+    counts = np.stack([np.bincount(draw, minlength=len(records)) for draw in draws])
+    return weighted_scores(metric, records, counts)
+
+
+def weighted_scores(metric: Metric, records: Sequence[Record], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return [R] the scores of sets in which record i is counts[r, i] times, NaN where there is none."""
     own = getattr(metric, "resampled_scores", None)
     if own is not None:
-        counts = np.stack([np.bincount(draw, minlength=len(records)) for draw in draws])
         scores: NDArray[np.float64] = own(records, counts)
         return scores
-    found = (quick_score(metric, [records[at] for at in draw]) for draw in draws)
+    found = (quick_score(metric, [records[at] for at in np.repeat(np.arange(len(row)), row)]) for row in counts)
     return np.array([math.nan if score is None else score for score in found])

@@ -215,6 +215,23 @@ class SegStats:
         value = values[DECIDES[self.name]]
         return Result(value, None if np.isnan(value) else value, values)
 
+    def resampled_scores(self, records: Sequence[Record], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return [R] the score of sets in which record i is counts[r, i] times, NaN where there is none."""
+        cells = np.unique(np.concatenate([record["cells"] for record in records]))
+        each = np.zeros((len(records), len(cells)), np.int64)
+        for row, record in zip(each, records, strict=True):
+            row[np.searchsorted(cells, record["cells"])] = record["counts"]
+        labels = np.unique(
+            np.concatenate([cells // LABELS, cells % LABELS])
+        )  # those that occur: the others add nothing
+        places = np.searchsorted(labels, cells // LABELS), np.searchsorted(labels, cells % LABELS)
+        found = np.empty(len(counts))
+        for at, row in enumerate(counts @ each):
+            matrix = np.zeros((len(labels), len(labels)), np.int64)
+            matrix[places] = row
+            found[at] = statistics(matrix)[DECIDES[self.name]]
+        return found
+
 
 def through_geometry(truth: Mask, geometry: ImageGeometry, outside: int) -> Mask:
     """Return the label image [h, w] at the network's input size, by the nearest pixel's centre."""

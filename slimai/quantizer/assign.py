@@ -24,6 +24,8 @@ from slimai.quantizer.tails import clip_tails
 from slimai.quantizer.tensor_limits import tensor_grid, tensor_limits
 from slimai.quantizer.tying import Groups, TyingInput, tie
 from slimai.quantizer.weight_types import weight_types
+from slimai.quantizer.wide_magnitudes import wide_magnitudes
+from slimai.quantizer.wide_states import wide_states
 from slimai.quantizer.wide_sums import wide_sums
 
 
@@ -120,7 +122,10 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     for width in {width for widths in options.datatypes.values() for width in widths}:
         scheme.check_mixed(width)
     sums = wide_sums(graph, stats, scheme, steps)
-    datatypes = {**sums.datatypes, **joins.datatypes, **options.datatypes}
+    states = wide_states(graph, stats, scheme, steps, options.datatypes)
+    magnitudes = wide_magnitudes(stats, scheme, steps)
+    raised = widest(sums.datatypes, states.datatypes, magnitudes.datatypes)
+    datatypes = {**widest(raised, joins.datatypes), **options.datatypes}
     reads = {step.name: datatypes.get(step.name, (bits, bits))[0] for step in steps}
     writes = {step.name: datatypes.get(step.name, (bits, bits))[1] for step in steps}
     widths = tensor_widths(graph, steps, tensors, reads, writes, bits)
@@ -147,7 +152,15 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
     held = (frozenset(graph.inputs) - graph.states.keys()) | fixed
     groups = tie(TyingInput(graph, steps, own, widths, reads, held, nonnegative, scheme))
     typed = weight_types(graph, steps, options, reads, reads.keys() - options.datatypes.keys())
-    told = (*sums.decisions, *joins.decisions, *found, *notes.values(), *typed.decisions)
+    told = (
+        *sums.decisions,
+        *states.decisions,
+        *magnitudes.decisions,
+        *joins.decisions,
+        *found,
+        *notes.values(),
+        *typed.decisions,
+    )
     return Assignment(
         graph,
         steps,
@@ -161,9 +174,18 @@ def assign(graph: Graph, stats: Statistics, options: QuantOptions) -> Assignment
         groups,
         masks=masks,
         notes=told,
-        narrow=frozenset(sums.datatypes) - frozenset(options.datatypes),
+        narrow=frozenset(raised) - frozenset(options.datatypes),
         weights=typed.types,
     )
+
+
+def widest(*found: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Return node name -> the largest (bits read, bits written) that any of these asks for."""
+    names = dict.fromkeys(name for item in found for name in item)
+    asked = {name: [item[name] for item in found if name in item] for name in names}
+    return {
+        name: (max(reads for reads, _ in pairs), max(writes for _, writes in pairs)) for name, pairs in asked.items()
+    }
 
 
 def _output_step(

@@ -159,6 +159,8 @@ def _takes_channels(graph: Graph, stored: Mapping[str, Stored], reader: Node, en
 
 def _scalable(stored: Mapping[str, Stored], node: Node) -> bool:
     item = stored.get(node.inputs[1])
+    if node.op == "ConvTranspose" and int(node.attrs["group"]) > 1:
+        return False  # its output channels are no axis of its weights
     return item is not None and item.zero_point.size == 1 and output_scales(node, item) is not None
 
 

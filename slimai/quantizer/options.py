@@ -27,7 +27,7 @@ class Target(Protocol):
 class VisionDsp:
     """The default target's abilities."""
 
-    per_channel_ops: tuple[str, ...] = ("Conv", "ConvTranspose")
+    per_channel_ops: tuple[str, ...] = ("Conv", "ConvTranspose", "LSTM", "GRU")
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,8 @@ class LayerBuilder:
         x, y = params[step.inputs[0]], params[step.node.outputs[Y]]
         dtype = weight_type(self.given, self.options, step, max(x.dtype.bits, y.dtype.bits))
         # a target with a scale an output channel in Gemm has it here too: both are rows of a matrix
-        per_row = self.given.scheme.at(self._bits(step)).per_channel and "Gemm" in self.target.per_channel_ops
+        able = not {step.node.op, "Gemm"}.isdisjoint(self.target.per_channel_ops)
+        per_row = able and self.given.scheme.at(self._bits(step)).per_channel
         matrices, notes = quantized_matrices(self.graph, step, x, y, dtype, per_row=per_row)
         operands = {}
         for position in (HIDDEN, CELL):

@@ -3,12 +3,13 @@
 Every quantized tensor passes QuantizeLinear -> DequantizeLinear with the plan's parameters, weights are
 integer initializers behind a DequantizeLinear (those of 4 bits int4, which needs operator set 21), biases s32
 initializers at scale s_x * s_w. Host layers stay in float between. 16-bit types need operator set 21 too; there the
-bias is s32 at a scale of its own, and no exactness is claimed.
+bias is s32 at a scale of its own, and no exactness is claimed. A divisor of 0 is written as 2^-126: 0 / 0 is 0, as in
+integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ import numpy as np
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.names import FreeNames
 from slimai.graph.ops import TRAITS
+from slimai.graph.passes.drop_divisor_guard import SMALLEST
 from slimai.quantizer.insert_requantize import REQUANTIZE
 from slimai.quantizer.params import S4, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
-from slimai.quantizer.weight_layout import weight_layout
+from slimai.quantizer.weight_layout import WeightLayout, weight_layout
 
 if TYPE_CHECKING:
     import onnx
@@ -28,28 +30,38 @@ if TYPE_CHECKING:
 OPSET_8BIT, OPSET_NEW = 17, 21  # 16-bit and 4-bit types came with 21
 
 
-def to_qdq(plan: QuantPlan) -> onnx.ModelProto:
+def to_qdq(plan: QuantPlan, *, spelled_out: Collection[str] = ()) -> onnx.ModelProto:
     """Return the QDQ model of a plan, checked; batch is open when the network allows it.
 
     Inputs and outputs are float and bear the network's own names.
+
+    Args:
+        plan: the integer network.
+        spelled_out: activations whose DequantizeLinear is written as one of scale 1 and a product with the scale: the
+            same float32 values, but no form that ONNX Runtime fuses with what reads them.
     """
     from onnx import checker  # noqa: PLC0415 - spares onnx
 
+    from slimai.graph.later_form import in_operator_set  # noqa: PLC0415 - spares onnx
     from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
-    graph = qdq_graph(plan)
+    graph = qdq_graph(plan, spelled_out)
     grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
     narrow = any(layer.weight is not None and layer.weight.dtype == S4 for layer in plan.layers)
     opset = OPSET_NEW if narrow or any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
-    versions = {**graph.opsets, "": max(opset, graph.opsets.get("", opset))}
-    model = to_onnx(replace(graph, opsets=versions), batch="N" if graph.batchable else 1)
+    graph = in_operator_set(graph, max(opset, graph.opsets.get("", opset)))
+    model = to_onnx(graph, batch="N" if graph.batchable else 1)
     checker.check_model(model, full_check=True)
     return model
 
 
-def qdq_graph(plan: QuantPlan) -> Graph:
-    """Return the float graph of the plan with QuantizeLinear and DequantizeLinear nodes in it."""
-    return _Writer(plan).write()
+def qdq_graph(plan: QuantPlan, spelled_out: Collection[str] = ()) -> Graph:
+    """Return the float graph of the plan with QuantizeLinear and DequantizeLinear nodes in it; see `to_qdq`."""
+    graph = _Writer(plan, frozenset(spelled_out)).write()
+    grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
+    narrow = any(layer.weight is not None and layer.weight.dtype == S4 for layer in plan.layers)
+    opset = OPSET_NEW if narrow or any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
+    return replace(graph, opsets={**graph.opsets, "": max(opset, graph.opsets.get("", opset))})
 
 
 @dataclass
@@ -57,6 +69,7 @@ class _Writer:
     """Collects nodes and constants. `read_as`: tensor -> the name that a consumer of its integers reads."""
 
     plan: QuantPlan
+    spelled_out: frozenset[str] = frozenset()
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     infos: list[TensorInfo] = field(default_factory=list)
@@ -106,7 +119,7 @@ class _Writer:
         inputs = list(node.inputs)
         if layer.weight is not None:
             position = next(i for i, name in enumerate(layer.node.inputs) if name in self.plan.graph.constants)
-            inputs[position] = self._weight(layer, layer.weight, layer.node.inputs[position])
+            inputs[position] = self._weight(layer, layer.weight)
         if layer.bias is not None and layer.weight is not None:
             inputs[TRAITS[layer.node.op].bias :] = [self._bias(layer, layer.weight, layer.bias)]
         for position, matrix in layer.matrices.items():
@@ -114,18 +127,46 @@ class _Writer:
         for position, (values, params) in layer.operands.items():
             name = self.names.take(f"{layer.name}__operand{position}")
             inputs[position] = self._constant(name, values, np.array([params.scale]), params.zero_point, None)
+        if node.op == "Div" and 1 not in layer.operands:
+            inputs[1] = self._without_zero(inputs[1], layer.node.inputs[1])
         return replace(node, inputs=tuple(inputs))
 
-    def _weight(self, layer: Layer, weight: QWeight, source: str) -> str:
+    def _without_zero(self, divisor: str, like: str) -> str:
+        """Return the divisor with 2^-126 for 0: 0 / 0 is 0 in integers, and no number in float."""
+        zero, least = self.names.take(f"{divisor}__zero"), self.names.take(f"{divisor}__least")
+        self.constants[zero] = np.array(0.0, np.float32)
+        self.constants[least] = np.array(SMALLEST, np.float32)
+        mask, found = self.names.take(f"{divisor}__is_zero"), self.names.take(f"{divisor}__not_zero")
+        for name, dtype in ((mask, "bool"), (found, "float32")):
+            self._describe(name, like, dtype)
+        for name in (zero, least):
+            self._describe_constant(name, ())
+        self.nodes.append(Node(self.names.take(f"{mask}__Equal"), "Equal", (divisor, zero), (mask,)))
+        self.nodes.append(Node(self.names.take(f"{found}__Where"), "Where", (mask, least, divisor), (found,)))
+        return found
+
+    def _weight(self, layer: Layer, weight: QWeight) -> str:
         name = self.names.take(f"{layer.name}__weight")
         layout = weight_layout(layer.node, weight.values.shape)
         if weight.per_channel and layout.groups > 1:
-            # a grouped ConvTranspose has more output channels than its weight has along that axis
-            real = weight.values * layout.spread(weight.scale, weight.values.shape)
-            self.constants[name] = real.astype(np.float32).reshape(self.plan.graph.shape(source))
-            return name
+            return self._grouped_weight(name, weight, layout)
         axis = layout.axis if weight.per_channel else None
         return self._constant(name, _file_integers(weight), weight.scale, weight.zero_point, axis)
+
+    def _grouped_weight(self, name: str, weight: QWeight, layout: WeightLayout) -> str:
+        """Add the weights of a grouped ConvTranspose as integers at scale 1, times the scales of their outputs.
+
+        It has more output channels than its weight has along that axis. Never plain floats: ONNX Runtime would round
+        them to 8 bits with one scale for all.
+        """
+        plain = self._constant(
+            self.names.take(f"{name}__plain"), _file_integers(weight), np.ones(1), weight.zero_point, None
+        )
+        scales = self.names.take(f"{name}__scales")
+        self.constants[scales] = layout.spread(weight.scale, weight.values.shape).astype(np.float32)
+        self._describe_constant(name, weight.values.shape)
+        self._multiply(plain, scales, name)
+        return name
 
     def _bias(self, layer: Layer, weight: QWeight, bias: Array) -> str:
         name = self.names.take(f"{layer.name}__bias")
@@ -167,7 +208,14 @@ class _Writer:
         self._describe(quantized, stem, params.dtype.numpy.name)
         self._describe(target, stem, "float32")
         self._linear("QuantizeLinear", (source, *parameters), quantized, None)
-        self._linear("DequantizeLinear", (quantized, *parameters), target, None)
+        if stem not in self.spelled_out:
+            self._linear("DequantizeLinear", (quantized, *parameters), target, None)
+            return
+        plain = self.names.take(f"{stem}__plain")
+        self._describe(plain, stem, "float32")
+        ones = self._parameters(plain, np.ones(1), params.zero_point, params.dtype.numpy, None)
+        self._linear("DequantizeLinear", (quantized, *ones), plain, None)
+        self._multiply(plain, parameters[0], target)
 
     def _parameters(self, stem: str, scale: Array, zero_point: int, dtype: Any, axis: int | None) -> tuple[str, str]:
         shape = () if axis is None else (scale.size,)
@@ -181,6 +229,9 @@ class _Writer:
 
     def _describe_constant(self, name: str, shape: tuple[int, ...]) -> None:
         self.infos.append(TensorInfo(name, shape, "float32"))
+
+    def _multiply(self, source: str, factor: str, target: str) -> None:
+        self.nodes.append(Node(self.names.take(f"{target}__Mul"), "Mul", (source, factor), (target,), {}))
 
     def _linear(self, op: str, inputs: tuple[str, ...], output: str, axis: int | None) -> None:
         attrs: Mapping[str, Any] = {} if axis is None else {"axis": axis}

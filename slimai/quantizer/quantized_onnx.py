@@ -22,12 +22,14 @@ from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.names import FreeNames, sanitized
 from slimai.graph.ops import TRAITS, channel_axis, is_clamp, kind_of, traits_of
 from slimai.graph.passes import run_pass
+from slimai.graph.passes.drop_divisor_guard import DROP_DIVISOR_GUARD
 from slimai.graph.passes.fuse_channel_clip import FUSE_CHANNEL_CLIP
 from slimai.graph.passes.fuse_gemm import FUSE_GEMM
 from slimai.quantizer.channel_scales import with_even_scales
 from slimai.quantizer.params import S4, S8, S16, U8, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.prequantized import AS_STORED
+from slimai.quantizer.spelled_out import with_whole_scales
 from slimai.quantizer.stored_constants import (
     DEQUANTIZE,
     QUANTIZE,
@@ -64,9 +66,9 @@ def plan_of_quantized(graph: Graph) -> QuantPlan:
 
 def _constants_folded(graph: Graph) -> tuple[Graph, dict[str, Stored]]:
     """Return the graph with its constants as float constants, and those with integers behind them."""
-    found, stored = fold_constants(graph)
+    found, stored = fold_constants(with_whole_scales(graph))
     found = canonicalize_again(found)
-    for rule in (FUSE_GEMM, FUSE_CHANNEL_CLIP):
+    for rule in (FUSE_GEMM, FUSE_CHANNEL_CLIP, DROP_DIVISOR_GUARD):
         found, _ = run_pass(found, rule)
     found, stored = with_even_scales(found, stored)
     return with_batch(found), stored

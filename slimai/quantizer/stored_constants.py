@@ -1,8 +1,9 @@
 """Constants of a quantized ONNX model: their float values, and the integers behind them where a kernel can use them.
 
 DequantizeLinear of integers, QuantizeLinear and DequantizeLinear of floats (weights that training tools leave in
-float), and Transpose, Reshape or Identity of either give integers with a scale; any other operator on constants gives
-a float constant.
+float), and Transpose, Reshape or Identity of either give integers with a scale; so does a product of integers of scale
+1 and factors, which is how scales of a grouped ConvTranspose's outputs are written; any other operator on constants
+gives a float constant.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from slimai.graph.optimize import evaluate
 from slimai.graph.passes.fold_constant import LARGEST_BYTES
 from slimai.graph.save import subgraph, to_onnx
 from slimai.quantizer.params import S4, S8, S16, U8, IntType
-from slimai.quantizer.weight_layout import weight_layout
+from slimai.quantizer.weight_layout import WeightLayout, weight_layout
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _NARROW = {"int4": S4, "uint4": U8, "int2": S4, "uint2": U8}  # held in 8 bits; ml_dtypes names
@@ -30,7 +31,8 @@ _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
 class Stored:
     """A constant as the file holds it: integers, scale [C] or [1], zero point [C] or [1], channel axis.
 
-    narrow: whether the integers, held in 8 bits, are of 4 or less and signed.
+    narrow: whether the integers, held in 8 bits, are of 4 or less and signed. factor: numbers that broadcast against
+    the values and multiply them, with a scale of 1; else None.
     """
 
     values: Array
@@ -38,11 +40,12 @@ class Stored:
     zero_point: NDArray[np.int64]
     axis: int
     narrow: bool = False
+    factor: NDArray[np.float64] | None = None
 
     @property
     def per_channel(self) -> bool:
-        """Whether scale or zero point differ along `axis`."""
-        return self.scale.size > 1 or self.zero_point.size > 1
+        """Whether scale or zero point differ along an axis, or a factor does."""
+        return self.scale.size > 1 or self.zero_point.size > 1 or self.factor is not None
 
 
 def fold_constants(graph: Graph) -> tuple[Graph, dict[str, Stored]]:
@@ -82,14 +85,27 @@ class _Folder:
         item = self.stored.get(source)
         if item is None:
             return None
+        if node.op == "Mul":
+            return self._multiplied(item, node.inputs[1])
         if node.op == "Identity":
             return item
+        return None if item.factor is not None else self._moved(node, item)
+
+    def _moved(self, node: Node, item: Stored) -> Stored | None:
         if node.op == "Transpose":
             perm = tuple(node.attrs["perm"])
             return replace(item, values=item.values.transpose(perm), axis=perm.index(item.axis) if perm else 0)
         if node.op == "Reshape":
             return _reshaped(item, self.graph.shape(node.outputs[0]))
         return None
+
+    def _multiplied(self, item: Stored, other: str) -> Stored | None:
+        """Return integers of scale 1 with their factors, one along the axes that follow the first two."""
+        factor = self.constants[other]
+        fits = factor.ndim == item.values.ndim > 2 and factor.shape[:2] == item.values.shape[:2]
+        if not fits or factor[0, 0].size > 1 or item.per_channel or item.scale[0] != 1.0 or item.zero_point[0]:
+            return None
+        return replace(item, factor=factor.astype(np.float64))
 
     def _dequantized(self, node: Node) -> Stored | None:
         values = self.constants[node.inputs[0]]
@@ -126,7 +142,7 @@ def real_values(item: Stored) -> NDArray[np.float32]:
     """Return the float values of a constant."""
     shape = [-1 if axis == item.axis else 1 for axis in range(item.values.ndim)]
     scale, zero = (part if part.size == 1 else part.reshape(shape) for part in (item.scale, item.zero_point))
-    real = (item.values.astype(np.float64) - zero) * scale
+    real = (item.values.astype(np.float64) - zero) * scale * (1.0 if item.factor is None else item.factor)
     return real.reshape(item.values.shape).astype(np.float32)
 
 
@@ -156,9 +172,20 @@ def output_scales(node: Node, item: Stored) -> NDArray[np.float64] | None:
     if not item.per_channel:
         return item.scale
     layout = weight_layout(node, item.values.shape)
+    if item.factor is not None:
+        return _factor_a_channel(layout, item.values.shape, item.factor)
     if item.axis != layout.axis or (node.op == "MatMul" and item.values.ndim != 2):
         return None
     return np.tile(item.scale, layout.groups)
+
+
+def _factor_a_channel(
+    layout: WeightLayout, shape: tuple[int, ...], factor: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return one factor an output channel [O], or None where they differ within a channel or are no scales."""
+    rows = layout.by_channel(np.broadcast_to(factor, shape))
+    alike = (rows == rows[:, :1]).all() and np.isfinite(rows).all() and (rows > 0).all()
+    return rows[:, 0].copy() if alike else None
 
 
 def held_type(item: Stored) -> IntType | None:

@@ -76,6 +76,11 @@ class Trials:
     truth: Arrays
     rebuild: Replan
 
+    def first(self, count: int) -> Trials:
+        """Return the trials on the first `count` of the images alone."""
+        feeds, truth = ({name: values[:count] for name, values in each.items()} for each in (self.feeds, self.truth))
+        return replace(self, feeds=feeds, truth=truth)
+
     def noise(self, program: Program) -> float:
         """Return the mean over the outputs of their noise over signal, each part of a joined output by itself."""
         found = program.dequantize(program.samples(self.feeds))

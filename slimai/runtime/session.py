@@ -13,6 +13,13 @@ from slimai.graph.ir import Graph
 from slimai.graph.optimize import first_line, quiet_options, runtime_errors
 
 Array = NDArray[Any]
+OPTIMIZATIONS = {
+    "disabled": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "layout": "ORT_ENABLE_LAYOUT",
+    "all": "ORT_ENABLE_ALL",
+}  # the levels of graph optimization by ONNX Runtime's names, from none on; the last is what a session does by default
 
 
 class FloatSession:
@@ -24,6 +31,8 @@ class FloatSession:
         threads: threads inside an operator; results do not depend on it beyond float rounding.
         optimize: False runs the nodes as they are. ONNX Runtime's own passes change a network that holds
             QuantizeLinear: its WeightBiasQuantization rounds float weights and biases to 8 and 32 bits.
+        as_users: a key of `OPTIMIZATIONS`: the session is one that a user of the model opens at that level, with what
+            ONNX Runtime makes of QuantizeLinear and DequantizeLinear there; `optimize` then says nothing.
         reuse: True lets the next run of the same input shapes overwrite the arrays of the last one: for loops that
             are done with them by then. It saves what the system charges for fresh memory, half of such a run.
 
@@ -38,14 +47,18 @@ class FloatSession:
         threads: int = 1,
         *,
         optimize: bool = True,
+        as_users: str | None = None,
         reuse: bool = False,
     ) -> None:
         import onnxruntime  # noqa: PLC0415 - spares onnxruntime
 
         wanted = None if outputs is None else tuple(dict.fromkeys(outputs))
         data = _serialized(model, wanted or ()) if isinstance(model, Graph) else model
-        options = quiet_options(threads)
-        if not optimize:
+        options = quiet_options(threads, fuse_integers=as_users is not None)
+        if as_users is not None:
+            level = getattr(onnxruntime.GraphOptimizationLevel, OPTIMIZATIONS[as_users])
+            options.graph_optimization_level = level
+        elif not optimize:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         # a plan of the memory of all inner tensors, which a run allocates as a whole beside what earlier runs have left
         options.enable_mem_pattern = not reuse
@@ -103,6 +116,14 @@ class FloatSession:
             binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         self._session.run_with_iobinding(binding)
         return dict(outputs)
+
+
+def known_optimizations() -> tuple[str, ...]:
+    """Return the keys of `OPTIMIZATIONS` that this version of ONNX Runtime has, from none on."""
+    import onnxruntime  # noqa: PLC0415 - spares onnxruntime
+
+    levels = onnxruntime.GraphOptimizationLevel
+    return tuple(key for key, name in OPTIMIZATIONS.items() if hasattr(levels, name))
 
 
 def runtime_version() -> str:

@@ -79,7 +79,7 @@ def _one_setting(quantization: QuantizationSection) -> Iterator[Problem]:
         yield Problem("quantization.weight_rounding", "mix: auto raises layers of one setting", "set one, as auto")
 
 
-GOALS = "max_drop, score, latency_ms, weight_bytes and max_share"
+GOALS = "max_drop, score, latency_ms, weight_bytes, arena_bytes and max_share"
 
 
 def one_goal(config: Sections) -> Iterator[Problem]:

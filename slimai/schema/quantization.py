@@ -60,6 +60,9 @@ class MixGoal(Section):
     weight_bytes: Annotated[Bytes, Field(ge=1)] | None = Field(
         default=None, description="Most bytes of integer weights, like 300KiB."
     )
+    arena_bytes: Annotated[Bytes, Field(ge=1)] | None = Field(
+        default=None, description="Most bytes of the activations' memory on the target, like 64KiB."
+    )
     max_share: Annotated[Real, Field(ge=0, le=1)] | None = Field(
         default=None, description="Largest part of the multiply-accumulates in layers that read 16 bit."
     )

@@ -54,8 +54,10 @@ class TargetSection(Section):
     acc_overflow: Literal["wrap", "saturate"] = Field(
         default="saturate", description="What an accumulator does that is too small for the full sum with bias."
     )
-    per_channel_ops: tuple[Literal["Conv", "ConvTranspose", "Gemm", "MatMul"], ...] = Field(
-        default=("Conv", "ConvTranspose"), description="Operators whose weights may have one scale an output channel."
+    per_channel_ops: tuple[Literal["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU"], ...] = Field(
+        default=("Conv", "ConvTranspose", "LSTM", "GRU"),
+        description="Operators whose weights may have one scale an output channel: one a row of the matrices of an "
+        "LSTM or GRU, which have it beside Gemm too.",
     )
     weight_bits: Annotated[tuple[WeightBits, ...], AfterValidator(distinct("widths")), AfterValidator(_with_eight)] = (
         Field(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.metrics.base import Metric, Record
-from slimai.metrics.scores import resampled_scores
+from slimai.metrics.scores import resampled_scores, weighted_scores
 
 FIRST_RUNG = 8
 # GROWTH, CONFIDENCE and PRIOR_IMAGES were compared with 35 other settings on replayed records of three labelled
@@ -22,7 +22,10 @@ FIRST_RUNG = 8
 GROWTH = 1.5
 CONFIDENCE = 2.5  # standard errors of a one-sided decision; many pairs are decided, so more than the usual two
 RESAMPLES = 48
-SET_IMAGES = 80  # before so many a score over a set, as mAP is, says too little of the rest (docs/search.md)
+GROUPS = 48  # of images that a jackknife leaves out at a time
+# a score over a set, as mAP is, moves by points with one image: replays chose these (docs/search.md)
+SET_PART = 0.25  # of the images, before which nobody is dropped
+SET_CONFIDENCE = 2.0  # and those stay that may be above the leader at all, not by a tolerance
 SCORE_RANGE = 1.0
 PRIOR_IMAGES = 1.0  # one imaginary image on which the pair differs by half of the score range
 
@@ -40,6 +43,11 @@ def rungs(images: int, first: int | None = None, growth: float | None = None) ->
     return [*sizes, images]
 
 
+def first_of_a_set(images: int) -> int:
+    """Return the number of images before which a race over a set's score drops nobody."""
+    return max(FIRST_RUNG, math.ceil(SET_PART * images))
+
+
 def image_order(images: int, seed: int) -> list[int]:
     """Return a seeded permutation of the image indices; every candidate sees images in this order."""
     return [int(index) for index in np.random.default_rng(seed).permutation(images)]
@@ -52,15 +60,17 @@ def behind(
     seen: int,
     images: int,
     tolerance: float,
+    confidence: float | None = None,
 ) -> list[bool]:
     """Return for each candidate whether it cannot beat the leader by more than `tolerance` on the whole set.
 
     scores: score of each candidate on the images seen. differences: (mean, standard error) of candidate
-    minus leader. The leader itself is never behind.
+    minus leader. confidence: in standard errors, by default `CONFIDENCE`. The leader itself is never behind.
     """
     leader = int(np.argmax(scores))
     remaining = math.sqrt(max(0.0, 1.0 - seen / images))
-    verdicts = [mean + CONFIDENCE * error * remaining < tolerance for mean, error in differences]
+    errors = CONFIDENCE if confidence is None else confidence
+    verdicts = [mean + errors * error * remaining < tolerance for mean, error in differences]
     verdicts[leader] = False
     return verdicts
 
@@ -80,23 +90,29 @@ def paired_differences(values: NDArray[np.float64], leader: int) -> list[tuple[f
     return [(float(mean), float(error)) for mean, error in zip(means, errors, strict=True)]
 
 
-def bootstrap_differences(
-    metric: Metric, records: Sequence[Sequence[Record]], scores: Sequence[float], leader: int, seed: int
+def jackknife_differences(
+    metric: Metric, records: Sequence[Sequence[Record]], scores: Sequence[float], leader: int
 ) -> list[tuple[float, float]]:
     """Return (difference, standard error) to the leader for a metric that only exists over a set.
 
-    Images are resampled with replacement, the same for every candidate, from stored records: the network is
-    not run again (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 6).
+    What an image adds to a set's score is what the score loses without it: h times the whole score minus h - 1 times
+    that of the rest is its pseudo-value, and the error of a difference is that of the mean of the differences of both
+    candidates' pseudo-values (the jackknife; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11).
+    What is hard for both cancels. Up to `GROUPS` images are left out one by one, more in so many groups (Busing, Meijer
+    and van der Leeden, Delete-m jackknife for unequal m, 1999). The network is not run again.
     """
     count = len(records[0])
-    draws = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    table = np.array([resampled_scores(metric, rows, draws) for rows in records])
-    errors = (table - table[leader]).std(axis=1, ddof=1)
-    floor = 0.5 / count
-    return [
-        (score - scores[leader], max(float(error), floor / math.sqrt(count)))
-        for score, error in zip(scores, errors, strict=True)
-    ]
+    part = np.arange(count) % min(count, GROUPS)
+    left = (part != np.arange(part.max() + 1)[:, None]).astype(np.int64)  # [groups, images], in a seeded order
+    weight = count / (count - left.sum(axis=1))
+    table = np.array([weighted_scores(metric, rows, left) for rows in records])
+    with np.errstate(invalid="ignore"):  # of a set without a score, whose error is then not a number either
+        values = weight * np.array(scores)[:, None] - (weight - 1) * table
+        gaps = values - values[leader]
+    squares = (gaps - gaps.mean(axis=1, keepdims=True)) ** 2
+    errors = np.sqrt((squares / (weight - 1)).mean(axis=1))
+    floor = 0.5 / count / math.sqrt(count)
+    return [(score - scores[leader], max(float(error), floor)) for score, error in zip(scores, errors, strict=True)]
 
 
 def interval(

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.metrics.base import Record
 from slimai.search.certified import Certificate, certified_rungs
 from slimai.search.contest import Contest, Entrant, SearchState
 from slimai.search.guarantee import Guarantee
 from slimai.search.race import (
-    SET_IMAGES,
+    SET_CONFIDENCE,
     behind,
-    bootstrap_differences,
+    first_of_a_set,
     image_order,
+    jackknife_differences,
     paired_differences,
     rungs,
 )
@@ -130,11 +132,11 @@ def _run_rung(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) 
 
 def _dropped(contest: Contest, judge: _Judge, alive: list[Entrant], seen: int, images: int) -> list[Entrant]:
     """Return those that stay; the others are settled as partial and tell why."""
-    setup = contest.setup
-    over_a_set = (judge.certified or seen < SET_IMAGES) and _over_a_set(contest, alive, seen)
+    early = seen < first_of_a_set(images)
+    over_a_set = (judge.certified or early) and _over_a_set(contest, alive, seen)
     if judge.certified and over_a_set:
         judge.missing = "the score is over a set, not a mean over images"
-    if seen < SET_IMAGES and over_a_set:
+    if early and over_a_set:
         return _unsettled(alive)
     found = [(entrant, contest.combined(entrant, entrant.records[:seen])) for entrant in alive]
     alive, results = [entrant for entrant, _ in found if entrant.outcome is None], [item for _, item in found if item]
@@ -142,23 +144,34 @@ def _dropped(contest: Contest, judge: _Judge, alive: list[Entrant], seen: int, i
         return alive
     rows = [entrant.records[:seen] for entrant in alive]
     scores = [float("-inf") if result.score is None else result.score for result in results]
-    leader = int(np.argmax(scores))
     values = [result.per_image for result in results]
     leaving = _certified(judge, alive, values)
     if leaving is not None:
         verdicts = [entrant.key in leaving for entrant in alive]
     else:
-        if all(item is not None for item in values):
-            differences = paired_differences(np.array(values), leader)
-        else:
-            differences = bootstrap_differences(setup.metric, rows, scores, leader, setup.seed)
-        verdicts = behind(scores, differences, seen=seen, images=images, tolerance=setup.tolerance)
+        verdicts = _behind(contest, rows, scores, values, images)
     for entrant, result, out in zip(alive, results, verdicts, strict=True):
         if out:
             contest.settle(entrant, "partial", f"behind after {seen} images", images=seen, result=result)
             contest.stage.advance(images - seen)
     contest.publish()
     return [entrant for entrant, out in zip(alive, verdicts, strict=True) if not out]
+
+
+def _behind(
+    contest: Contest,
+    rows: Sequence[Sequence[Record]],
+    scores: Sequence[float],
+    values: Sequence[NDArray[np.float64] | None],
+    images: int,
+) -> list[bool]:
+    """Return who is behind, by means over the images, or by what each image does to a score over the set."""
+    setup, leader, seen = contest.setup, int(np.argmax(scores)), len(rows[0])
+    if all(item is not None for item in values):
+        differences = paired_differences(np.array(values), leader)
+        return behind(scores, differences, seen=seen, images=images, tolerance=setup.tolerance)
+    differences = jackknife_differences(setup.metric, rows, scores, leader)
+    return behind(scores, differences, seen=seen, images=images, tolerance=0.0, confidence=SET_CONFIDENCE)
 
 
 def _certified(

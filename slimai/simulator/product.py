@@ -1,6 +1,7 @@
 """Exact products of integer rows with a constant integer matrix: picks the fastest engine that is proven exact.
 
-* 16-bit pairs (`_kernels_gemm.multiply`): rows and weights in int16, sums below 2**31; x86 with AVX2.
+* 16-bit pairs (`_kernels_gemm.multiply`, `multiply_broad`): rows and weights in int16, sums below 2**31; x86 with AVX2.
+* Halves: weights as 256 * high + low, both by pairs of 512 bits, where the sums of each stay below 2**31.
 * Wide pairs (`_kernels_gemm.multiply_wide`): the same operands, sums of any size.
 * BLAS in float32 (float64): sums below 2**24 (2**53), where no partial sum is ever rounded.
 * NumPy int64 otherwise.
@@ -19,7 +20,7 @@ from slimai.simulator.accumulate import exact_dtype
 from slimai.simulator.buffers import BufferPool
 
 Array = NDArray[Any]
-Engine = Literal["pairs", "wide", "blas"]
+Engine = Literal["pairs", "halves", "wide", "blas"]
 INT16_HIGH = (1 << 15) - 1
 INT32_EXACT = float((1 << 31) - 1)
 MOST_WIDE = 1 << 16  # depth: the low halves of that many pairs add up to less than 2**32
@@ -46,6 +47,23 @@ class Matrix:
 
         return pack(self.values)
 
+    @cached_property
+    def _halves(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        low = (self.values.astype(np.int64) + 128) % 256 - 128
+        return (self.values - low) // 256, low
+
+    @cached_property
+    def packed_halves(self) -> NDArray[np.int16]:
+        """What the engine of halves reads: the weights divided by 256, and what is left, -128..127."""
+        from slimai.simulator._kernels_gemm import pack_halves  # noqa: PLC0415 - spares numba
+
+        return pack_halves(*self._halves)
+
+    @cached_property
+    def half_magnitude(self) -> int:
+        """The largest sum of magnitudes of a column of either half."""
+        return max(int(np.abs(half).sum(axis=0).max(initial=0)) for half in self._halves)
+
     def factor(self, dtype: np.dtype[Any]) -> Array:
         """Return the matrix as BLAS or NumPy reads it."""
         if dtype.str not in self._factors:
@@ -53,15 +71,18 @@ class Matrix:
         return self._factors[dtype.str]
 
 
-def pair_engine(matrix: Matrix, rows: tuple[int, int], reach: float) -> Engine:
+def pair_engine(matrix: Matrix, rows: tuple[int, int], reach: float, *, broad: bool = False) -> Engine:
     """Return the engine for rows within these inclusive ends and sums of magnitude up to `reach`.
 
-    The least int16 is left out of the weights: two products of it by itself would overflow one pair.
+    broad: whether the CPU multiplies pairs in 512 bits, so that two products of halves cost less than wide sums. The
+    least int16 is left out of the weights: two products of it by itself would overflow one pair.
     """
     if rows[0] < -INT16_HIGH - 1 or rows[1] > INT16_HIGH or matrix.largest > INT16_HIGH:
         return "blas"
     if reach <= INT32_EXACT:
         return "pairs"
+    if broad and matrix.half_magnitude * max(-rows[0], rows[1]) <= INT32_EXACT:
+        return "halves"
     return "wide" if matrix.depth <= MOST_WIDE else "blas"
 
 
@@ -82,8 +103,9 @@ class Product:
         if self.engine != "blas":
             from slimai.simulator import _kernels_gemm  # noqa: PLC0415 - spares numba
 
+            self.engine = pair_engine(matrix, centred_range(x), reach, broad=_kernels_gemm.BROAD)
             if _kernels_gemm.AVAILABLE:
-                self._packed = matrix.packed
+                self._packed = matrix.packed_halves if self.engine == "halves" else matrix.packed
             else:
                 self.engine = "blas"
         if self.engine == "blas":
@@ -105,7 +127,7 @@ class Product:
         if self.engine == "blas":
             return self._pool.empty((count * self.columns,), self.dtype)
         kind = np.int32 if self.engine == "pairs" else np.float64
-        return self._pool.empty(((count + 6) * self.columns + 16,), kind)
+        return self._pool.empty(((count + 6) * self.columns + 32,), kind)
 
     def multiply(self, rows: Array, count: int, sums: Array) -> Array:
         """Return [count, C] sums of the first `count` rows (in the memory of `sums`)."""
@@ -114,6 +136,7 @@ class Product:
             return np.matmul(rows[:count], self._factor, out=total)
         from slimai.simulator import _kernels_gemm  # noqa: PLC0415 - spares numba
 
-        kernel = _kernels_gemm.multiply if self.engine == "pairs" else _kernels_gemm.multiply_wide
-        kernel(rows, count, self._packed, self.columns, sums)
+        kernels = {"wide": _kernels_gemm.multiply_wide, "halves": _kernels_gemm.multiply_halves}
+        pairs = _kernels_gemm.multiply_broad if _kernels_gemm.BROAD else _kernels_gemm.multiply
+        kernels.get(self.engine, pairs)(rows, count, self._packed, self.columns, sums)
         return total

@@ -55,13 +55,21 @@ def test_inputs_become_the_vectors(model, tmp_path):
 
 
 WRONG = {
-    ("codegen.prefix=for",): "codegen.prefix: Prefix should be a C identifier",
+    (
+        "codegen.prefix=for",
+    ): "codegen.prefix: Prefix should be a C identifier (got 'for'); letters, digits and _, a letter",
     ("codegen.byte_ordr=big",): "codegen.byte_ordr: no such setting; did you mean 'codegen.byte_order'?",
     ("codegen.test_vectors=-1",): "codegen.test_vectors: Input should be greater than or equal to 0",
     ("quantization.mix=auto",): "quantization.mix=auto: is no codegen.KEY=VALUE",
     ("--arithmetic", "ort_f32"): "ort_f32 is float arithmetic by definition",
     ("--inputs", "none.npz"): "none.npz",
 }
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(model, tmp_path, capsys):
+    (tmp_path / "c").write_text("")
+    assert main(["codegen", str(model), "-o", str(tmp_path / "c")]) == 2
+    assert "cannot be written (File exists); give the name of a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
@@ -97,6 +105,11 @@ def test_a_run_that_cannot_be_taken_is_refused(tmp_path, capsys, text):
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
     assert main(["codegen", str(tmp_path)]) == 2
     assert "run.json: cannot be read" in capsys.readouterr().err
+    (tmp_path / "run.json").write_text('{"slimai": "0')
+    assert main(["codegen", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "run.json: is damaged: no whole JSON (Unterminated string starting at: line 1 column 12 (char 11)); " in said
+    assert "run the job again" in said
     (tmp_path / "run.json").write_text("[1]")
     assert main(["codegen", str(tmp_path)]) == 2
     assert "is not the result of a run" in capsys.readouterr().err
@@ -126,6 +139,8 @@ def test_a_damaged_delivery_is_refused_by_its_file(model, tmp_path, capsys, dama
     assert main(["codegen", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert f"{damaged}: " in said
+    cure = "run the job again with codegen.language=c" if damaged.endswith("npz") else "copy the whole file"
+    assert cure in said
     assert "Traceback" not in said
     assert not list(tmp_path.glob("*_c"))
 

@@ -87,7 +87,9 @@ def test_the_target_may_name_every_operator_with_weights():
 
     annotation = target.TargetSection.model_fields["per_channel_ops"].annotation
     named = typing.get_args(typing.get_args(annotation)[0])
-    assert set(named) == set(operators(family="matrix")), "slimai/schema/target.py, per_channel_ops"
+    assert set(named) == {*operators(family="matrix"), *operators(family="recurrent")}, (
+        "slimai/schema/target.py, per_channel_ops"
+    )
     assert tuple(target.TargetSection().per_channel_ops) == VisionDsp().per_channel_ops
 
 

@@ -10,6 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 
+import slimai as slimai_package
+from slimai.app.delivery.export_check import ExportCheck, ExportFacts
 from tests.e2e.results import result_files
 
 
@@ -80,6 +82,40 @@ def test_the_saved_models_run_anywhere(yolo_run):
     with np.load(output / "yolo_quant.npz", allow_pickle=False) as tables:
         assert any(array.dtype == np.int8 for array in tables.values())
         assert all(array.dtype.kind in "iuf" or array.dtype.kind == "U" for array in tables.values())
+
+
+def test_the_exported_model_is_checked_at_every_level_of_optimization(yolo_run):
+    _, output = yolo_run
+    found = json.loads((output / "run.json").read_text())["exported_model"]
+    assert list(found["levels"]) == ["disabled", "basic", "extended", "layout", "all"]
+    assert found["images"] == 8
+    assert found["levels"]["disabled"]["largest_difference"] == 0
+    assert all(item["score"] > 0.9 and not item["error"] for item in found["levels"].values())
+    assert (found["refused"], found["spelled_out"], found["skipped"]) == ("", [], "")
+
+
+def test_a_refused_model_is_not_delivered_and_the_run_says_why(monkeypatch, tmp_path, cache_dir):
+    why = "Conv_a__1: it falls apart"
+    monkeypatch.setattr(ExportCheck, "checked", lambda *_: (None, ExportFacts(images=8, refused=why)))
+    told = Told()
+    result = slimai_package.run([*GATED, f"path.output_dir={tmp_path}", f"path.tmp_dir={cache_dir}"], reporter=told)
+    assert result.missed == (why,)
+    assert not list(tmp_path.glob("*_quant.onnx"))
+    assert list(tmp_path.glob("*_quant.npz"))
+    assert json.loads((tmp_path / "run.json").read_text())["exported_model"]["refused"] == why
+    assert f"There is no ONNX model: {why}" in (tmp_path / "report.html").read_text()
+    assert any("is not delivered: Conv_a__1: it falls apart" in text for text in told.warnings)
+
+
+class Told(slimai_package.Silent):
+    """Keeps the warnings of a run."""
+
+    def __init__(self):
+        super().__init__()
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
 
 
 def test_the_same_command_again_computes_nothing_and_leaves_the_same_bytes(yolo_run, slimai, cache_dir):

@@ -1,4 +1,4 @@
-"""`mix: auto` under a budget of weight bytes, or of a share of the multiply-accumulates."""
+"""`mix: auto` under a budget of weight bytes, of the arena, or of a share of the multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -70,8 +70,33 @@ def test_a_share_of_the_work_in_16_bit(slimai, tmp_path, cache_dir):
     assert raised(done) > 0
 
 
+def arena(out):
+    """Return the arena that the C code of the delivered network declares."""
+    return json.loads((out / "run.json").read_text())["delivered"]["arena"]
+
+
+def test_the_arena_grows_as_far_as_the_budget_lets_it(slimai, tmp_path, cache_dir):
+    large, plain = tmp_path / "large", tmp_path / "plain"
+    done = run(slimai, large, cache_dir, "quantization.mix_goal.arena_bytes=1MiB")
+    assert done.returncode == 0, done.stderr
+    assert "# goal:  arena_bytes 1048576, reached" in (large / "mix_auto.yaml").read_text()
+    every = raised(done)
+    run(slimai, plain, cache_dir, "quantization.mix=false")
+    least = arena(plain)
+    budget = round(1.4 * least)
+    done = run(slimai, tmp_path / "some", cache_dir, f"quantization.mix_goal.arena_bytes={budget}")
+    assert done.returncode == 0, done.stderr
+    assert 0 < raised(done) < every
+    assert arena(tmp_path / "some") <= budget
+    done = run(slimai, tmp_path / "none", cache_dir, f"quantization.mix_goal.arena_bytes={least - 1}")
+    assert done.returncode == 3
+    assert f"missed: no candidate keeps arena_bytes {least - 1}" in done.stdout
+
+
 def test_two_goals_are_refused(slimai, tmp_path, cache_dir):
     goals = ("quantization.mix_goal.max_share=0.25", "quantization.mix_goal.score=0.5")
     done = run(slimai, tmp_path, cache_dir, *goals)
     assert done.returncode == 2
-    assert "should be exactly one of max_drop, score, latency_ms, weight_bytes and max_share" in done.stderr
+    assert (
+        "should be exactly one of max_drop, score, latency_ms, weight_bytes, arena_bytes and max_share" in done.stderr
+    )

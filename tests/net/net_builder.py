@@ -49,7 +49,10 @@ STEERING: dict[str, tuple[tuple[str, ...], int]] = {
     "Resize": (("roi", "scales", "sizes"), 11),
     "Upsample": (("scales",), 9),
     **dict.fromkeys(
-        ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare"),
+        (
+            *("ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare"),
+            *("ReduceLogSum", "ReduceLogSumExp"),
+        ),
         (("axes",), 18),
     ),
 }

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from net_stages import run_all
 
+from slimai.quantizer.levels import LEVELS
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import QuantPlan
 
@@ -17,7 +18,7 @@ FIXED = ("Softmax", "Sigmoid", "Tanh")
 def quantized(saved: onnx.ModelProto, feeds, plan: QuantPlan) -> onnx.ModelProto:
     """Return the QDQ model of ONNX Runtime's quantizer: limits are minimum and maximum over `feeds`.
 
-    Types are those of the plan: of each activation its own, weights s8 or s16, one scale an output channel where the
+    Types are those of the level: of each activation its own, weights s8 or s16, one scale an output channel where the
     level has one. What slimai runs on the host stays in float.
     """
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
@@ -46,7 +47,7 @@ def quantized(saved: onnx.ModelProto, feeds, plan: QuantPlan) -> onnx.ModelProto
     model = onnx.ModelProto()
     model.CopyFrom(saved)
     kinds = {params.dtype.name for params in plan.tensors.values()}
-    wide = "s16" in kinds
+    wide = LEVELS[plan.level].bits == 16  # joins of unlike ranges have 16 bits at every level: here they have 8
     kind = QuantType.QInt16 if wide else QuantType.QUInt8 if "u8" in kinds and "s8" not in kinds else QuantType.QInt8
     asymmetric = any(params.zero_point for params in plan.tensors.values())
     integer = {name for layer in plan.layers if layer.mode == "integer" for name in layer.node.outputs}

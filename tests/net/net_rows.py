@@ -1,7 +1,8 @@
 """The operators of the network generator, one row each.
 
 To add an operator, add ONE row to a table of the family that it belongs to (`net_rows_matrix`, `net_rows_pointwise`,
-`net_rows_spatial`, `net_rows_move`, `net_rows_gather`, `net_rows_recurrent`)::
+`net_rows_spatial`, `net_rows_move`, `net_rows_gather`, `net_rows_recurrent`), of operators
+that the front end writes in others (`net_rows_composite`), or of spellings that it recognizes (`net_rows_spelled`)::
 
     "Exp": Row(unary("Exp", low=-4, high=3)),            # elementwise; the domain is kept by a Clip before it
     "Gelu": Row(unary("Gelu", approximate=("none", "tanh")), since=20),  # a keyword is an attribute and its values
@@ -23,11 +24,22 @@ See `net_builder` for what a row may ask of a network.
 from __future__ import annotations
 
 from net_row import Row
+from net_rows_composite import COMPOSITE
 from net_rows_gather import GATHER
 from net_rows_matrix import MATRIX
 from net_rows_move import MOVE
 from net_rows_pointwise import POINTWISE
 from net_rows_recurrent import RECURRENT
 from net_rows_spatial import SPATIAL
+from net_rows_spelled import SPELLED
 
-ROWS: dict[str, Row] = {**MATRIX, **POINTWISE, **SPATIAL, **MOVE, **GATHER, **RECURRENT}
+ROWS: dict[str, Row] = {
+    **MATRIX,
+    **POINTWISE,
+    **SPATIAL,
+    **MOVE,
+    **GATHER,
+    **RECURRENT,
+    **COMPOSITE,
+    **SPELLED,
+}

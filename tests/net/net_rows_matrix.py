@@ -19,14 +19,12 @@ def conv(net: Net) -> None:
         attrs["group"] = group
     w = net.constant(net.weights((outputs, channels // group, *kernel)))
     net.node("Conv", [x, w, *_bias(net, outputs)], attrs)
-    if len(shape) == 5:
-        net.on_host("Conv", "axes")
     if attrs.get("auto_pad", "").startswith("SAME"):
         net.on_host("Conv", "no integer kernel")  # windows that ONNX Runtime lets begin inside
 
 
 def conv_transpose(net: Net) -> None:
-    x = net.take((3, 4, 4, 4), most=400)
+    x = net.take((3, 4, 4, 4, 5), most=400)
     shape = net.shape(x)
     channels, rank = shape[1], len(shape) - 2
     group = net.among(*[g for g in range(1, channels + 1) if channels % g == 0])

@@ -18,8 +18,6 @@ def max_pool(net: Net) -> None:
         if net.opset >= 10 and net.rare(3):
             attrs["ceil_mode"] = 1
         net.node("MaxPool", [x], attrs)
-    if len(net.shape(x)) == 5:
-        net.on_host("MaxPool", "axes")
 
 
 def average_pool(net: Net) -> None:
@@ -30,8 +28,6 @@ def average_pool(net: Net) -> None:
     if net.coin():
         attrs["count_include_pad"] = net.integer(0, 1)
     net.node("AveragePool", [x], attrs)
-    if len(net.shape(x)) == 5:
-        net.on_host("AveragePool", "axes")
     if attrs.get("auto_pad", "").startswith("SAME") and net.opset >= 19:
         net.on_host("AveragePool", "no integer kernel")  # windows that ONNX Runtime lets begin inside
 
@@ -41,7 +37,7 @@ def global_average_pool(net: Net) -> None:
 
 
 def resize(net: Net) -> None:
-    x = net.take((3, 4, 4), most=600)
+    x = net.take((3, 4, 4, 5), most=600)
     shape = net.shape(x)
     mode = net.among("nearest", "linear")
     if net.opset < 11:

@@ -125,6 +125,33 @@ def test_an_int8_file_gives_litert_s_integers(place, steps_first, clip, tmp_path
     assert np.count_nonzero(found != expected) == 0
 
 
+@pytest.mark.parametrize("clip", [0.0, 0.25])
+@pytest.mark.parametrize("steps_first", [False, True])
+@pytest.mark.parametrize("place", range(4))
+def test_an_int16x8_file_gives_the_integers_of_tensorflow_lite_micro(place, steps_first, clip, tmp_path):
+    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
+    case = case_of([item for item in SHAPES if item[0] == 1][place], 3, wide=True)
+    model = lstm_model(case, time_major=steps_first, clip=clip)
+    (tmp_path / "net.tflite").write_bytes(model)
+    x = case.x.transpose(1, 0, 2) if steps_first else case.x
+    interpreter = runtime.Interpreter.from_bytes(model)
+    interpreter.set_input(x, 0)
+    interpreter.invoke()
+    expected = interpreter.get_output(0)
+    found = compile_plan(stored_plan(load_tflite(tmp_path / "net.tflite")), TargetSection()).run({"x": x})["y"]
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    assert np.count_nonzero(found != expected) == 0
+
+
+def test_an_int16x8_lstm_has_level_four_alone(tmp_path):
+    (tmp_path / "net.tflite").write_bytes(lstm_model(case_of(SHAPES[2], 0, wide=True)))
+    network = load_tflite(tmp_path / "net.tflite")
+    assert network.wide
+    for level in (0, 1, 2, 3):
+        with pytest.raises(InputError, match=r"a network with 16-bit activations \(int16x8\) allows level 4 only"):
+            stored_plan(network, level)
+
+
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_levels_below_three_name_level_three(level, tmp_path):
     (tmp_path / "net.tflite").write_bytes(lstm_model(case_of(SHAPES[2], 0, wide=False)))

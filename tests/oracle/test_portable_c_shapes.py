@@ -154,13 +154,13 @@ def taken(rng, dtype):
     attrs = {"axis": axis, "indices": tuple(np.ravel(indices).tolist()), "shape": inner}
     x = grid(rng, dtype)
     out = (*shape[:axis], *inner, *shape[axis + 1 :])
-    return _around(rng, "Gather", shape, out, attrs, x, x if rng.integers(0, 2) else grid(rng, dtype))
+    return around(rng, "Gather", shape, out, attrs, x, x if rng.integers(0, 2) else grid(rng, dtype))
 
 
 def tile(rng, dtype):
     repeats, shape = (1, *rng.integers(1, 4, 3).tolist()), (1, 3, 4, 5)
     out = tuple(n * r for n, r in zip(shape, repeats, strict=True))
-    return _around(rng, "Tile", shape, out, {"repeats": repeats}, grid(rng, dtype), grid(rng, dtype))
+    return around(rng, "Tile", shape, out, {"repeats": repeats}, grid(rng, dtype), grid(rng, dtype))
 
 
 def normalization(rng, dtype):
@@ -170,7 +170,7 @@ def normalization(rng, dtype):
     rows = shape[axis:] if op == "LayerNormalization" else (3,)
     attrs = {"epsilon": float(rng.choice([1e-12, 1e-5, 1.0])), "axis": axis}
     operands = {place: (random_integers(rng, S16, rows), params("s16", 1.0 / 32767)) for place in (1, 2)}
-    return _around(rng, op, shape, shape, attrs, grid(rng, dtype), grid(rng, dtype), operands)
+    return around(rng, op, shape, shape, attrs, grid(rng, dtype), grid(rng, dtype), operands)
 
 
 def reduction(rng, dtype):
@@ -179,7 +179,7 @@ def reduction(rng, dtype):
     out = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
     op = str(rng.choice(["ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"]))
     attrs = {"axes": axes, "keepdims": keep}
-    return _around(rng, op, shape, out, attrs, grid(rng, dtype), grid(rng, dtype, 3.0))
+    return around(rng, op, shape, out, attrs, grid(rng, dtype), grid(rng, dtype, 3.0))
 
 
 def root(rng, dtype):
@@ -218,10 +218,10 @@ def two(rng, dtype):
     return build_plan([Op(op, ("x", "w"), "y")], shapes, {"x": x, "w": w, "y": y}, ("x", "w"), ("y",))
 
 
-def _around(rng, op, shape, out, attrs, x, y, operands=None):
+def around(rng, op, shape, out, attrs, x, y, operands=None):
     """Return the layer behind a MaxPool of one pixel, which makes its input lie channels-last, or alone."""
     if rng.integers(0, 2):
-        names, before = ("p",), [Op("MaxPool", ("x",), "p", _PIXEL)]
+        names, before = ("p",), [Op("MaxPool", ("x",), "p", _pixel(len(shape) - 2))]
     else:
         names, before = ("x",), []
     item = Op(op, names, "y", attrs, operands=operands or {})
@@ -229,7 +229,10 @@ def _around(rng, op, shape, out, attrs, x, y, operands=None):
     return build_plan([*before, item], shapes, {"x": x, "p": x, "y": y}, ("x",), ("y",))
 
 
-_PIXEL = {"kernel_shape": (1, 1), "strides": (1, 1), "pads": (0,) * 4, "dilations": (1, 1), "ceil_mode": 0}
+def _pixel(axes):
+    ones = (1,) * axes
+    return {"kernel_shape": ones, "strides": ones, "pads": (0,) * 2 * axes, "dilations": ones, "ceil_mode": 0}
+
 
 MAKERS = (
     conv, conv_transpose, pool, pad, resize, mean, softmax, arg_max, taken, tile, normalization, reduction, root,

@@ -182,7 +182,7 @@ def _step(builder, item: Step, code: int):
 
 
 def _finish(builder, codes: list[tuple[str, int]], subgraph, buffers) -> bytes:
-    opcodes = [_code(builder, getattr(tflite.BuiltinOperator, name), version) for name, version in codes]
+    opcodes = [_code(builder, name, version) for name, version in codes]
     listed = _vector(builder, tflite.ModelStartOperatorCodesVector, opcodes, builder.PrependUOffsetTRelative)
     graphs = _vector(builder, tflite.ModelStartSubgraphsVector, [subgraph], builder.PrependUOffsetTRelative)
     stored = _vector(builder, tflite.ModelStartBuffersVector, buffers, builder.PrependUOffsetTRelative)
@@ -195,8 +195,13 @@ def _finish(builder, codes: list[tuple[str, int]], subgraph, buffers) -> bytes:
     return bytes(builder.Output())
 
 
-def _code(builder, code: int, version: int):
+def _code(builder, name: str, version: int):
+    kind, _, custom = name.partition(" ")  # "CUSTOM Name" is a custom operator
+    code = getattr(tflite.BuiltinOperator, kind)
+    text = builder.CreateString(custom) if custom else None
     tflite.OperatorCodeStart(builder)
+    if text is not None:
+        tflite.OperatorCodeAddCustomCode(builder, text)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, 127))
     tflite.OperatorCodeAddBuiltinCode(builder, code)
     tflite.OperatorCodeAddVersion(builder, version)

@@ -87,7 +87,9 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         write_tree(folder, files)
     except OSError as error:
-        raise InputError.at(str(error.filename or folder), f"cannot be written ({error.strerror})") from error
+        cure = "give the name of a folder that can be written (-o DIR)"
+        message = f"cannot be written ({error.strerror})"
+        raise InputError.at(str(error.filename or folder), message, cure=cure) from error
 
 
 def _samples(program: Program, section: CodegenSection, inputs: Path | None) -> list[dict[str, Array]]:
@@ -132,7 +134,8 @@ def _section(words: Sequence[str]) -> CodegenSection:
     except ValidationError as error:
         for item in error.errors():
             where = ".".join(["codegen", *map(str, item["loc"])])
-            errors.append(InputError.at(where, str(item["msg"]), item["input"]))
+            cure = str(item.get("ctx", {}).get("cure", ""))
+            errors.append(InputError.at(where, str(item["msg"]), item["input"], cure=cure))
     if errors:
         raise InputError(found for error in errors for found in error.diagnostics)
     return section

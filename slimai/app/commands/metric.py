@@ -21,7 +21,7 @@ from slimai.metrics.base import MetricContext
 from slimai.metrics.geometry import PictureGeometry
 from slimai.metrics.harness import Dump, score_dump
 from slimai.metrics.run_facts import RunFacts, read_run_facts
-from slimai.schema.metric import SPECS, MetricUnion
+from slimai.schema.metric import SPECS, MetricUnion, metric_kind
 from slimai.schema.metric_specs import DetectionInput
 from slimai.search.candidate import finite
 from slimai.suggest import suggest
@@ -105,21 +105,21 @@ def _section(options: argparse.Namespace, facts: RunFacts | None) -> Any:
     try:
         return adapter.validate_python(values, context={"base": Path.cwd()})
     except ValidationError as error:
-        raise InputError(_diagnostic(detail) for detail in error.errors(include_url=False)) from None
+        kind = metric_kind(values)
+        raise InputError(_diagnostic(detail, kind) for detail in error.errors(include_url=False)) from None
 
 
-def _diagnostic(detail: Mapping[str, Any]) -> Diagnostic:
-    # the first place of a location is the tag of the union
-    key = ".".join(["metric", *(str(part) for part in detail["loc"][1:])])
+def _diagnostic(detail: Mapping[str, Any], kind: str) -> Diagnostic:
+    key = ".".join(["metric", *map(str, detail["loc"])])
     cure = str((detail.get("ctx") or {}).get("cure", ""))
     if detail["type"] == "extra_forbidden":
-        return Diagnostic(f"unknown option{_near(str(detail['loc'][-1]), str(detail['loc'][0]))}", key=key)
+        return Diagnostic(f"unknown option{_near(str(detail['loc'][-1]), kind)}", key=key)
     return Diagnostic(str(detail["msg"]), key=key, value=detail.get("input"), suggestion=cure)
 
 
-def _near(name: str, tag: str) -> str:
-    """Return a hint for an option that the metric of the union's `tag` does not have."""
-    known = list(SPECS[tag].model_fields) if tag in SPECS else []
+def _near(name: str, kind: str) -> str:
+    """Return a hint for an option that a metric of this kind does not have."""
+    known = list(SPECS[kind].model_fields) if kind in SPECS else []
     return suggest(name, known) if known else "; the metric has no options"
 
 

@@ -22,6 +22,7 @@ from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
 from slimai.app.candidates.stored_reference import reference_text
 from slimai.app.delivery.bounds import delivery_bounds
 from slimai.app.delivery.dumps import remove_blobs
+from slimai.app.delivery.export_check import ExportCheck, ExportFacts
 from slimai.app.opening.job import Job
 from slimai.artifacts.atomic import write_bytes, write_text, write_tree
 from slimai.artifacts.journal import Journal
@@ -36,9 +37,11 @@ from slimai.search.candidate import Candidate, Outcome, Variant, corrected_candi
 from slimai.search.choice import Choice, choose
 from slimai.search.loop import SearchState
 from slimai.search.results import write_results
+from slimai.simulator.integer_file import integer_file
 
 if TYPE_CHECKING:
     from slimai.metrics.base import Result
+    from slimai.search.evaluate import Validation
 
 
 FOLDER = "dot_path"
@@ -87,6 +90,7 @@ class Delivery:
         self.hurts: tuple[Mapping[str, Any], ...] = ()
         self.suggested: tuple[str, ...] = ()
         self.report: Path | None = None
+        self.export: ExportFacts | None = None
         self._seconds = seconds
         self._best: Outcome | None = None
         self._written_at = -math.inf
@@ -162,13 +166,17 @@ class Delivery:
             self._profiles.add(path)
         write_text(path, profile_text(item.plan, item.stats))
 
+    @property
+    def model_path(self) -> Path:
+        """The path of the deployable model."""
+        return self.output / f"{self.name}_quant.onnx"
+
     def code(self, item: QuantizedCandidate) -> None:
         """Write the deployable model: QDQ ONNX and the integer tables."""
-        model = to_qdq(item.plan)
-        write_bytes(self.output / f"{self.name}_quant.onnx", model.SerializeToString(deterministic=True))
+        write_bytes(self.model_path, to_qdq(item.plan).SerializeToString(deterministic=True))
         file = io.BytesIO()
-        tables: dict[str, Any] = dict(item.program.table())
-        np.savez(file, **tables)
+        arrays: dict[str, Any] = integer_file(item.program, self.job.config.target)
+        np.savez(file, **arrays)
         write_bytes(self.output / f"{self.name}_quant.npz", file.getvalue())
         item.release()
 
@@ -183,13 +191,30 @@ class Delivery:
         write_tree(self.output / f"{self.name}_c", generate(item.program, config.target, options, samples))
         item.release()
 
-    def finish(self, state: SearchState) -> None:
-        """Write the last state and remove the profiles that do not belong to it, of this run or an earlier one."""
+    def checked_model(self, item: QuantizedCandidate, validation: Validation) -> None:
+        """Run the deployable model at ONNX Runtime's levels; write it otherwise, or remove it, where one changes it."""
+        check = ExportCheck(item.plan, validation, self.job.metric)
+        written = self.model_path.read_bytes()
+        model, self.export = check.checked(written)
+        if model is None:
+            self.model_path.unlink()
+        elif model != written:
+            write_bytes(self.model_path, model)
+
+    def finish(self, state: SearchState, validation: Validation) -> None:
+        """Write the last state and remove the profiles that do not belong to it, of this run or an earlier one.
+
+        The model that it ends with is checked on validation images.
+        """
         self.results(state)
         if self._best is None:
             return
-        if "gen_code" in self.job.config.stages and self.job.config.codegen.language == "c":
-            self.c_code(self._quantizer(self._best.candidate))
+        if "gen_code" in self.job.config.stages:
+            item = self._quantizer(self._best.candidate)
+            self.checked_model(item, validation)
+            self.results(state)
+            if self.job.config.codegen.language == "c":
+                self.c_code(item)
         kept = [self._best.candidate]
         if self.job.config.metric.output_debug >= ALL_PROFILES:
             kept = [item.candidate for item in state.outcomes]
@@ -252,6 +277,7 @@ class Delivery:
             "suggested": list(self.suggested),
             "empirical_bias_correction": correction_facts(state.outcomes, self.name, self.choice(state).delivered),
             "weight_rounding": self._rounding_facts(state),
+            "exported_model": None if self.export is None else self.export.to_json(),
             **({} if state.guarantee is None else {"search": state.guarantee.to_json()}),
             KEY: facts_of(
                 config.path.image_dir,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from slimai.data.array_file import read_npz
 from slimai.errors import InputError
 from slimai.quantizer.plan import QuantPlan
 from slimai.schema.target import TargetSection
+from slimai.simulator.integer_file import stored_tables
 
 _AGAIN = "run the job again with codegen.language=c: what is finished is kept"
 
@@ -41,8 +42,7 @@ class FinishedRun:
         Raises:
             InputError: a layer that differs.
         """
-        file = self.folder / f"{self.name}_quant.npz"
-        stored = read_npz(file)
+        file, stored = self.tables, self._stored()
         for layer in plan.layers:
             weight, bias = stored.get(f"{layer.name}/weight"), stored.get(f"{layer.name}/bias")
             own = None if layer.weight is None else layer.weight.values
@@ -66,10 +66,16 @@ class FinishedRun:
             InputError: a layer that differs.
         """
         file = self.tables
-        stored, again = _by_layer(read_npz(file)), _by_layer(found)
+        stored, again = _by_layer(stored_tables(self._stored())), _by_layer(found)
         for name in sorted({*stored, *again}):
             if not _same(stored.get(name, {}), again.get(name, {})):
                 raise InputError.at(f"{self.model}: {name}", f"differs from the integers in {file.name}", cure=_AGAIN)
+
+    def _stored(self) -> dict[str, NDArray[Any]]:
+        try:
+            return read_npz(self.tables)
+        except InputError as error:
+            raise InputError(replace(item, suggestion=_AGAIN) for item in error.diagnostics) from None
 
 
 def _by_layer(tables: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
@@ -99,6 +105,8 @@ def finished_run(folder: Path) -> FinishedRun:
     except OSError as error:
         cause = error.strerror or str(error)
         raise InputError.at(str(file), f"cannot be read: {cause}", cure="give the output folder of a run") from None
+    except json.JSONDecodeError as error:
+        raise InputError.at(str(file), f"is damaged: no whole JSON ({error})", cure=_AGAIN) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError.at(str(file), "is not the result of a run", cure="give the output folder of a run") from None
     if version != slimai.__version__ or settings is None:

@@ -33,6 +33,7 @@ from slimai.report.pictures import pair
 from slimai.report.probes import probes as probe
 from slimai.report.ranking import SUSPECTS, Trials, by_loss, rank
 from slimai.report.reach import reach_notes
+from slimai.report.together import together
 from slimai.runtime.memory import return_freed
 from slimai.schema.root import MACHINE_KEYS
 from slimai.search.evaluate import batches
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[Any]]
 
-ANALYSIS = 2  # counted up with what the analysis saves: an earlier one is made again
+ANALYSIS = 3  # counted up with what the analysis saves: an earlier one is made again
 ANALYSED, ANALYSED_LATE = 32, 4  # images of the per-layer analysis; after the time limit
 TRIED = 4  # images on which remedies are tried
 SHOWN, SEARCHED = 4, 256  # worst images shown, and images that they are looked for in
@@ -68,12 +69,13 @@ PACKAGES = ("numpy", "onnx", "onnxruntime", "numba", "pydantic", "hydra-core", "
 class Findings:
     """What the analysis of the delivered candidate found.
 
-    alone: noise over signal of the outputs by the tensor that alone is rounded. scored: images that the loss of the
-    score by single tensors was looked at with.
+    useful: the remedies that help beside each other, worst first. alone: noise over signal of the outputs by the tensor
+    that alone is rounded. scored: images that the loss of the score by single tensors was looked at with.
     """
 
     analyser: Analyser
     suspects: tuple[Suspect, ...]
+    useful: tuple[Remedy, ...]
     probes: tuple[Probe, ...]
     alone: Mapping[str, float]
     scored: int
@@ -171,7 +173,8 @@ class Inspection:
         shown = min(count, ANALYSED_LATE if late else ANALYSED)
         if every:
             self.reporter.line(self.dumps.check_room(item.plan, count))
-        trials: Trials | None = None
+        trials: Trials | None = None  # of few images of the first batch
+        batch: Trials | None = None
         probes: tuple[Probe, ...] = ()
         with self.reporter.stage("analyse layers", count if every else shown) as stage:
             for indices in batches(range(count if every else shown), batch_for(graph)):
@@ -181,7 +184,8 @@ class Inspection:
                 if every:
                     self._float_layers(item, analyser, [validation.samples[index] for index in indices], truth)
                 if trials is None and not late and self.job.stored is None:
-                    trials = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
+                    batch = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
+                    trials = batch.first(TRIED)
                 stage.advance(len(indices))
                 del truth
         analyser.finish()
@@ -192,12 +196,21 @@ class Inspection:
         alone = {} if trials is None or rounding is None else self._alone(item, graph, trials, rounding)
         suspects = self._ranking(item, analyser, trials, alone)
         if rounding is None:
-            return Findings(analyser, suspects, probes, alone, 0)
+            return Findings(analyser, suspects, (), probes, alone, 0)
         scored = min(count, scored_images(item.plan, len(suspects)))
         tensors = [suspect.row.tensor for suspect in suspects if rounding.has(suspect.row.tensor)]
         with self.reporter.stage("score tensors alone", len(tensors)) as stage:
             losses = score_losses(rounding, tensors, validation, self.job.metric, scored, stage.advance)
-        return Findings(analyser, by_loss(suspects, losses), probes, alone, scored if losses else 0)
+        suspects = by_loss(suspects, losses)
+        return Findings(analyser, suspects, self._useful(suspects, batch), probes, alone, scored if losses else 0)
+
+    def _useful(self, suspects: Sequence[Suspect], batch: Trials | None) -> tuple[Remedy, ...]:
+        """Return the remedies of the suspects that help beside each other, on the images of a batch."""
+        changes = [suspect.change for suspect in suspects if suspect.change is not None]
+        if batch is None or not changes:
+            return ()
+        with self.reporter.stage("try them together", len(changes)) as stage:
+            return tuple(together(changes, batch, stage.advance))
 
     def _alone(
         self, item: QuantizedCandidate, graph: Graph, trials: Trials, rounding: AloneRounding
@@ -243,8 +256,7 @@ class Inspection:
             plan = build_plan(graph, stats, changed, target)
             return compile_plan(plan, target, arithmetic=target.arithmetic)
 
-        few = {name: values[:TRIED] for name, values in feeds.items()}
-        return Trials(few, {name: values[:TRIED] for name, values in truth.items()}, rebuild)
+        return Trials(feeds, truth, rebuild)
 
     def _ranking(
         self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None, alone: Mapping[str, float]
@@ -276,7 +288,7 @@ class Inspection:
         rows = findings.analyser.rows()
         facts = layer_facts(item.plan, config.target, self.quantizer.arithmetic(item.plan), program=item.program)
         shown = [*self.job.graph.inputs, *(row.tensor for row in rows)]
-        given = suggested(item, self.quantizer, findings.suspects)
+        given = suggested(item, self.quantizer, findings.suspects, findings.useful)
         document.save(
             self.delivery.output,
             {

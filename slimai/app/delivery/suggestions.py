@@ -36,14 +36,18 @@ class Suggested:
     files: Mapping[str, str]
 
 
-def suggested(item: QuantizedCandidate, quantizer: Quantizer, suspects: Sequence[Suspect]) -> Suggested:
-    """Return what can be given back to the next run: of the delivered candidate and what hurts it, worst first."""
+def suggested(
+    item: QuantizedCandidate, quantizer: Quantizer, suspects: Sequence[Suspect], useful: Sequence[Remedy]
+) -> Suggested:
+    """Return what can be given back to the next run: of the delivered candidate and what hurts it, worst first.
+
+    A line to paste for the remedy of each suspect; in the files those that are `useful` beside each other.
+    """
     if quantizer.job.stored is not None:
         return Suggested(("",) * len(suspects), {})
     naming = _Naming(item, quantizer)
     changes = [suspect.change for suspect in suspects]
     pastes = tuple("" if change is None else naming.paste(change) for change in changes)
-    useful = [change for change in changes if change is not None]
     rules = {node: bits for change in useful for node, bits in naming.rules(change)}
     limits = {name: ends for change in useful for name, ends in naming.limits(change)}
     files = {}

@@ -1,37 +1,33 @@
 """`mix: auto`: the cheapest set of nodes in 16 bit that reaches the user's goal, and the rules file that says so.
 
-Local figures order the layers: the noise of each layer alone (one float and two integer forwards of a few calibration
-images) per extra cycle on the target. Only the length of that order is searched on the user's metric.
+What hurts the outputs when it alone has 8 bits puts the layers in groups, and what 16 bit costs these in order. The
+user's metric says how many of them are enough, and which of those can go again: sets are judged by as few images as
+tell it, and what is delivered is scored on all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from slimai.app.candidates.programs import Programs
 from slimai.app.candidates.quantizer import Quantizer
 from slimai.app.delivery.bounds import delivery_bounds
-from slimai.app.run.mix_budget import Budget, budget_of
+from slimai.app.run.mix_budget import budget_of
 from slimai.app.run.mix_file import RULES_FILE, rules_text
 from slimai.app.run.mix_ranking import Ranking
+from slimai.app.run.mix_trials import CutShort, Goal, Trials
 from slimai.artifacts.atomic import write_text
-from slimai.number_text import decimals
-from slimai.search.candidate import Candidate, Outcome, Variant
-from slimai.search.choice import Bounds, Choice, choose
+from slimai.search.candidate import Candidate, Outcome
+from slimai.search.choice import Choice, choose
 from slimai.search.events import Reporter
-from slimai.search.knee import Costs, largest_prefix, smallest_prefix, without
-from slimai.search.loop import SearchSetup, SearchState, search
-from slimai.search.units import Inline
+from slimai.search.knapsack import fill, most_worth
+from slimai.search.knee import Costs, Group, fewest, loudest_groups, order_of_groups, without
+from slimai.search.loop import SearchSetup, SearchState
 
-DROPS = 4  # members whose removal is tried, each a full evaluation
-WORTH = 0.02  # of the estimated extra time, which a removal has to save to be tried
-
-
-class _CutShort(Exception):  # noqa: N818 - not an error: the search ends early
-    """The time limit has passed, or the user interrupted."""
+TRIES = 8  # questions of which groups can go again
+LOUD = 1e9  # noise over signal from which on a layer counts alike
 
 
 @dataclass(frozen=True)
@@ -52,48 +48,41 @@ class AutoMix:
         return self.setup.reporter
 
     @cached_property
-    def bounds(self) -> Bounds:
-        """The goal."""
-        return delivery_bounds(self.quantizer.job.config)
-
-    @cached_property
-    def budget(self) -> Budget | None:
-        """What the nodes may cost beside time."""
-        return budget_of(self.quantizer.job.config.quantization.mix_goal)
-
-    @property
-    def goal(self) -> str:
-        """The goal in words."""
-        return str(self.bounds) if self.budget is None else self.budget.text
+    def goal(self) -> Goal:
+        """What has to be reached, or what the nodes may cost."""
+        config = self.quantizer.job.config
+        return Goal(delivery_bounds(config), budget_of(config.quantization.mix_goal), self.float_score)
 
     def run(self, state: SearchState) -> SearchState:
-        """Return the outcomes of the base and of every set that was tried; the delivered one has variant ``mix``.
+        """Return the outcomes of the base and of every set that was scored; the delivered one has variant ``mix``.
 
         `state`: of the base search. The rules file is written whenever what is delivered changes.
         """
         base = state.best
         if base is None:
             return state
-        trials = _Trials(self, state, base)
+        trials = Trials(self.quantizer, self.setup, self.goal, self.memory_limit, state, base, self._publish)
         try:
             if not state.cut_short:
                 self._find(trials, base)
-        except _CutShort:
+        except CutShort:
             pass
         state = self._named(trials.state)
         self._publish(state)
         return state
 
-    def _find(self, trials: _Trials, base: Outcome) -> None:
-        if self.bounds.by_score and trials.keeps(base):
-            self.reporter.line(f"mix: {self.bounds} is reached without a node in 16 bit")
+    def _find(self, trials: Trials, base: Outcome) -> None:
+        goal = self.goal
+        if goal.bounds.by_score and goal.kept_by(base):
+            self.reporter.line(f"mix: {goal} is reached without a node in 16 bit")
             return
-        if not self.bounds.by_score and not trials.within([]):
+        if not goal.bounds.by_score and not trials.within([]):
             taken = f"{base.latency_ms or 0:.3f} ms"
-            if self.budget is not None:
-                taken = f"{self.budget.total(self.quantizer(base.candidate).plan):g}"
-                trials.state.missed = f"no candidate keeps {self.goal}"
-            self.reporter.line(f"mix: {self.goal} is not reached: all in 8 bit takes {taken}")
+            if goal.budget is not None:
+                found = goal.budget.total(self.quantizer(base.candidate))
+                taken = "memory of the host's layers, which is not planned" if found is None else f"{found:.12g}"
+                trials.state.missed = f"no candidate keeps {goal}"
+            self.reporter.line(f"mix: {goal} is not reached: all in 8 bit takes {taken}")
             return
         noise = self._journaled_noise(base.candidate)
         if noise is None and self.setup.watch.late():
@@ -101,13 +90,25 @@ class AutoMix:
             return
         ranking = Ranking(self.quantizer, base.candidate, self.reporter)
         noise = self._kept_noise(base.candidate, ranking.noise()) if noise is None else noise
-        order, costs = ranking.order(noise, None if self.budget is None else self.budget.by_node)
-        if self.bounds.by_score:
-            self._reach(trials, order, costs)
+        order, costs = ranking.order(noise, None if goal.budget is None else goal.budget.by_node)
+        if goal.bounds.by_score:
+            self._reach(trials, costs)
+            self.reporter.line(f"mix: {trials.images} images were run for it")
             return
-        count = largest_prefix(len(order), lambda length: trials.within(order[:length]))
-        if count:
-            trials.reaches(order[:count])
+        members = self._within(trials, order, costs, base)
+        if members:
+            trials.reaches(members)
+
+    def _within(self, trials: Trials, order: list[str], costs: Costs, base: Outcome) -> list[str]:
+        """Return the layers that take away most noise within the budget: exactly where its costs add up."""
+        budget = self.goal.budget
+        if budget is not None and budget.additive:
+            layers = [costs.layers[name] for name in order]
+            noise, extra = [min(layer.noise, LOUD) for layer in layers], [layer.cycles for layer in layers]
+            members = [order[at] for at in most_worth(noise, extra, budget.room(self.quantizer(base.candidate)))]
+            if trials.within(members):
+                return members
+        return fill(order, trials.within)
 
     def _journaled_noise(self, base: Candidate) -> Mapping[str, float] | None:
         """Return what an earlier invocation measured, or None: where it got so far, its trials are repeated in no time.
@@ -125,20 +126,27 @@ class AutoMix:
         self.setup.watch.tick()
         return noise
 
-    def _reach(self, trials: _Trials, order: list[str], costs: Costs) -> None:
-        """Find the shortest beginning of the order that reaches the score, then leave out what is not needed."""
-        count = smallest_prefix(len(order), lambda length: trials.reaches(order[:length]))
-        if count is None:
-            self.reporter.line(
-                f"mix: {self.bounds} is not reached even with all {len(order)} layers in 16 bit: "
-                "the best found is delivered"
-            )
-            return
-        members, whole = order[:count], set(order[:count])
-        extra = costs.total(whole)
-        saved = {name: costs.more(name, whole - {name}) for name in members}
-        worth = {name: saving if saving >= WORTH * extra else 0.0 for name, saving in saved.items()}
-        without(members[:-1], worth, lambda kept: trials.reaches([*kept, members[-1]], cheaper=True), DROPS)
+    def _reach(self, trials: Trials, costs: Costs) -> None:
+        """Find the fewest groups, in order of worth, that reach the score, and leave out what is not needed."""
+        loudest = loudest_groups({layer.name: layer.noise for layer in costs.layers.values()})
+        groups = order_of_groups(loudest, costs)
+        found = fewest(len(groups), lambda length: trials.promises(_names(groups[:length])))
+        count = len(groups) if found is None else found
+        kept = groups
+        if found is not None:  # the last one is needed; of the others the quietest go first
+            quietest = [group for group in reversed(loudest) if group in groups[: count - 1]]
+            kept = without(groups[:count], quietest, lambda left: trials.promises(_names(left)), TRIES)
+        step = 1
+        while not trials.reaches(costs.filled(_names(kept))):  # by all images it is not
+            if len(kept) == len(groups):
+                self.reporter.line(
+                    f"mix: {self.goal} is not reached even with all {len(costs.layers)} layers in 16 bit: "
+                    "the best found is delivered"
+                )
+                return
+            if kept == groups[:count]:
+                count, step = min(len(groups), count + step), 2 * step
+            kept = groups[:count]
 
     def _named(self, state: SearchState) -> SearchState:
         """Return the state in which the delivered set of nodes has the variant ``mix``."""
@@ -150,88 +158,21 @@ class AutoMix:
 
     def choice(self, state: SearchState) -> Choice:
         """Return what is delivered under the goal."""
-        return choose(state.outcomes, self.bounds, self.float_score)
+        return choose(state.outcomes, self.goal.bounds, self.float_score)
 
     def _publish(self, state: SearchState) -> None:
         self.setup.on_outcome(state)
         choice = self.choice(state)
         if choice.delivered is not None:
             config = self.quantizer.job.config
-            kept = self.bounds.kept_by(choice.delivered, self.float_score) and not state.missed
+            kept = self.goal.kept_by(choice.delivered) and not state.missed
             goal = f"{self.goal}, {'reached' if kept else 'NOT reached'}"
             text = rules_text(config, goal, choice.delivered, state.outcomes[0], self.float_score)
             write_text(config.path.output_dir / RULES_FILE, text)
 
 
-class _Trials:
-    """The sets of nodes that were tried, each a candidate of one growing search."""
-
-    def __init__(self, auto: AutoMix, state: SearchState, base: Outcome) -> None:
-        self._auto, self.state, self._base = auto, state, base
-        self._programs = Programs(auto.quantizer, auto.memory_limit, most=1)
-        nodes = enumerate(node.name for node in auto.quantizer.job.graph.nodes)
-        self._place = {name: place for place, name in nodes}
-
-    def keeps(self, outcome: Outcome) -> bool:
-        """Return whether an outcome reaches the goal."""
-        return self._auto.bounds.kept_by(outcome, self._auto.float_score)
-
-    def within(self, names: list[str]) -> bool:
-        """Return whether these nodes in 16 bit stay within the latency, by the plan's estimate, or the budget."""
-        if self._auto.budget is not None:
-            candidate = replace(self._base.candidate, raised=self._sorted(names))
-            return self._auto.budget.kept_by(self._auto.quantizer(candidate).plan)
-        limit = self._auto.bounds.latency_limit
-        found = self._latency(names)
-        return limit is None or (found is not None and found <= limit)
-
-    def _latency(self, names: list[str]) -> float | None:
-        candidate = replace(self._base.candidate, raised=self._sorted(names))
-        return self._auto.quantizer(candidate).latency_ms
-
-    def _sorted(self, names: list[str]) -> tuple[str, ...]:
-        return tuple(sorted(names, key=lambda name: self._place.get(name, 0)))
-
-    def reaches(self, names: list[str], *, cheaper: bool = False) -> bool:
-        """Return whether these nodes in 16 bit reach the goal, scored on all images.
-
-        cheaper: sets that the plan's estimate does not place below all that reach the goal so far do not.
-        """
-        if cheaper:
-            best = self._auto.choice(self.state).delivered
-            found = self._latency(names)
-            if best is None or best.latency_ms is None or found is None or found >= best.latency_ms:
-                return False
-        outcome = self._score(names)
-        self._tell(outcome)
-        return self.keeps(outcome)
-
-    def _score(self, names: list[str]) -> Outcome:
-        auto = self._auto
-        known = [item.candidate for item in self.state.outcomes]
-        trial = sum(1 for item in known if item.raised) + 1
-        candidate = replace(self._base.candidate.having(Variant.MIX), raised=self._sorted(names), trial=trial)
-        setup = replace(
-            auto.setup,
-            candidates=(*known, candidate),
-            executor=Inline(self._programs.runner, auto.setup.validation, auto.setup.metric),
-            strategy="exhaustive",
-            on_outcome=lambda state: None if len(state.outcomes) < len(known) else auto._publish(state),  # noqa: SLF001
-        )
-        self.state = search(setup)
-        found = next((item for item in self.state.outcomes if item.candidate == candidate), None)
-        if self.state.cut_short or found is None:
-            raise _CutShort
-        return found
-
-    def _tell(self, outcome: Outcome) -> None:
-        raised = len(outcome.candidate.raised)
-        score = decimals(outcome.score, 4)
-        verdict = "reached" if self.keeps(outcome) else "not reached"
-        self._auto.reporter.line(
-            f"mix: {raised} layers in 16 bit: score {score}, {outcome.latency_ms or 0:.3f} ms; "
-            f"{self._auto.goal} {verdict}"
-        )
+def _names(groups: Sequence[Group]) -> list[str]:
+    return [name for group in groups for name in group]
 
 
 def auto_mix(

@@ -129,7 +129,7 @@ class _Run:
         state = self._counted("search", lambda: self._search(validation, quantizer, keys, delivery))
         if state.cut_short == INTERRUPTED and state.best is None:
             raise KeyboardInterrupt
-        self._timed("gen_code", lambda: delivery.finish(state))
+        self._timed("gen_code", lambda: self._finish(delivery, state, validation))
         self._forget_records(state, delivery.choice(state).delivered)
         adjust_delivered(plain, quantizer, validation, delivery.choice(state).delivered, self.reporter)
         self.watch.mark("gen_code")
@@ -145,6 +145,19 @@ class _Run:
         if state.cut_short == INTERRUPTED:
             raise KeyboardInterrupt
         return result
+
+    def _finish(self, delivery: Delivery, state: SearchState, validation: Validation) -> None:
+        """Write what the search ended with, and say where the exported model is not the plain one."""
+        delivery.finish(state, validation)
+        if delivery.export is None:
+            return
+        if delivery.export.refused:
+            self.reporter.warn(f"{delivery.model_path}: is not delivered: {delivery.export.refused}")
+        elif delivery.export.spelled_out:
+            layers = ", ".join(delivery.export.spelled_out)
+            self.reporter.line(
+                f"{delivery.model_path.name} keeps ONNX Runtime from fusing {layers}: that changed the score"
+            )
 
     def _forget_records(self, state: SearchState, delivered: Outcome | None) -> None:
         """Remove the records of all finished candidates but what is delivered, which runs can be compared by."""
@@ -282,6 +295,7 @@ class _Run:
             report=delivery.report,
             guarantee="" if state.guarantee is None else str(state.guarantee),
             missed=(
+                *([] if delivery.export is None or not delivery.export.refused else [delivery.export.refused]),
                 *missed_bounds(self.job.config, choice, None if found is None else found.score),
                 *filter(None, [state.missed]),
             ),

@@ -46,7 +46,7 @@ def _hurts(result: RunResult) -> list[str]:
     """Return the five rows that hurt most, each with its line to paste, and how to give all of them back."""
     rows = [_hurt(row) for row in result.hurts[:HURTS]]
     lines = ["", render(HURT_HEADER, rows, left=(0, 1, 5))]
-    lines += [f"to use all of them, add: {words}" for words in result.suggestions]
+    lines += [f"to use those that help together, add: {words}" for words in result.suggestions]
     return [*lines, ""]
 
 

@@ -47,6 +47,15 @@ typedef struct {
     int32_t groups;
 } window;
 
+/* A window over volumes [depth][height][width][channels], axes in this order; pads may be negative. */
+typedef struct {
+    int32_t in_size[3], in_channels;
+    int32_t out_size[3], out_channels;
+    int32_t kernel[3], stride[3], dilation[3];
+    int32_t pad[3];
+    int32_t groups;
+} volume;
+
 /* Six nested loops, outermost first; a and b are the strides of the two sides. */
 typedef struct {
     int32_t size[6];

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.codegen.constants import smallest
-from slimai.codegen.loops import fold
-from slimai.codegen.writer import LayerWriter, params_type, refused
+from slimai.codegen.loops import fold, straight
+from slimai.codegen.writer import LayerWriter, params_type
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.fixed_point import quantize_multiplier
@@ -37,38 +37,54 @@ def _sum(writer: LayerWriter, sign: int) -> None:
         _weighted_sum(writer, sign)
 
 
-def operand_places(writer: LayerWriter, position: int) -> tuple[str, Int]:
-    """Return the pointer of an operand and the place of its element for every output element, in memory order."""
+@dataclass(frozen=True)
+class Operand:
+    """A pointer, its type, and the place of its element for every output element in memory order."""
+
+    pointer: str
+    c_type: str
+    places: Int
+
+
+def read_operand(writer: LayerWriter, position: int) -> Operand:
+    """Return an operand as it lies."""
     output = writer.layer.outputs[0]
     operand = writer.layer.operands.get(position)
     if operand is None:
         name = writer.layer.node.inputs[position]
-        pointer, places = writer.input(name), writer.places(name).astype(np.int64)
+        pointer, kind, places = writer.input(name), writer.c_type(name), writer.places(name).astype(np.int64)
     else:
         values, params = operand
-        pointer = writer.constant("operand", values, params_type(params))
+        kind = params_type(params)
+        pointer = writer.constant("operand", values, kind)
         places = np.arange(values.size).reshape(values.shape)
-    return pointer, writer.in_memory(output, np.broadcast_to(places, writer.shape(output)))
+    return Operand(pointer, kind, writer.in_memory(output, np.broadcast_to(places, writer.shape(output))))
 
 
 def _paired(writer: LayerWriter) -> tuple[str, str, str]:
-    """Return both operands' pointers and the loops over them; equal places let the output take an input's memory."""
-    (a, places_a), (b, places_b) = operand_places(writer, 0), operand_places(writer, 1)
-    return a, b, paired_loops(writer, places_a, places_b)
+    """Return both operands' pointers and the loops over them."""
+    return paired_loops(writer, read_operand(writer, 0), read_operand(writer, 1))
 
 
-def paired_loops(writer: LayerWriter, a: Int, b: Int) -> str:
-    """Return the loops over two lists of places; the output may take the memory of an input with places in a row."""
-    nest = fold([a, b])
-    if nest is None:
-        raise refused(writer, "its operands broadcast over more than six axes")
-    straight = np.arange(a.size)
+def paired_loops(writer: LayerWriter, a: Operand, b: Operand) -> tuple[str, str, str]:
+    """Return both pointers and the loops over them; the output may take the memory of an input with places in a row.
+
+    Where six loops are not enough, each operand is spread into scratch memory first, and there is one loop.
+    """
+    row = np.arange(a.places.size)
+    in_rows = [np.array_equal(item.places, row) for item in (a, b)]
     names = writer.layer.node.inputs
     writer.step.in_place = tuple(
-        name for name, places in zip(names, (a, b), strict=False)
-        if name in writer.layer.inputs and np.array_equal(places, straight)
-    )  # fmt: skip
-    return writer.nest(nest)
+        name for name, taken in zip(names, in_rows, strict=False) if name in writer.layer.inputs and taken
+    )
+    nest, pointers = fold([a.places, b.places]), [a.pointer, b.pointer]
+    if nest is None:
+        nest = straight(row.size, 1, 1)
+        pointers = [
+            item.pointer if taken else writer.spread(item.pointer, item.c_type, item.places)
+            for item, taken in zip((a, b), in_rows, strict=True)
+        ]
+    return pointers[0], pointers[1], writer.nest(nest)
 
 
 def _weighted_sum(writer: LayerWriter, sign: int) -> None:
@@ -163,12 +179,16 @@ def write_prelu(writer: LayerWriter) -> None:
     output = writer.layer.outputs[0]
     places = np.broadcast_to(np.arange(slope.size).reshape(slope.shape), writer.shape(output))
     source = writer.input(name)
-    slopes = writer.constant("slope", stored, f"{stored.dtype.name}_t")
-    nest = paired_loops(writer, writer.in_memory(output, writer.places(name)), writer.in_memory(output, places))
+    kind = f"{stored.dtype.name}_t"
+    source, slopes, nest = paired_loops(
+        writer,
+        Operand(source, params_type(x), writer.in_memory(output, writer.places(name))),
+        Operand(writer.constant("slope", stored, kind), kind, writer.in_memory(output, places)),
+    )
     table, rule = writer.tables(both)
     writer.call(
         "prelu", [source, slopes, f"&{nest}", x.zero_point, table, writer.output()], rule=rule,
-        x_t=params_type(x), w_t=f"{stored.dtype.name}_t", y_t=params_type(out),
+        x_t=params_type(x), w_t=kind, y_t=params_type(out),
     )  # fmt: skip
 
 

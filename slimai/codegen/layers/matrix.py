@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.codegen.constants import smallest
+from slimai.codegen.layers.volume import over_volume, stored_weights, volume
 from slimai.codegen.layouts import channels_last, identity
-from slimai.codegen.loops import Nest, fold
-from slimai.codegen.writer import LayerWriter, params_type, refused
+from slimai.codegen.loops import fold, straight
+from slimai.codegen.writer import LayerWriter, params_type
 from slimai.quantizer.packing import packed
 from slimai.quantizer.params import S4, QParams
 from slimai.simulator.accumulate import largest
@@ -47,8 +48,21 @@ def _stride(writer: LayerWriter, *, dilations: bool = False) -> tuple[int, int]:
     return pair(writer.context.attrs["dilations" if dilations else "strides"], 1)
 
 
+def _over_volume(writer: LayerWriter, *, transposed: bool) -> None:
+    values, group = weight_values(layer_weight(writer.context)), int(writer.context.attrs["group"])
+    stored = stored_weights(values, group, transposed=transposed)
+    shape = [volume(writer, stored.shape[1:4], group), int(transposed)]
+    _products(
+        writer, "conv_volume", stored, stored.reshape(stored.shape[0], -1), shape,
+        order=kernel_order(writer, writer.layer.inputs[0]), zero=True, folded=False,
+    )  # fmt: skip
+
+
 def write_conv(writer: LayerWriter) -> None:
     """Write a convolution; with one input channel a group it is depthwise."""
+    if over_volume(writer):
+        _over_volume(writer, transposed=False)
+        return
     context, attrs = writer.context, writer.context.attrs
     group, weight = int(attrs["group"]), image_weights(layer_weight(context))
     outputs, depth = weight.shape[:2]
@@ -64,6 +78,9 @@ def write_conv(writer: LayerWriter) -> None:
 
 def write_convtranspose(writer: LayerWriter) -> None:
     """Write a transposed convolution."""
+    if over_volume(writer):
+        _over_volume(writer, transposed=True)
+        return
     context, attrs = writer.context, writer.context.attrs
     group, weight = int(attrs["group"]), image_weights(layer_weight(context))
     split = weight.reshape(group, -1, *weight.shape[1:]).transpose(0, 2, 3, 4, 1)  # [g, O / g, KH, KW, C / g]
@@ -155,22 +172,28 @@ def _stacked(writer: LayerWriter) -> None:
         y = writer.constant("weight", constant, kind)
     table, rule = writer.tables(context.requantizer(a.scale, scale), limit)
     stacks = _stacks(left, right)
-    if stacks is None or len(stacks.sizes) > 4:
-        raise refused(writer, "it multiplies matrices stacked along more than four axes")
-    nest = writer.nest(stacks)
+    nest = fold(stacks)
+    if nest is None or len(nest.sizes) > 4:  # the kernel walks four: spread the operands, then it is one
+        lengths = (left[-2] * left[-1], right[-2] * right[-1])
+        x, y = (
+            writer.spread(pointer, c_type, at.reshape(-1, 1) + np.arange(length))
+            for pointer, c_type, at, length in zip((x, y), (params_type(a), kind), stacks, lengths, strict=True)
+        )
+        nest = straight(stacks[0].size, *lengths)
+    loops = writer.nest(nest)
     sizes = [left[-2], left[-1], right[-1]]
     target = writer.output(order=identity(len(writer.shape(context.layer.outputs[0]))))
     writer.call(
-        "matmul", [x, y, *sizes, f"&{nest}", a.zero_point, zero, table, target], rule=rule,
+        "matmul", [x, y, *sizes, f"&{loops}", a.zero_point, zero, table, target], rule=rule,
         x_t=params_type(a), w_t=kind, acc_t=acc, y_t=params_type(context.out),
     )  # fmt: skip
 
 
-def _stacks(left: tuple[int, ...], right: tuple[int, ...]) -> Nest | None:
-    """Return the loops over the matrices of two operands, broadcast as NumPy does, or None: too many axes."""
+def _stacks(left: tuple[int, ...], right: tuple[int, ...]) -> list[Int]:
+    """Return the place of each product's matrix in both operands, broadcast as NumPy does."""
 
     def places(shape: tuple[int, ...]) -> Int:
         count = int(np.prod(shape[:-2]))
         return (np.arange(count) * shape[-2] * shape[-1]).reshape(shape[:-2])
 
-    return fold(np.broadcast_arrays(places(left), places(right)))
+    return list(np.broadcast_arrays(places(left), places(right)))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimai.codegen.layers.pointwise import changed, changes, local_context, write_change
-from slimai.codegen.writer import LayerWriter, params_type, refused
+from slimai.codegen.writer import LayerWriter, params_type
 from slimai.quantizer.params import U8
 from slimai.simulator.context import LayerContext
 from slimai.simulator.ops.move import mover_of, pad_value
 from slimai.simulator.ops.tflite_tables import concat_table
 
 Array = NDArray[Any]
-_AXES = 4
+AXES = 4
 
 
 def _moved(writer: LayerWriter, move: Callable[[Array], Array]) -> None:
@@ -148,6 +149,10 @@ def write_lists(writer: LayerWriter, lists: dict[int, Array], context: LayerCont
     x, y = writer.input(source), writer.output()
     target = writer.scratch(kind, writer.count(output)) if changes(local) else y
     axes = axis_lists(writer, lists)
+    while len(axes) > AXES:  # the kernel walks four: lists of neighbours become one, the shortest first
+        at = int(np.argmin([len(first) * len(second) for first, second in pairwise(axes)]))
+        axes[at : at + 2] = [joined(*axes[at : at + 2])]
+    axes = [np.zeros(1, np.int64)] * (AXES - len(axes)) + axes
     sizes = writer.struct("int32_t @[4]", [len(item) for item in axes], "size")
     named = [writer.constant(f"places{number}", item, "int32_t") for number, item in enumerate(axes)]
     writer.call("gather", [x, sizes, *named, target], x_t=kind)
@@ -156,7 +161,7 @@ def write_lists(writer: LayerWriter, lists: dict[int, Array], context: LayerCont
 
 
 def axis_lists(writer: LayerWriter, lists: dict[int, Array], *, merge: bool = True) -> list[Array]:
-    """Return four lists of places, outermost first; neighbouring axes that stay whole are one (`merge`).
+    """Return lists of places, one for each axis, outermost first; neighbouring axes that stay whole are one (`merge`).
 
     The input lies in the order of the output.
     """
@@ -168,8 +173,12 @@ def axis_lists(writer: LayerWriter, lists: dict[int, Array], *, merge: bool = Tr
         whole = axis not in lists or np.array_equal(lists[axis], np.arange(shape[axis]))
         places = np.asarray(lists[axis] if axis in lists else np.arange(shape[axis])) * stride
         if merge and whole and found and found[-1][0]:
-            places = (found.pop()[1][:, None] + places[None]).reshape(-1)
+            places = joined(found.pop()[1], places)
         found.append((whole, places))
-    if len(found) > _AXES:
-        raise refused(writer, "it moves along more than four separate axes")
-    return [np.zeros(1, np.int64)] * (_AXES - len(found)) + [places for _, places in found]
+    return [places for _, places in found]
+
+
+def joined(outer: Array, inner: Array) -> Array:
+    """Return the places along two neighbouring axes as one list."""
+    places: Array = (outer[:, None] + inner).reshape(-1)
+    return places

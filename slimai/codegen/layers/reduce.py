@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from slimai.codegen.layers.pointwise import changes, write_change
-from slimai.codegen.loops import fold
-from slimai.codegen.writer import LayerWriter, params_type, refused
+from slimai.codegen.loops import fold, straight
+from slimai.codegen.writer import LayerWriter, params_type
 from slimai.simulator.accumulate import largest
 from slimai.simulator.fixed_point import quantize_multiplier
 from slimai.simulator.layout import is_channels_last
@@ -48,10 +48,10 @@ def _sum(writer: LayerWriter, axes: tuple[int, ...], requantizer: Requantizer) -
     context = writer.context
     x = context.input()
     limit = writer.accumulator(float(_size(writer, axes) * largest(x)))
-    source, target, loops = writer.input(writer.layer.inputs[0]), writer.output(), _loops(writer, axes)
+    target, loops = writer.output(), _loops(writer, axes)
     table, rule = writer.tables(requantizer, limit)
     writer.call(
-        "reduce_sum", [source, *loops, x.zero_point, table, target], rule=rule, acc_t=writer.sum_type(limit),
+        "reduce_sum", [*loops, x.zero_point, table, target], rule=rule, acc_t=writer.sum_type(limit),
         x_t=params_type(x), y_t=params_type(context.out),
     )  # fmt: skip
 
@@ -68,9 +68,9 @@ def write_reducemin(writer: LayerWriter) -> None:
 
 def _picked(writer: LayerWriter, kernel: str) -> None:
     context, count = writer.context, writer.count(writer.layer.outputs[0])
-    kind, source, target = params_type(context.input()), writer.input(writer.layer.inputs[0]), writer.output()
+    kind, target = params_type(context.input()), writer.output()
     found = writer.scratch(kind, count) if changes(context) else target
-    writer.call(kernel, [source, *_loops(writer, _axes(writer)), found], x_t=kind)
+    writer.call(kernel, [*_loops(writer, _axes(writer)), found], x_t=kind)
     if found != target:
         write_change(writer, context, found, target, count)
 
@@ -80,11 +80,11 @@ def write_reducel2(writer: LayerWriter) -> None:
     context = writer.context
     x, out = context.input(), context.out
     multiplier, exponent = quantize_multiplier(np.array([x.scale / out.scale]))
-    source, target, loops = writer.input(writer.layer.inputs[0]), writer.output(), _loops(writer, _axes(writer))
+    target, loops = writer.output(), _loops(writer, _axes(writer))
     numbers = [int(multiplier[0]), int(exponent[0]), out.zero_point, *context.limits]
     name = writer.struct("int32_t @[5]", numbers, "numbers")
     writer.call(
-        "reduce_l2", [source, *loops, x.zero_point, name, target], x_t=params_type(x), y_t=params_type(out)
+        "reduce_l2", [*loops, x.zero_point, name, target], x_t=params_type(x), y_t=params_type(out)
     )  # fmt: skip
 
 
@@ -98,12 +98,18 @@ def _size(writer: LayerWriter, axes: tuple[int, ...]) -> int:
 
 
 def _loops(writer: LayerWriter, axes: tuple[int, ...]) -> list[str]:
-    """Return the addresses of the nests over the places of the outputs, and over those that go into one output."""
-    output, places = writer.layer.outputs[0], writer.places(writer.layer.inputs[0])
+    """Return the input, and the nests over the places of the outputs and over those that go into one output.
+
+    Where four loops each are not enough, the elements of each output are spread in a row of scratch memory first.
+    """
+    source, output = writer.layer.inputs[0], writer.layer.outputs[0]
+    places, pointer = writer.places(source), writer.input(source)
     first = tuple(0 if axis in axes else slice(None) for axis in range(places.ndim))
     over = tuple(slice(None) if axis in axes else 0 for axis in range(places.ndim))
     kept = writer.in_memory(output, places[first].reshape(writer.shape(output)))
-    nests = fold([kept]), fold([np.sort(places[over].reshape(-1))])
-    if any(nest is None or len(nest.sizes) > 4 for nest in nests):
-        raise refused(writer, "it reduces over more than four separate axes")
-    return [f"&{writer.nest(nest)}" for nest in nests if nest is not None]
+    taken = np.sort(places[over].reshape(-1))
+    outer, inner = fold([kept]), fold([taken])
+    if outer is None or inner is None or max(len(outer.sizes), len(inner.sizes)) > 4:
+        pointer = writer.spread(pointer, writer.c_type(source), kept[:, None] + taken)
+        outer, inner = straight(kept.size, taken.size), straight(taken.size, 1)
+    return [pointer, f"&{writer.nest(outer)}", f"&{writer.nest(inner)}"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
+
 import numpy as np
 
-from slimai.codegen.layers.move import axis_lists, write_lists
+from slimai.codegen.layers.move import AXES, axis_lists, joined, write_lists
 from slimai.codegen.layers.pointwise import changes, write_change
 from slimai.codegen.writer import LayerWriter, params_type
 from slimai.simulator.accumulate import largest
 from slimai.simulator.context import Array
-from slimai.simulator.ops.resize import WEIGHT_BITS
+from slimai.simulator.ops.resize import weight_bits
 from slimai.simulator.ops.resize_taps import linear_taps, nearest_index
 from slimai.simulator.ops.tflite_resize import float_taps, positions, tflite_places
 
@@ -34,27 +37,58 @@ def write_resize(writer: LayerWriter) -> None:
     _fixed(writer, taps)
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """Places of the lower and upper elements along an axis, times the stride; the weight of the upper, of `unit`."""
+
+    lower: Array
+    upper: Array
+    weight: Array
+    unit: int = 1
+
+    def joined(self, inner: _Axis) -> _Axis:
+        """Return this axis and the next one, of which one at most is resized, as one."""
+        weights = np.repeat(self.weight, len(inner.weight)) + np.tile(inner.weight, len(self.weight))
+        unit = self.unit * inner.unit
+        return _Axis(joined(self.lower, inner.lower), joined(self.upper, inner.upper), weights, unit)
+
+
+def _axes(writer: LayerWriter, taps: dict[int, tuple[Array, Array, Array]]) -> list[_Axis]:
+    """Return four axes in memory order, those that stay joined to their neighbours where there are more."""
+    unit, order = 1 << weight_bits(len(taps)), writer.orders[writer.layer.inputs[0]]
+    places = [axis_lists(writer, {axis: item[part] for axis, item in taps.items()}, merge=False) for part in (0, 1)]
+    found = []
+    for axis, lower, upper in zip(order, *places, strict=True):
+        if axis in taps:
+            found.append(_Axis(lower, upper, np.rint(taps[axis][2] * np.float32(unit)).astype(np.int64), unit))
+        else:
+            found.append(_Axis(lower, upper, np.zeros(len(lower), np.int64)))
+    while len(found) > AXES:
+        ends = [
+            (len(first.lower) * len(second.lower), at)
+            for at, (first, second) in enumerate(pairwise(found)) if 1 in {first.unit, second.unit}
+        ]  # fmt: skip
+        at = min(ends)[1]
+        found[at : at + 2] = [found[at].joined(found[at + 1])]
+    none = np.zeros(1, np.int64)
+    return [_Axis(none, none, none)] * (AXES - len(found)) + found
+
+
 def _fixed(writer: LayerWriter, taps: dict[int, tuple[Array, Array, Array]]) -> None:
-    """Write the weights of 11 bits along the four axes in memory."""
+    """Write the weights of fixed point along the axes in memory."""
     context, x, name = writer.context, writer.context.input(), writer.layer.inputs[0]
-    unit = 1 << WEIGHT_BITS
+    unit = 1 << weight_bits(len(taps))
     limit = writer.accumulator(float(largest(x) * unit ** len(taps)))
     real = np.array([x.scale / (context.out.scale * float(unit ** len(taps)))])
     source, target = writer.input(name), writer.output()
-    lower = axis_lists(writer, {axis: item[0] for axis, item in taps.items()}, merge=False)
-    upper = axis_lists(writer, {axis: item[1] for axis, item in taps.items()}, merge=False)
-    order = writer.orders[name]
-    units, weights = [1] * 4, [np.zeros(len(item), np.int64) for item in lower]
-    for axis, item in taps.items():
-        at = 4 - len(order) + order.index(axis)
-        units[at] = unit
-        weights[at] = np.rint(item[2] * np.float32(unit)).astype(np.int64)
-    size = writer.struct("int32_t @[4]", [len(item) for item in lower], "size")
-    whole = writer.struct("int32_t @[4]", units, "unit")
+    axes = _axes(writer, taps)
+    size = writer.struct("int32_t @[4]", [len(item.lower) for item in axes], "size")
+    whole = writer.struct("int32_t @[4]", [item.unit for item in axes], "unit")
     lists = [
-        _list(writer, "int32_t", "lower", lower), _list(writer, "int32_t", "upper", upper),
-        _list(writer, "int16_t", "weight", weights),
-    ]  # fmt: skip
+        _list(writer, "int32_t", "lower", [item.lower for item in axes]),
+        _list(writer, "int32_t", "upper", [item.upper for item in axes]),
+        _list(writer, "int16_t", "weight", [item.weight for item in axes]),
+    ]
     table, rule = writer.tables(context.requantizer_of(real), limit)
     writer.call(
         "resize_linear", [source, size, whole, *lists, x.zero_point, table, target], rule=rule,

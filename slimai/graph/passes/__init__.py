@@ -17,11 +17,13 @@ from slimai.graph.passes.fuse_gelu import FUSE_GELU
 from slimai.graph.passes.fuse_gemm import FUSE_GEMM
 from slimai.graph.passes.fuse_hard_sigmoid import FUSE_HARD_SIGMOID
 from slimai.graph.passes.fuse_layer_norm import FUSE_LAYER_NORM
+from slimai.graph.passes.fuse_magnitude import FUSE_MAGNITUDE
 from slimai.graph.passes.fuse_pad import FUSE_PAD
 from slimai.graph.passes.fuse_prelu import FUSE_PRELU
 from slimai.graph.passes.fuse_rsqrt import FUSE_RSQRT
 from slimai.graph.passes.fuse_sigmoid import FUSE_SIGMOID
 from slimai.graph.passes.fuse_softplus import FUSE_SOFTPLUS
+from slimai.graph.passes.mean_of_transposed import MEAN_OF_TRANSPOSED
 from slimai.graph.passes.merge_reshape import MERGE_RESHAPE
 from slimai.graph.passes.unwrap_softmax import UNWRAP_SOFTMAX
 
@@ -47,8 +49,10 @@ PASSES: tuple[Pass, ...] = (
     FUSE_PAD,
     FOLD_BATCHNORM,
     FUSE_GEMM,
+    MEAN_OF_TRANSPOSED,
     # while their sums and factors still stand beside them
     FUSE_LAYER_NORM,
+    FUSE_MAGNITUDE,
     FUSE_GELU,
     FUSE_SIGMOID,
     FUSE_SOFTPLUS,

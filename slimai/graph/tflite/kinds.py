@@ -82,7 +82,7 @@ def unsupported(model: FileModel, rules: Container[str], where: str, told: Conta
             found.setdefault(op.code, []).append(op)
     for code, ops in found.items():
         names = ", ".join(model.tensors[number].name for op in ops for number in op.outputs[:1])
-        yield Diagnostic(f"{_reason(code)}: {names}", code, suggestion=_cure(model, code, ops[0]), file=where)
+        yield Diagnostic(f"{_reason(code)}: {names}", code, suggestion=_cure(model, code, ops), file=where)
 
 
 def _reason(code: str) -> str:
@@ -93,9 +93,11 @@ def _reason(code: str) -> str:
     return "operator is not supported"
 
 
-def _cure(model: FileModel, code: str, op: FileOperator) -> str:
-    """Return how a network ends before a custom operator: with the computed tensors that it reads."""
+def _cure(model: FileModel, code: str, ops: list[FileOperator]) -> str:
+    """Return how a network ends before custom operators of one kind: with the computed tensors that they read."""
     if not code.startswith("CUSTOM "):
         return ""
-    names = [model.tensors[number].name for number in op.inputs if number >= 0 and model.tensors[number].data is None]
+    own = {number for op in ops for number in op.outputs}
+    read = [number for op in ops for number in op.inputs if number >= 0 and number not in own]
+    names = [model.tensors[number].name for number in read if model.tensors[number].data is None]
     return CUT.format(", ".join(dict.fromkeys(names))) if names else ""

@@ -1,4 +1,4 @@
-"""UNIDIRECTIONAL_SEQUENCE_LSTM of 8 bits: four gates of TFLite's own order become one canonical LSTM, steps first."""
+"""UNIDIRECTIONAL_SEQUENCE_LSTM, int8 and int16x8: four gates of TFLite's own order become one LSTM, steps first."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ _LEFT_OUT = {
     "layer normalization": range(20, 24),
 }
 _TANH = 4
+_BIASES = {"int8": "int32", "int16": "int64"}  # by the type of the activations
 
 
 def lstm(b: Builder, op: FileOperator) -> None:
-    """The LSTM with int8 weights of one scale a gate and an int16 cell; its states begin at zero."""
+    """The LSTM with int8 weights of one scale a gate and an int16 cell; its states begin at zero.
+
+    Its input and output have one type: int8 with int32 biases, or int16 with int64 ones.
+    """
     for what, positions in _LEFT_OUT.items():
         if any(b.has(op, position) for position in positions):
             raise b.wrong(op, f"{what} is not supported")
@@ -43,6 +47,9 @@ def lstm(b: Builder, op: FileOperator) -> None:
     steps, batch = shape[:2] if steps_first else shape[1::-1]
     b.expect(op, (*shape[:2], units))
     output = b.output(op)
+    kinds = b.params[x].dtype, b.params[output].dtype
+    if kinds[0] != kinds[1] or kinds[0] not in _BIASES:
+        raise b.wrong(op, "its input and output are not both int8 or both int16", " and ".join(kinds))
     _check_states(b, op, output)
     names = [
         _stacked(b, op, _INPUT, output, "weights", (units, shape[2])),
@@ -111,11 +118,12 @@ def _stacked(b: Builder, op: FileOperator, first: int, output: str, what: str, s
 
 def _biases(b: Builder, op: FileOperator, x: str, output: str, units: int) -> str:
     """Return the name of the biases [1, 8H] at s_x * s_w, the second half zeros."""
-    found = _gates(b, op, _BIAS, "int32", (units,))
+    kind = _BIASES[b.params[x].dtype]
+    found = _gates(b, op, _BIAS, kind, (units,))
     first = np.concatenate([item.data for item in found if item.data is not None])
     weights, recurrent = (b.params[f"{output}__{what}"].scale for what in ("weights", "recurrent"))
     scale = np.concatenate([b.params[x].scale * weights, b.params[output].scale * recurrent])
-    values = np.concatenate([first, np.zeros(4 * units, np.int32)])[None].astype(np.int32)
+    values = np.concatenate([first, np.zeros(4 * units, kind)])[None].astype(kind)
     return _added(b, f"{output}__bias", values, scale)
 
 

@@ -19,6 +19,7 @@ from slimai.metrics.detection.boxes import from_annotation, to_input
 from slimai.metrics.detection.detections import ClassTable, Detections, best_first
 from slimai.metrics.detection.options import DetectionOptions
 from slimai.metrics.detection.postprocess import detect
+from slimai.metrics.detection.voc_resampled import resampled_map
 from slimai.metrics.labels.annotation_fit import AnnotationFit
 from slimai.metrics.labels.annotation_turn import turn_boxes
 from slimai.metrics.labels.voc import VocObjects
@@ -169,3 +170,8 @@ class VocAP:
         value = float(np.mean(list(values.values())))
         counts = {"objects": float(objects.sum()), "detections": float(np.count_nonzero(outcome != IGNORED))}
         return Result(value, value, {"mAP": value, **values, **counts})
+
+    def resampled_scores(self, records: Sequence[Record], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return [R] the score of sets in which record i is counts[r, i] times, NaN where there is none."""
+        order = sorted(range(len(records)), key=lambda at: int(records[at]["image"][0]))
+        return resampled_map([records[at] for at in order], counts[:, order], self._how)

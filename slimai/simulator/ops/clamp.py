@@ -80,17 +80,11 @@ def compile_clip(context: LayerContext) -> Compiled:
 
 def compile_prelu(context: LayerContext) -> Compiled:
     """Return the kernel of a PRelu: x * s_x / s_y, or x * slope * s_x * s_slope / s_y where x is negative."""
-    x, out = context.input(), context.out
+    x = context.input()
     slope, scale = prelu_slope(context)
     if context.rule.recipe == "ort":
         return _float_prelu(context, slope, scale)
-    if context.rule.recipe == "tflite":
-        context = context.under(GEMMLOWP)
-        first = np.float32(x.scale) / np.float32(out.scale)
-        second = np.float32(x.scale) * np.float32(scale) / np.float32(out.scale)
-        positive, negative = (context.requantizer_of(np.array([real], np.float64)) for real in (first, second))
-    else:
-        positive, negative = context.requantizer(x.scale), context.requantizer(x.scale, scale)
+    positive, negative = prelu_requantizers(context)
 
     def two_sided(values: Int, factors: Int) -> Array:
         return np.where(values >= 0, positive.exact(values), negative.exact(values * factors))
@@ -105,6 +99,18 @@ def compile_prelu(context: LayerContext) -> Compiled:
         return [two_sided(inputs[0].astype(np.int64) - x.zero_point, slope)]
 
     return Compiled(kernel, tables)
+
+
+def prelu_requantizers(context: LayerContext) -> tuple[Requantizer, Requantizer]:
+    """Return the requantizers of a PRelu's values that are not negative, and of the products of the others."""
+    x, out, (_, scale) = context.input(), context.out, prelu_slope(context)
+    if context.rule.recipe != "tflite":
+        return context.requantizer(x.scale), context.requantizer(x.scale, scale)
+    context = context.under(GEMMLOWP)
+    first = np.float32(x.scale) / np.float32(out.scale)
+    second = np.float32(x.scale) * np.float32(scale) / np.float32(out.scale)
+    positive, negative = (context.requantizer_of(np.array([real], np.float64)) for real in (first, second))
+    return positive, negative
 
 
 def _by_channel(context: LayerContext, tables: Array, axis: int | None) -> Kernel:

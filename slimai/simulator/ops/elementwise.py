@@ -113,8 +113,7 @@ def same_layout(x: Array, y: Array) -> tuple[Array, Array]:
 def _tflite_sum(context: LayerContext, sign: int) -> Compiled:
     """Both operands shifted left by 20 (15 for s16), scaled by s / (2 max s), summed and scaled to the output."""
     a, b, out = context.input(0), context.input(1), context.out
-    left = 15 if out.dtype.bits > 8 or context.wide else 20
-    double = 2.0 * max(a.scale, b.scale)
+    left, double = tflite_sum_scale(context)
     # |a'|, |b'|: |a - z| * 2**left / 2, rounded once or twice.
     bound = float(((largest(a) + largest(b)) << (left - 1)) + 4)
     real = np.array([double / ((1 << left) * out.scale)])
@@ -123,6 +122,12 @@ def _tflite_sum(context: LayerContext, sign: int) -> Compiled:
     accumulate = (_scaled_sum if context.wide and short else _table_sum)(a, b, double, left, sign)
     flat = FlatRequantizer(requantizer, accumulator(context, bound))
     return Compiled(_paired(context, accumulate, flat, bound), requantizer.table())
+
+
+def tflite_sum_scale(context: LayerContext) -> tuple[int, float]:
+    """Return by how many bits both operands of TFLite's sum are shifted left, and S of docs/arithmetic.md."""
+    left = 15 if context.out.dtype.bits > 8 or context.wide else 20
+    return left, 2.0 * max(context.input(0).scale, context.input(1).scale)
 
 
 def _table_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> Accumulate:

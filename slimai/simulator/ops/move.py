@@ -20,14 +20,18 @@ Move = Callable[[Array], Array]
 
 def _carry(context: LayerContext, source: str, target: str) -> Callable[[Array], Array]:
     """Return the function that brings integers of tensor `source` to the parameters of `target`."""
+    return _brought(context.tensors[source].dtype.low, carry_table(context, source, target))
+
+
+def carry_table(context: LayerContext, source: str, target: str) -> Array | None:
+    """Return what every integer of `source`, lowest first, becomes on the grid of `target`; None where they stay."""
     x, out = context.tensors[source], context.tensors[target]
     if context.layer.activation is None and (x == out or context.attrs.get("integers_kept", 0)):
-        return lambda values: values
+        return None
     layer = replace(context.layer, node=replace(context.layer.node, inputs=(source,)), outputs=(target,), operands={})
     local = replace(context, layer=layer)
     low, high = local.limits
-    table = np.clip(scale_change(local), low, high).astype(out.dtype.numpy)
-    return lambda values: look_up(values, x.dtype.low, table)
+    return np.clip(scale_change(local), low, high).astype(out.dtype.numpy)
 
 
 def unary_move(context: LayerContext, move: Callable[[Array], Array]) -> Compiled:
@@ -59,23 +63,33 @@ def compile_concat(context: LayerContext) -> Compiled:
 
 def carried_inputs(context: LayerContext) -> list[Callable[[Array], Array]]:
     """Return for each operand, in the node's order, what brings it to the grid of the output."""
-    carries: list[Callable[[Array], Array]] = []
+    firsts = [context.input(place).dtype.low for place in range(len(context.layer.node.inputs))]
+    return [_brought(first, table) for first, table in zip(firsts, carried_tables(context), strict=True)]
+
+
+def _brought(first: int, table: Array | None) -> Callable[[Array], Array]:
+    if table is None:
+        return lambda values: values
+    return lambda values: look_up(values, first, table)
+
+
+def carried_tables(context: LayerContext) -> list[Array | None]:
+    """Return for each operand, in the node's order, what its integers become on the output's grid; None: the same."""
+    tables: list[Array | None] = []
     for position, name in enumerate(context.layer.node.inputs):
         operand = context.layer.operands.get(position)
         if operand is not None:
             context = replace(context, tensors={**context.tensors, name: operand[1]})
-        carries.append(_concat_carry(context, name, context.layer.outputs[0]))
-    return carries
+        tables.append(_concat_table(context, name, context.layer.outputs[0]))
+    return tables
 
 
-def _concat_carry(context: LayerContext, source: str, target: str) -> Callable[[Array], Array]:
-    """Return what `_carry` does; TFLite's uint8 concatenation has a float32 recipe of its own."""
+def _concat_table(context: LayerContext, source: str, target: str) -> Array | None:
+    """Return what `carry_table` does; TFLite's uint8 concatenation has a float32 recipe of its own."""
     x, out = context.tensors[source], context.tensors[target]
     if context.rule.recipe != "tflite" or x == out or (x.dtype, out.dtype) != (U8, U8):
-        return _carry(context, source, target)
-
-    table = concat_table(x, out).astype(np.uint8)
-    return lambda values: look_up(values, x.dtype.low, table)
+        return carry_table(context, source, target)
+    return concat_table(x, out).astype(np.uint8)
 
 
 def compile_split(context: LayerContext) -> Compiled:

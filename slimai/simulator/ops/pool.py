@@ -17,7 +17,7 @@ from slimai.simulator.layout import from_nhwc, is_channels_last, keeps_integers,
 from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
 from slimai.simulator.ops.onnxruntime_float import float_mean, float_window_mean
-from slimai.simulator.requantize import GEMMLOWP
+from slimai.simulator.requantize import GEMMLOWP, Requantizer
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,22 @@ def window_counts(context: LayerContext) -> Int:
 
     Padding counts only with count_include_pad, and then only as far as declared (not what ceil_mode adds).
     """
-    sizes = _space(context, context.layer.node.inputs[0])
-    if context.attrs.get("count_include_pad", 0):
-        g = _geometry(context)
-        total = np.ones((1,) * len(sizes), np.int64)
-        for axis, (n, s, k, d) in enumerate(zip(g.out, g.strides, g.kernel, g.dilations, strict=True)):
-            first, end = np.arange(n) * s, sizes[axis] + g.near[axis] + g.far[axis]
-            counts = 1 + (np.minimum(first + k * d, end) - first - 1) // d
-            total = total * counts.reshape([-1 if place == axis else 1 for place in range(len(sizes))])
-        return total[None, ..., None]
-    inside = np.ones((1, *sizes, 1), np.int64)
-    total = sum(tap.astype(np.int64) for tap in _taps(inside, context, 0))
-    return np.asarray(total)
+    total = np.ones((), np.int64)
+    for counts in axis_counts(context):
+        total = total[..., None] * counts
+    return total[None, ..., None]
+
+
+def axis_counts(context: LayerContext) -> list[Int]:
+    """Return the numbers whose product `window_counts` is: of places along each axis of space, for every output."""
+    sizes, g = _space(context, context.layer.node.inputs[0]), _geometry(context)
+    padded = bool(context.attrs.get("count_include_pad", 0))
+    found = []
+    for size, n, s, k, d, near, far in zip(sizes, g.out, g.strides, g.kernel, g.dilations, g.near, g.far, strict=True):
+        places = np.arange(n)[:, None] * s - near + np.arange(k) * d
+        low, high = (-near, size + far) if padded else (0, size)
+        found.append(((places >= low) & (places < high)).sum(axis=1))
+    return found
 
 
 def compile_averagepool(context: LayerContext) -> Compiled:
@@ -101,7 +105,7 @@ def compile_averagepool(context: LayerContext) -> Compiled:
     x, counts = context.input(), window_counts(context)
     if context.rule.recipe == "ort":
         return _float_averagepool(context, counts)
-    finish = _Mean(context, counts)
+    finish = WindowMean(context, counts)
     dtype = np.int32 if finish.bound < float(1 << 31) else np.int64
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
@@ -135,7 +139,7 @@ def _float_averagepool(context: LayerContext, counts: Int) -> Compiled:
     return Compiled(kernel)
 
 
-class _Mean:
+class WindowMean:
     """Turns sums of (x - z_x) [N, OH, OW, C] into output integers, by the recipe of the rule."""
 
     def __init__(self, context: LayerContext, counts: Int) -> None:
@@ -153,6 +157,7 @@ class _Mean:
         }  # fmt: skip
 
     def __call__(self, sums: Array, tally: Tally) -> Array:
+        """Return the output integers of sums of (x - z_x) over windows."""
         sums = self.accumulator.limit(sums, tally).astype(np.int64)
         if self.rounded:
             return self._rounded_division(sums)
@@ -204,8 +209,12 @@ def _mean_tail(context: LayerContext, size: int) -> Any:
         return lambda sums: float_mean(context, sums, size)
     if context.rule.recipe == "tflite":
         return lambda sums: tflite_mean(context, sums, size)
-    x = context.input()
-    return context.requantizer_of(np.array([x.scale / (context.out.scale * float(size))])).exact
+    return mean_requantizer(context, size).exact
+
+
+def mean_requantizer(context: LayerContext, size: int) -> Requantizer:
+    """Return the requantizer of a sum over `size` places, of the recipes that divide within the multiplier."""
+    return context.requantizer_of(np.array([context.input().scale / (context.out.scale * float(size))]))
 
 
 def tflite_mean(context: LayerContext, sums: NDArray[Any], size: int) -> Array:

@@ -61,6 +61,22 @@ def compile_tflite_linear(
     return Compiled(kernel)
 
 
+def tflite_linear_tables(
+    context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any
+) -> dict[str, Array] | None:
+    """Return `lower_<axis>`, `upper_<axis>` and `weight_<axis>` of TFLite's recipe: in 2**10, of u8 in float32."""
+    found = tflite_places(context, axes, shape, sizes, scales)
+    if found is None:
+        return None
+    spatial, align, half = found
+    taps = float_taps if context.input().dtype.name == "u8" else positions
+    tables: dict[str, Array] = {}
+    for axis in spatial:
+        lower, upper, weight = taps(shape[axis], sizes[axis], align=align, half=half)
+        tables |= {f"lower_{axis}": lower, f"upper_{axis}": upper, f"weight_{axis}": weight}
+    return tables
+
+
 def tflite_places(
     context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any
 ) -> tuple[list[int], bool, bool] | None:

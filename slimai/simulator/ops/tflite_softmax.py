@@ -85,6 +85,12 @@ def tflite_parameters(x: QParams, out: QParams, depth: int, *, interpolated: boo
     return None
 
 
+def exponentials8(kernel: Tflite8) -> Int:
+    """Return the exponentials of distances 0, 1 .. from the largest, 0.31 fixed point: those that count, of 256."""
+    distance = -np.arange(min(kernel.radius, 255) + 1, dtype=np.int64)
+    return exp_on_negative_values(high_multiply(distance << kernel.left, kernel.multiplier))
+
+
 def _exp_quarter(a: Int) -> Int:
     """Return exp of a in [-1/4, 0), 0.31 fixed point: a polynomial around -1/8."""
     x = a + (1 << 28)

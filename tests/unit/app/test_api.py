@@ -146,7 +146,7 @@ def test_the_end_of_a_run_tells_what_hurts_warnings_and_the_page():
     assert len(shown) == 5
     assert shown[0].split(maxsplit=5) == ["Relu_0__1:0", "rounding", "20.0", "-0.0125", "+2.00", "- {nodes: [0]}"]
     assert shown[4].endswith("leave it")
-    assert "to use all of them, add: b=2" in lines
+    assert "to use those that help together, add: b=2" in lines
     assert lines.index("warning: float score is low") > lines.index(shown[-1])
     assert lines[-1] == "report: out/report.html"
 

@@ -81,6 +81,30 @@ def test_an_8_bit_network_can_end_before_what_is_not_supported(tmp_path):
     assert load_tflite(path, cut_outputs=["a"]).graph.outputs == ("a",)
 
 
+@pytest.mark.parametrize(("dtype", "read"), [("int8", load_tflite), ("float32", onnx_of_tflite)])
+def test_a_custom_operator_is_refused_by_name_and_the_network_can_end_before_it(dtype, read, tmp_path):
+    """Both of a kind are one mistake; what is computed before them is named, a constant is not."""
+    grid = (0.1, 3) if dtype == "int8" else ()
+    tensors = [Tensor(name, (1, 4), dtype, *grid) for name in "xabyz"]
+    tensors.append(Tensor("anchors", (1, 4), dtype, *grid, data=np.zeros((1, 4), dtype)))
+    steps = [Step("RELU", [0], [1]), Step("RELU6", [1], [2]),
+             Step("CUSTOM TFLite_Detection_PostProcess", [1, 2, 5], [3]),
+             Step("CUSTOM TFLite_Detection_PostProcess", [2], [4])]  # fmt: skip
+    path = saved(tmp_path, build_network(tensors, steps, [0], [3, 4]))
+    cure = "end the network before it: network.cut_outputs: [a, b]"
+    assert refusal(path, read) == [f"CUSTOM TFLite_Detection_PostProcess: operator is not supported: y, z; {cure}"]
+    assert read(path, cut_outputs=["a", "b"])
+
+
+def test_what_reading_changed_is_told(tmp_path):
+    graph = load_onnx(saved(tmp_path, two_convolutions()))
+    (told,) = [line for line in graph.history if line.startswith("Transpose between")]
+    turned = [node.outputs[0] for node in graph.nodes if node.op == "Transpose"]
+    assert told == "Transpose between the file's order of axes and that of ONNX added: " + ", ".join(
+        f"'{name}'" for name in turned
+    )
+
+
 def test_kinds_of_networks(tmp_path):
     path = saved(tmp_path, two_convolutions())
     assert is_float_tflite(path)

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, jaccard_sco
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import InputError
 from slimai.metrics.create import create_metric
+from slimai.metrics.scores import resampled_scores
 from slimai.metrics.segmentation import MapOptions, blob_view, class_map
 from slimai.schema.metric_specs import SegInput
 
@@ -66,6 +67,19 @@ def test_the_name_decides_the_value(build, which):
     result = score(metric, samples, [np.eye(2)[[[0, 1, 0], [1, 1, 1]]][None].astype(np.float32)])
     expected = {"PxAcc": 4 / 6, "MAcc": (1 / 2 + 3 / 4) / 2, "MIU": (1 / 3 + 3 / 5) / 2, "FrWIU": (2 / 3 + 12 / 5) / 6}
     assert result.value == pytest.approx(expected[which], abs=1e-12)
+
+
+@pytest.mark.parametrize("which", ["MIU", "PxAcc", "MAcc", "FrWIU"])
+def test_resampled_scores_are_those_of_repeated_pictures(build, which):
+    rng = np.random.default_rng(7)
+    truths = [rng.choice([0, 1, 5, 255] if at % 2 else [2, 255], (6, 7)) for at in range(5)]
+    metric, samples = build([*truths, np.full((6, 7), 255)], which, axis=0, transpose=False)
+    founds = [np.eye(7)[rng.integers(0, 7, (6, 7))][None].astype(np.float32) for _ in samples]
+    records = [metric.measure(sample, [found], None) for sample, found in zip(samples, founds, strict=True)]
+    draws = np.array([[0, 1, 2, 3, 4, 5], [0, 0, 0, 2, 2, 2], *rng.integers(0, 6, (6, 6)), [5, 5, 5, 5, 5, 5]])
+    truth = [metric.combine([records[at] for at in draw]).value for draw in draws]
+    np.testing.assert_allclose(resampled_scores(metric, records, draws), truth, rtol=0, atol=1e-15)
+    assert np.isnan(truth[-1])
 
 
 def test_the_guides_example_of_the_axes():

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from slimai.data.sample import ImageGeometry, Sample
 from slimai.errors import InputError, SlimaiError
 from slimai.metrics.create import create_metric
+from slimai.metrics.scores import resampled_scores
 from slimai.schema.metric_specs import VocInput
 
 NAMES = ("ant", "bee", "cow")
@@ -333,3 +334,25 @@ def test_labels_of_the_list_name_the_annotation(tmp_path, make_context, write_vo
     spec = VocInput(annotations=tmp_path / "xml", voc_labels=NAMES)
     metric = create_metric("voc_det_AP", spec, make_context(("b", "s", "c"), [sample]))
     assert score(metric, [sample], [[((1, 1, 5, 5), 0.9, 0)]]).score == 1.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("how", ["area", "11point"])
+def test_resampled_scores_are_those_of_repeated_pictures(build, seed, how):
+    rng = np.random.default_rng(seed)
+    truths, answers = random_case(rng)
+    answers = [[(box, rng.random(), label) for box, _, label in found] for found in answers]  # no ties in a picture
+    metric, samples = build(truths, ap=how)
+    records = [metric.measure(s, as_outputs(a), None) for s, a in zip(samples, answers, strict=True)]
+    shuffled = [records[at] for at in rng.permutation(len(records))]
+    draws = np.array([rng.integers(0, size, len(records)) for size in (2, 3, 6, 12, 12)])
+    truth = [metric.combine([shuffled[at] for at in draw]).value for draw in draws]
+    np.testing.assert_allclose(resampled_scores(metric, shuffled, draws), truth, rtol=0, atol=1e-12)
+
+
+def test_a_resampled_set_without_objects_has_no_score(build):
+    metric, samples = build([[("ant", 1, 2, 30, 40)], []])
+    records = [metric.measure(sample, as_outputs([]), None) for sample in samples]
+    found = metric.resampled_scores(records, np.array([[1, 1], [0, 2]]))
+    assert found[0] == 0.0
+    assert np.isnan(found[1])

@@ -70,6 +70,24 @@ def test_what_the_graph_passes_did_and_refused_is_told():
     assert "Rewrites" not in page(run(), saved())  # saved by an earlier version
 
 
+def test_what_the_exported_model_does_under_optimization_is_told():
+    levels = {
+        "disabled": {"score": 0.75, "largest_difference": 0, "error": ""},
+        "all": {"score": 0.5, "largest_difference": 77, "error": EVIL},
+    }
+    facts = {"images": 8, "levels": levels, "spelled_out": ["Conv_a__1"], "refused": "", "skipped": ""}
+    text = page(run(exported_model=facts), saved())
+    assert '<td class="l">disabled</td><td>0.7500</td><td>0</td>' in text
+    assert '<td class="l">all</td><td>0.5000</td><td>77</td>' in text
+    assert "fuses nothing with them: Conv_a__1<" in text
+    assert EVIL not in text
+    refused = page(run(exported_model={**facts, "refused": "Conv_a__1: why"}), saved())
+    assert "There is no ONNX model: Conv_a__1: why" in refused
+    skipped = page(run(exported_model={**facts, "levels": {}, "skipped": "there is no validation image"}), saved())
+    assert "Not checked: there is no validation image" in skipped
+    assert 'id="exported"' not in page(run(), saved())  # of an earlier version, or without gen_code
+
+
 def test_text_from_outside_is_escaped():
     text = page(
         run(network=EVIL, host_layers=[EVIL], metric=EVIL, candidates=[{**run()["best"], "note": EVIL}]),

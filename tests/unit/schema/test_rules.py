@@ -199,7 +199,8 @@ CASES = [
     Case(
         "one_goal",
         {"quantization.mix": "auto", "quantization.mix_goal": {"score": 0.9, "max_drop": 0.1}},
-        "quantization.mix_goal: should be exactly one of max_drop, score, latency_ms, weight_bytes and max_share",
+        "quantization.mix_goal: should be exactly one of max_drop, score, latency_ms, weight_bytes, arena_bytes and "
+        "max_share",
     ),
     Case(
         "compile_effort",

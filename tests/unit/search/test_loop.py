@@ -1,5 +1,7 @@
 """The search loop: every candidate once, best so far after each, resumable, time-boxed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -123,7 +125,7 @@ def test_rungs_grow_to_all_images():
 
 @pytest.mark.parametrize(("set_only", "seen"), [(False, 8), (True, 90)])
 def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, set_only, seen):
-    """Early is later for a score over a set: the first rung of 80 images or more."""
+    """Early is later for a score over a set: the first rung of a quarter of the images or more."""
     rng = np.random.default_rng(1)
     tables = [np.clip(rng.normal(mean, 0.05, 256), 0, 1) for mean in (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)]
     plan, log = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=set_only))
@@ -135,9 +137,24 @@ def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, se
     assert len(log) == 5 * seen + 256
 
 
-def test_a_score_over_a_small_set_drops_nobody(tmp_path):
+def test_a_score_over_a_set_drops_who_trails_beyond_what_an_image_moves(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.2, 64)
+    tables = [np.full(64, 0.1), np.full(64, 0.9), 0.899 + noise - noise.mean()]
+    plan, log = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=True))
+    assert [item.status for item in search(plan).outcomes] == ["partial", "full", "full"]
+    seen = {key: sum(key == other for other, _ in log) for key, _ in log}
+    assert seen[plan.prepare(plan.candidates[0]).key] == 18  # the first rung of a quarter of the images
+
+
+def test_a_set_without_a_score_drops_nobody(tmp_path):
+    class Late(MeanMetric):
+        def combine(self, records):
+            result = super().combine(records)
+            return result if len(records) == 64 else replace(result, value=float("nan"), score=None)
+
     tables = [np.full(64, 0.1), np.full(64, 0.9)]
-    plan, _ = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=True))
+    plan, _ = setup(tmp_path, tables, strategy="racing", metric=Late(set_only=True))
     assert [item.status for item in search(plan).outcomes] == ["full", "full"]
 
 

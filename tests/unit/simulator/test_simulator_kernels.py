@@ -21,7 +21,7 @@ from slimai.simulator import (
 from slimai.simulator.accumulate import Accumulator
 from slimai.simulator.buffers import BufferPool
 from slimai.simulator.context import Tally
-from slimai.simulator.product import Matrix, Product
+from slimai.simulator.product import Matrix, Product, pair_engine
 from slimai.simulator.requantize import PRESETS, TFLITE_DENSE, build_requantizer
 from slimai.simulator.rows import FlatRequantizer, RowRequantizer, fast_kernel
 
@@ -169,6 +169,28 @@ def test_pair_products_equal_their_twin_for_every_shape(rows, depth, columns, se
     assert np.array_equal(theirs[:count].reshape(rows, columns), a[:rows, :depth].astype(np.int64) @ matrix)
 
 
+@pytest.mark.skipif(not _kernels_gemm.BROAD, reason="this CPU has no AVX-512")
+@given(st.integers(1, 20), st.integers(1, 40), st.integers(1, 100), st.sampled_from([1, -1, 0]), st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_broad_products_and_halves_equal_their_twins_and_python_integers(rows, depth, columns, ends, seed):
+    rng = np.random.default_rng(seed)
+    a = np.zeros((rows + -rows % 6, depth + depth % 2), np.int16)
+    a[:rows, :depth] = rng.integers(-32768, 32768, (rows, depth)) if ends == 0 else -32768
+    matrix = rng.integers(-128, 128, (depth, columns)) if ends == 0 else np.full((depth, columns), ends * 127)
+    found = [np.zeros((rows + 6) * columns + 32, np.int32) for _ in range(2)]
+    for module, out in zip((_kernels_gemm, _reference_gemm), found, strict=True):
+        module.multiply_broad(a, rows, _kernels_gemm.pack(matrix), columns, out)
+    count = rows * columns
+    assert np.array_equal(found[0][:count], found[1][:count])
+    assert np.array_equal(found[0][:count].reshape(rows, columns), a[:rows, :depth].astype(np.int64) @ matrix)
+    high, low = rng.integers(-128, 129, (depth, columns)), matrix
+    joined = [np.zeros((rows + 6) * columns + 32) for _ in range(2)]
+    for module, out in zip((_kernels_gemm, _reference_gemm), joined, strict=True):
+        module.multiply_halves(a, rows, _kernels_gemm.pack_halves(high, low), columns, out)
+    truth = a[:rows, :depth].astype(np.int64) @ (256 * high + low)
+    assert all(np.array_equal(out[:count].reshape(rows, columns), truth) for out in joined)
+
+
 @pytest.mark.skipif(not _kernels_gemm.AVAILABLE, reason="this CPU has no AVX2")
 @given(st.integers(1, 20), st.integers(1, 300), st.integers(1, 40), st.sampled_from([1, -1, 0]), st.integers(0, 99))
 @settings(max_examples=80, deadline=None)
@@ -197,9 +219,11 @@ def test_wide_products_equal_their_twin_and_python_integers(rows, depth, columns
         (QParams(S8, 1.0, 0), 2**47, "blas"),
     ],
 )
-@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize("available", ["broad", "pairs", "none"])
 def test_products_are_exact_on_every_engine(monkeypatch, x, w_high, engine, available):
-    monkeypatch.setattr(_kernels_gemm, "AVAILABLE", _kernels_gemm.AVAILABLE and available)
+    monkeypatch.setattr(_kernels_gemm, "AVAILABLE", _kernels_gemm.AVAILABLE and available != "none")
+    monkeypatch.setattr(_kernels_gemm, "BROAD", _kernels_gemm.BROAD and available == "broad")
+    engine = "halves" if engine == "wide" and _kernels_gemm.BROAD else engine
     rng = np.random.default_rng(1)
     low, high = x.dtype.low - x.zero_point, x.dtype.high - x.zero_point
     rows, matrix = rng.integers(low, high + 1, (50, 33)), rng.integers(-w_high, w_high + 1, (33, 21))
@@ -209,7 +233,19 @@ def test_products_are_exact_on_every_engine(monkeypatch, x, w_high, engine, avai
     assert product.engine == (engine if _kernels_gemm.AVAILABLE else "blas")
     memory = product.rows(50)
     memory[:50, :33] = rows
+    assert product.sums(50).dtype == product.multiply(memory, 50, product.sums(50)).dtype
     assert np.array_equal(product.multiply(memory, 50, product.sums(50)), rows @ matrix)
+
+
+def test_halves_are_not_taken_where_either_could_overflow():
+    deep = Matrix(np.full((1024, 3), 127 - 256))
+    assert deep.half_magnitude == 127 * 1024
+    assert pair_engine(deep, (-32768, 32767), 2.0**40, broad=True) == "wide"
+    assert pair_engine(deep, (-128, 127), 2.0**40, broad=True) == "halves"
+    matrix = Matrix(np.array([[-32767, -129, -128, 127, 128, 32767]]))
+    high, low = matrix._halves
+    assert np.array_equal(256 * high + low, matrix.values)
+    assert (low.min(), low.max()) == (-128, 127)
 
 
 def params(kind, zero):

@@ -22,6 +22,7 @@ from slimai.graph.tflite.kinds import all_quantized, dynamic_range, unsupported
 from slimai.graph.tflite.naming import unique_names
 
 OPSET = 20  # the first with Gelu
+HISTORY = "slimai_history"  # entry of the model's metadata
 RULES: dict[str, Callable[[Writer, FileOperator], None]] = {
     **matrix.RULES,
     **spatial.RULES,
@@ -60,7 +61,21 @@ def onnx_of_tflite(
         raise InputError(errors)
     made = _model(writer)
     _require_declared_shapes(writer, made)
+    told = made.metadata_props.add()
+    told.key, told.value = HISTORY, "\n".join([*model.history, *_turned(writer)])
     return made
+
+
+def history_of(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return what was changed while a model was read from TFLite, one sentence each."""
+    texts = [item.value for item in model.metadata_props if item.key == HISTORY]
+    return tuple(line for text in texts for line in text.split("\n") if line)
+
+
+def _turned(writer: Writer) -> list[str]:
+    """Return one sentence on the Transposes that the file does not hold."""
+    named = ", ".join(f"'{name}'" for name in writer.turned)
+    return [f"Transpose between the file's order of axes and that of ONNX added: {named}"] if named else []
 
 
 def _strange_tensors(model: FileModel, where: str) -> Iterator[Diagnostic]:

@@ -40,6 +40,7 @@ class Writer(FileAccess):
 
     as_filed, channels_first: tensor number -> name of the ONNX tensor that holds it in that order.
     shapes: ONNX tensor -> the operator that writes it and the shape that the file declares for it.
+    turned: what Transposes give that the file does not hold.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Writer(FileAccess):
     as_filed: dict[int, str] = field(default_factory=dict)
     channels_first: dict[int, str] = field(default_factory=dict)
     shapes: dict[str, tuple[FileOperator, tuple[int, ...]]] = field(default_factory=dict)
+    turned: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._free = FreeNames(self.names)
@@ -90,6 +92,7 @@ class Writer(FileAccess):
                 self.reshape(source, shape, target)
             else:
                 self.add("Transpose", (source,), target, {"perm": last_axes(len(shape))})
+                self.turned.append(target)
             self.as_filed[number] = target
         return self.as_filed[number]
 
@@ -107,6 +110,7 @@ class Writer(FileAccess):
                 self.reshape(self._held(number, op), permuted(item.shape, axes), target)
             else:
                 self.add("Transpose", (self._held(number, op),), target, {"perm": axes})
+                self.turned.append(target)
             self.channels_first[number] = target
         return self.channels_first[number]
 
