@@ -32,12 +32,18 @@ configurations = _strategies().configurations
 
 
 def exported(config: SlimaiConfig, folder: Path) -> Path:
-    """Return the cfg written for `config`; nothing of it may be left out or unwritable."""
+    """Return the cfg written for `config`; nothing of it may be left out or unwritable.
+
+    A rules file is named and has to be copied beside the cfg, which is said of those that there are and of no others.
+    """
     target = folder / "cfg" / "net.cfg"
     target.parent.mkdir(exist_ok=True)
     export = export_cfg(config, target)
-    refused = [str(item) for item in export.diagnostics if "is written, but" not in item.message]
-    assert refused == []
+    said = [item for item in export.diagnostics if "is written, but" not in item.message]
+    beside = [item.key for item in said if "reads it beside the cfg" in item.message]
+    assert [str(item) for item in said if item.key not in beside] == []
+    rules = ("nodename_datatypes", "nodekind_datatypes")
+    assert beside == [f"quantization.{name}" for name in rules if getattr(config.quantization, name) is not None]
     target.write_text(export.text, encoding="utf-8")
     return target
 
