@@ -16,6 +16,7 @@ from plans import Op, one_op, params, program, random_integers
 
 from slimai.quantizer.params import INT_TYPES
 from slimai.quantizer.plan import QWeight
+from slimai.simulator.requantize import PRESETS
 
 generated = settings(max_examples=5, deadline=None)
 RULES = ("xi_sym", "single")
@@ -115,3 +116,33 @@ def test_average_pool(counted, data, seed):
     )
     found = program(plan, "single").run({"x": x})["y"]
     assert np.abs(found - np.clip(real, -128, 127)).max() <= 0.51
+
+
+@pytest.mark.parametrize("dtype", ["s8", "u8", "s16"])
+@pytest.mark.parametrize("rule", sorted(PRESETS))
+def test_a_linear_resize_along_three_axes_is_near_onnx_runtime(rule, dtype):
+    """Within 2 steps of the real values: each weight is off by half of 2^-11 at most (s16: 2^-11 of the range)."""
+    rng = np.random.default_rng(8)
+    shape, sizes = (1, 2, 3, 3, 2), (1, 2, 7, 4, 5)
+    x_q = params(dtype, 0.02, 100 if dtype == "u8" else 0)
+    if x_q.zero_point and rule.startswith("xi"):
+        x_q = params(dtype, 0.02)
+    x = random_integers(rng, x_q, shape)
+    wanted = resized(x, sizes)
+    scales = tuple(float(np.float32(o / i)) for o, i in zip(sizes, shape, strict=True))
+    attrs = {"mode": "linear", "coordinate_transformation_mode": "half_pixel", "sizes": sizes, "scales": scales}
+    plan = one_op(Op("Resize", ("x",), "y", attrs), {"x": shape}, sizes, {"x": x_q}, x_q)
+    found = program(plan, rule).run({"x": x})["y"].astype(np.float64)
+    assert np.abs(found - wanted).max() <= (2 if dtype != "s16" else 3 * 2.0**-12 * 65535)
+
+
+def resized(x, sizes):
+    """Return what ONNX Runtime's linear Resize makes of the integers in float32."""
+    wanted = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    node = helper.make_node("Resize", ["x", "", "", "n"], ["y"], mode="linear")
+    count = numpy_helper.from_array(np.array(sizes, np.int64), "n")
+    given_x = helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)
+    graph = helper.make_graph([node], "g", [given_x], [wanted], [count])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x.astype(np.float32)})[0].astype(np.float64)

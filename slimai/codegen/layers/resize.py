@@ -6,10 +6,10 @@ import numpy as np
 
 from slimai.codegen.layers.move import axis_lists, write_lists
 from slimai.codegen.layers.pointwise import changes, write_change
-from slimai.codegen.writer import LayerWriter, params_type
+from slimai.codegen.writer import LayerWriter, params_type, refused
 from slimai.simulator.accumulate import largest
 from slimai.simulator.context import Array
-from slimai.simulator.ops.resize import WEIGHT_BITS
+from slimai.simulator.ops.resize import MOST_AXES, WEIGHT_BITS
 from slimai.simulator.ops.resize_taps import linear_taps, nearest_index
 from slimai.simulator.ops.tflite_resize import float_taps, positions, tflite_places
 
@@ -30,6 +30,8 @@ def write_resize(writer: LayerWriter) -> None:
     if found is not None:
         _tflite(writer, *found)
         return
+    if len(axes) > MOST_AXES:
+        raise refused(writer, "it is linear along more than two axes")
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
     _fixed(writer, taps)
 

@@ -15,6 +15,7 @@ from slimai.simulator.ops.tflite_resize import compile_tflite_linear
 from slimai.simulator.rows import FlatRequantizer
 
 WEIGHT_BITS = 11
+MOST_AXES = 2  # whose weights' bits a multiplier takes away
 
 
 def compile_resize(context: LayerContext) -> Compiled:
@@ -54,13 +55,17 @@ def _linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scal
 
 
 def _fixed_linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scales: Any) -> Compiled:
-    """Weights round_half_even(fraction * 2**11) and their complement; M = s_x / (s_y * 2**(11 * axes))."""
+    """Weights round_half_even(fraction * 2**11) and their complement; M = s_x / (s_y * 2**(11 * axes)).
+
+    Of more than two axes the bits beyond those of two are rounded away (half up) before: no rule has a multiplier that
+    is so small.
+    """
     mode, name, x = context.attrs["coordinate_transformation_mode"], context.layer.name, context.input()
     taps = {axis: linear_taps(shape[axis], sizes[axis], scales[axis], mode, name) for axis in axes}
-    unit = 1 << WEIGHT_BITS
-    bound = float(largest(x) * unit ** len(axes))
-    real = np.array([x.scale / (context.out.scale * float(unit ** len(axes)))])
-    limited = accumulator(context, bound)
+    unit, kept = 1 << WEIGHT_BITS, min(len(axes), MOST_AXES)
+    beyond = WEIGHT_BITS * (len(axes) - kept)
+    real = np.array([x.scale / (context.out.scale * float(unit**kept))])
+    limited = accumulator(context, float(largest(x) * unit**kept))
     flat = FlatRequantizer(context.requantizer_of(real), limited)
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
@@ -69,6 +74,6 @@ def _fixed_linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any
             weight = np.rint(fraction * np.float32(unit)).astype(np.int64)
             weight = weight.reshape((-1,) + (1,) * (acc.ndim - 1 - axis))
             acc = acc.take(lower, axis=axis) * (unit - weight) + acc.take(upper, axis=axis) * weight
-        return [flat(acc, tally)]
+        return [flat((acc + ((1 << beyond) >> 1)) >> beyond, tally)]
 
     return Compiled(kernel)
