@@ -43,6 +43,8 @@ S16, U16 = IntType("s16", 16, True), IntType("u16", 16, False)
 S32, S64 = IntType("s32", 32, True), IntType("s64", 64, True)
 INT_TYPES = {kind.name: kind for kind in (S4, S8, U8, S16, U16, S32, S64)}
 
+LARGEST_REAL = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class QParams:
@@ -67,5 +69,8 @@ class QParams:
         return integers
 
     def dequantize(self, integers: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the real values as float32."""
-        return ((integers.astype(np.float64) - self.zero_point) * self.scale).astype(np.float32)
+        """Return the real values as float32; what a mask's grid has beyond its end is that end."""
+        real = (integers.astype(np.float64) - self.zero_point) * self.scale
+        if self.scale * 2.0 ** (self.dtype.bits + 1) > LARGEST_REAL:
+            real = np.clip(real, -LARGEST_REAL, LARGEST_REAL)
+        return real.astype(np.float32)
