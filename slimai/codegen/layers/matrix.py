@@ -17,6 +17,7 @@ from slimai.quantizer.params import S4, QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.layout import four_pads, is_channels_last, pair
 from slimai.simulator.ops.conv import layer_weight, matrix_requantizer
+from slimai.simulator.ops.matmul import product_requantizer
 from slimai.simulator.weight_forms import image_weights, weight_values
 
 Int = NDArray[np.int64]
@@ -146,23 +147,23 @@ def _products(
     )  # fmt: skip
 
 
-def _second(writer: LayerWriter) -> tuple[Int | None, float, int, int, str]:
-    """Return (constant or None, scale, zero point, largest magnitude, C type) of the second operand."""
+def _second(writer: LayerWriter) -> tuple[Int | None, int, int, str]:
+    """Return (constant or None, zero point, largest magnitude, C type) of the second operand."""
     context, weight = writer.context, writer.layer.weight
     if weight is not None:
         values = weight_values(weight)
         kind = f"{smallest(values).dtype.name}_t"
-        return values, float(weight.scale[0]), 0, int(np.abs(values).max(initial=0)), kind
+        return values, 0, int(np.abs(values).max(initial=0)), kind
     b: QParams = context.input(1)
     operand = context.layer.operands.get(1)
     constant = None if operand is None else operand[0].astype(np.int64)
-    return constant, b.scale, b.zero_point, largest(b), params_type(b)
+    return constant, b.zero_point, largest(b), params_type(b)
 
 
 def _stacked(writer: LayerWriter) -> None:
     context, node = writer.context, writer.layer.node
     a = context.input()
-    constant, scale, zero, reach, kind = _second(writer)
+    constant, zero, reach, kind = _second(writer)
     first, second = writer.shape(node.inputs[0]), writer.shape(node.inputs[1]) if constant is None else constant.shape
     left = (1, *first) if len(first) == 1 else first
     right = (*second, 1) if len(second) == 1 else second
@@ -173,7 +174,7 @@ def _stacked(writer: LayerWriter) -> None:
         y = writer.input(node.inputs[1], identity(len(second)))
     else:
         y = writer.constant("weight", constant, kind)
-    table, rule = writer.tables(context.requantizer(a.scale, scale), limit)
+    table, rule = writer.tables(product_requantizer(context), limit)
     stacks = _stacks(left, right)
     nest = fold(stacks)
     if nest is None or len(nest.sizes) > 4:  # the kernel walks four: spread the operands, then it is one
