@@ -333,8 +333,8 @@ class _ByName:
     def __get_pydantic_json_schema__(_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         kind_of = {section: kind for kind, section in SECTIONS.items()}
         tagged = tuple(Annotated[section, Tag(kind_of[section])] for section in get_args(MetricSection))
-        whole = Annotated[Union[tagged], Discriminator(metric_kind)]  # type: ignore[valid-type]  # noqa: UP007 - made of the list of sections
-        return handler(TypeAdapter(whole).core_schema)
+        whole: Any = Union[tagged]  # noqa: UP007 - made of the list of sections
+        return handler(TypeAdapter(Annotated[whole, Discriminator(metric_kind)]).core_schema)
 
 
 if TYPE_CHECKING:

@@ -90,13 +90,14 @@ for (const row of document.querySelectorAll("tr[data-tensor]")) {
 for (const radio of document.querySelectorAll("input[name=mode]")) {
   radio.addEventListener("change", () => { document.querySelector(".net").dataset.mode = radio.value; });
 }
+const [copy, copied] = document.documentElement.lang.startsWith("zh") ? ["复制", "已复制"] : ["copy", "copied"];
 for (const code of document.querySelectorAll("code.paste")) {
   const text = code.textContent, button = document.createElement("button");
   button.className = "copy";
-  button.textContent = "copy";
-  button.setAttribute("aria-label", "copy: " + text);
+  button.textContent = copy;
+  button.setAttribute("aria-label", copy + ": " + text);
   button.addEventListener("click", async () => {
-    try { await navigator.clipboard.writeText(text); button.textContent = "copied"; } catch { getSelection().selectAllChildren(code.lastChild); }
+    try { await navigator.clipboard.writeText(text); button.textContent = copied; } catch { getSelection().selectAllChildren(code.lastChild); }
   });
   const words = document.createElement("span");
   words.textContent = text;

@@ -23,7 +23,10 @@ ELSEWHERE = re.compile(
     r"Input should be|done|failed|interrupted|partial|missed|(valid|invalid): |init |compare |\{\} of \{\} job"
 )
 # lines that the templates of the report put together from pieces
-PIECED = re.compile(r".*quantization report|.*not delivered: |no: |Estimated .*: \{\}|fixed: |\{\}, (float|fixed)")
+PIECED = re.compile(
+    r".*quantization report|.*not delivered: |no: |Estimated .*: \{\}|fixed: |\{\}, (float|fixed)|"
+    r"without an interval: .*\.|float \{\}|\{\} (object|box)|\{\} \(delivered\)"
+)
 STALE = 0.02  # of the entries; take them out when they are seen
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 
@@ -76,7 +79,7 @@ def untranslated(texts):
 
 
 # the share of the day it was set, with room for a few new messages; lower it, do not raise it
-UNTRANSLATED = {"schema/": 0.05, "config/": 0.1, "app/": 0.3, "report/": 0.25, "": 0.55}
+UNTRANSLATED = {"schema/": 0.05, "config/": 0.1, "app/": 0.1, "report/": 0.25, "metrics/": 0.05, "": 0.05}
 
 
 @pytest.mark.parametrize("folder", UNTRANSLATED)
