@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from spellings import NORMS, SPELLINGS, Speller
 
 from slimai.graph.load import load_onnx
-from slimai.graph.passes import run_pass
+from slimai.graph.passes import PASSES, run_pass, run_passes
 from slimai.graph.passes.divide_to_multiply import DIVIDE_TO_MULTIPLY
 
 TOLERANCE = 1e-4
 SHAPES = ([1, 6], [1, 5, 6], [1, 6, 4, 5])
 generated = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(generated, max_examples=8)
 CASES = [(op, spelling) for op, spellings in SPELLINGS.items() for spelling in spellings]
 IDS = [spelling.__name__ for _, spelling in CASES]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -213,12 +214,12 @@ def test_a_constant_without_a_reciprocal_is_divided_by(build, value):
     assert ops(graph) == ["Relu", "Div"]
 
 
-@generated
+@few
 @given(seed=SEEDS, turned_first=st.booleans(), channels_first=st.booleans())
 def test_a_mean_that_is_turned_beside_its_tensor_is_part_of_the_norm(
     build, compare, seed, turned_first, channels_first
 ):
-    """As TensorFlow's converters write it: Transpose(x) - Transpose(mean(x)), in either order of the nodes."""
+    """Transpose(x) - Transpose(mean(x)), in either order of the nodes, as ONNX Runtime's optimizer may leave it."""
     rng = np.random.default_rng(seed)
     size = int(rng.integers(2, 9))
     perm, axis = ([0, 2, 1], 1) if channels_first else ([0, 1, 2], 2)
@@ -229,7 +230,7 @@ def test_a_mean_that_is_turned_beside_its_tensor_is_part_of_the_norm(
     nodes += [("Sub", "tn", "d", {}), ("Mul", "dd", "q", {}), ("ReduceMean", "q", "v", {"axes": [2]}),
               ("Add", "ve", "w", {}), ("Sqrt", "w", "r", {}), ("Div", "dr", "y", {})]  # fmt: skip
     path = build(nodes, {"x": shape}, ["y"], {"e": np.float32(1e-7)})
-    graph = load_onnx(path)
+    graph, _ = run_passes(load_onnx(path, optimize=False), PASSES)
     assert ops(graph) == ["Transpose"] * channels_first + ["LayerNormalization"]
     compare(path, graph, TOLERANCE)
 
@@ -238,12 +239,12 @@ def test_a_turned_mean_that_others_read_stays(build, compare):
     nodes = [("ReduceMean", "x", "m", {"axes": [1]}), ("Transpose", "m", "n", {"perm": [0, 2, 1]}),
              ("Transpose", "x", "t", {"perm": [0, 2, 1]}), ("Sub", "tn", "d", {}), ("Mul", "xm", "z", {})]  # fmt: skip
     path = build(nodes, {"x": [1, 4, 3]}, ["d", "z"], {})
-    graph = load_onnx(path)
+    graph, _ = run_passes(load_onnx(path, optimize=False), PASSES)
     assert sorted(ops(graph)) == ["Mul", "ReduceMean", "Sub", "Transpose", "Transpose"]
     compare(path, graph, 1e-6)
 
 
-@generated
+@few
 @given(
     seed=SEEDS,
     shape=st.sampled_from([[1, 4], [1, 3, 5], [1, 2, 3, 4]]),
@@ -257,12 +258,12 @@ def test_a_root_of_squares_is_one_operator(build, compare, seed, shape, spelled_
         constants[name.upper()] = rng.normal(size=shape[1:]).astype(np.float32)
         nodes.append(("Mul", f"x{name.upper()}", name, {}))
         square = name * 2 if by_product else f"{name}p"
-        nodes.append(("Mul" if by_product else "Pow", square, f"{name}2", {}))
+        nodes.append(("Mul" if by_product else "Pow", square, [f"{name}2"], {}))
     total = f"{parts[0]}2"
     for number, name in enumerate(parts[1:]):
         pair = [total, f"{name}2"] if rng.random() < 0.5 else [f"{name}2", total]
         total = f"sum{number}"
-        nodes.append(("Add", pair, total, {}))
+        nodes.append(("Add", pair, [total], {}))
     path = build([*nodes, ("Sqrt", [total], "y", {})], {"x": shape}, ["y"], constants)
     graph = load_onnx(path)
     assert [op for op in ops(graph) if op in {"Sqrt", "Pow", "ReduceL2"}] == ["ReduceL2"]
