@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NoReturn
 
 from slimai.app.candidates.programs import Planned, Programs
 from slimai.app.candidates.quantizer import QuantizedCandidate, Quantizer
@@ -20,7 +21,7 @@ from slimai.search.evaluate import batches, measure_batch
 from slimai.search.loop import INTERRUPTED, SearchSetup, SearchState, search
 from slimai.search.race import image_order
 from slimai.search.records import load_records, records_path, save_records
-from slimai.search.units import Inline, Unit
+from slimai.search.units import Inline, Measured, Unit
 
 PLANS = 4  # that wait to be run
 
@@ -149,14 +150,8 @@ class Trials:
         if setup.watch.late():
             self._cut("time limit within a candidate")
         unit = Unit(candidate, tuple(self._order[len(records) : seen]), setup.watch.left())
-
-        def on_batch(images: int, _: object) -> None:
-            check()
-            stage.advance(images)
-
         try:
-            with setup.reporter.stage(f"try {len(candidate.raised)} layers in 16 bit", len(unit.indices)) as stage:
-                [measured] = self._executor.stream([unit], on_batch)
+            measured = self._measured(unit)
         except KeyboardInterrupt:
             answered()
             self._cut(INTERRUPTED)
@@ -170,7 +165,19 @@ class Trials:
             self._cut("time limit within a candidate")
         return records
 
-    def _cut(self, why: str) -> None:
+    def _measured(self, unit: Unit) -> Measured:
+        with self.setup.reporter.stage(
+            f"try {len(unit.candidate.raised)} layers in 16 bit", len(unit.indices)
+        ) as stage:
+
+            def on_batch(images: int, _records: Sequence[Record]) -> None:
+                check()
+                stage.advance(images)
+
+            [measured] = self._executor.stream([unit], on_batch)
+        return measured
+
+    def _cut(self, why: str) -> NoReturn:
         self.state = replace(self.state, cut_short=why)
         raise CutShort
 
