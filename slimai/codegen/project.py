@@ -137,7 +137,7 @@ _LOAD = """    if (count < 2 || load(words[1]) != 0) {
 """
 _WEIGHTS = """
 static union {
-    unsigned char bytes[@U@_WEIGHTS_BYTES];
+    unsigned char bytes[@U@_WEIGHTS_BYTES + 1]; /* a network may have no constants */
     uint64_t aligned;
 } weights;
 
@@ -148,9 +148,9 @@ static int load(const char *path)
     if (file == NULL) {
         return 1;
     }
-    got = fread(weights.bytes, 1, sizeof weights.bytes, file);
+    got = fread(weights.bytes, 1, @U@_WEIGHTS_BYTES, file);
     fclose(file);
-    return got < @U@_WEIGHTS_BYTES;
+    return got != @U@_WEIGHTS_BYTES;
 }
 """
 

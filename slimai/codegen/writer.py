@@ -201,12 +201,30 @@ class LayerWriter:
 
     # Calls
 
+    def pictures(self, source: str, target: str) -> tuple[str, str]:
+        """Return the input and the output of one picture, for `call_by_picture`."""
+        count, x, y = self._pictures, self.count(self.layer.inputs[0]), self.count(self.layer.outputs[0])
+        if count == 1:
+            return source, target
+        return f"{source} + picture * {x // count}", f"{target} + picture * {y // count}"
+
+    @property
+    def _pictures(self) -> int:
+        return self.shape(self.layer.outputs[0])[0]
+
     def call(self, kernel: str, arguments: Iterable[Any], *, rule: str = "", **types: str) -> None:
         """Call a kernel for these types; rule: the stem of its requantization, by the width of `acc_t`."""
         if rule:
             types["tail"] = f"{rule}_{'s64' if types.get('acc_t', 'int64_t') == 'int64_t' else 's32'}"
         name = self.kernels.use(kernel, **types)
         self.step.lines.append(f"{name}({', '.join(str(item) for item in arguments)});")
+
+    def call_by_picture(self, kernel: str, arguments: Iterable[Any], *, rule: str = "", **types: str) -> None:
+        """Call a kernel once for each picture of the layer, with the pointers of `pictures`."""
+        self.call(kernel, arguments, rule=rule, **types)
+        if self._pictures > 1:
+            loop = f"for (int32_t picture = 0; picture < {self._pictures}; picture++)"
+            self.step.lines[-1] = f"{loop} {{ {self.step.lines[-1]} }}"
 
     def copy(self, source: str, target: str, c_type: str, places: Array, to: Array) -> None:
         """Copy elements at `places` of `source` to the places `to` of `target`, in the order of `to`."""

@@ -179,9 +179,14 @@ def refuse_unknown_forms(model: onnx.ModelProto, where: str) -> None:
 
 
 def _defined(op: str, version: int) -> int:
-    """Return the operator set that defines `op` for models of `version`; that one itself where nobody knows."""
+    """Return the operator set that defines `op` for models of `version`; that one itself where nobody knows.
+
+    0 where models of `version` have no such operator yet: the checker of ONNX refuses it by name.
+    """
     if version > max(NEWEST_OPSET, defs.onnx_opset_version()):
         return version
+    if not defs.has(op, version):
+        return 0
     return int(defs.get_schema(op, max_inclusive_version=version).since_version)
 
 

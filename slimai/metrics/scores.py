@@ -58,5 +58,7 @@ def weighted_scores(metric: Metric, records: Sequence[Record], counts: NDArray[n
     if own is not None:
         scores: NDArray[np.float64] = own(records, counts)
         return scores
-    found = (quick_score(metric, [records[at] for at in np.repeat(np.arange(len(row)), row)]) for row in counts)
+    found = (
+        quick_score(metric, [records[at] for at in np.repeat(np.arange(len(row)), row).tolist()]) for row in counts
+    )
     return np.array([math.nan if score is None else score for score in found])

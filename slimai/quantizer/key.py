@@ -7,7 +7,7 @@ from typing import Any
 
 from slimai.graph.ir import Array
 from slimai.quantizer.params import QParams
-from slimai.quantizer.plan import Layer, QuantPlan
+from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 
 
 def plan_key(plan: QuantPlan) -> str:
@@ -35,16 +35,25 @@ def _layer(digest: Any, layer: Layer) -> None:
     _text(digest, layer.mode, layer.inputs, layer.outputs)
     if layer.weight is not None:
         _text(digest, layer.weight.dtype.name, layer.weight.axis, layer.weight.zero_point)
-        _array(digest, layer.weight.values)
-        _array(digest, layer.weight.scale)
+        digest.update(_integers(layer.weight))
     for position, matrix in sorted(layer.matrices.items()):
         _text(digest, position, matrix.dtype.name)
-        _array(digest, matrix.values)
-        _array(digest, matrix.scale)
+        digest.update(_integers(matrix))
     _array(digest, layer.bias)
     for position, (values, params) in sorted(layer.operands.items()):
         _text(digest, position, _params(params))
         _array(digest, values)
+
+
+def _integers(weight: QWeight) -> bytes:
+    """Return the sha256 of integers and scales, which candidates that share the weight take once."""
+    if "digest" not in weight.forms:
+        digest = hashlib.sha256()
+        _array(digest, weight.values)
+        _array(digest, weight.scale)
+        weight.forms["digest"] = digest.digest()
+    found: bytes = weight.forms["digest"]
+    return found
 
 
 def _params(params: QParams) -> tuple[str, str, int]:

@@ -178,11 +178,9 @@ class LayerBuilder:
             real = made.weight.values * layout.spread(made.weight.scale, weights.shape)
             made = quantized(corrected_bias(step.node, weights, real, bias, means))
         rounded = self.options.rounding.get(step.name)
-        return made if rounded is None else self._rounded(step.name, rounded, made, scale, layout)
+        return made if rounded is None else self._rounded(step, rounded, made, layout)
 
-    def _rounded(
-        self, name: str, rounded: RoundedLayer, made: QuantizedLayer, scale: float, layout: WeightLayout
-    ) -> QuantizedLayer:
+    def _rounded(self, step: Step, rounded: RoundedLayer, made: QuantizedLayer, layout: WeightLayout) -> QuantizedLayer:
         """Return the layer with rounded weights, in the channels that have the grid they were rounded for."""
         grid = made.weight
         if rounded.weight.dtype != grid.dtype or rounded.weight.scale.size != grid.scale.size:
@@ -190,9 +188,10 @@ class LayerBuilder:
         same = np.broadcast_to(rounded.weight.scale == grid.scale, rounded.bias.shape)
         weight = self.store.mixed(rounded.weight, grid, layout)
         own = np.zeros(rounded.bias.shape, np.int64) if made.bias is None else made.bias
-        real = rounded.bias + self.options.bias_offsets.get(name, 0.0)
-        room = 2.0 ** BIAS_ROOM_BITS[8]
-        bias = np.clip(np.rint(real / (scale * grid.scale)), -room, room).astype(np.int64)
+        real = rounded.bias + self.options.bias_offsets.get(step.name, 0.0)
+        reads = self.network.params[step.inputs[0]]
+        room = 2.0 ** BIAS_ROOM_BITS[reads.dtype.bits]
+        bias = np.clip(np.rint(real / (reads.scale * grid.scale)), -room, room).astype(np.int64)
         return QuantizedLayer(weight, np.where(same, bias, own), made.decisions)
 
     def _input_means(self, step: Step) -> NDArray[np.float64] | None:

@@ -83,8 +83,15 @@ class Trials:
 
     def noise(self, program: Program) -> float:
         """Return the mean over the outputs of their noise over signal, each part of a joined output by itself."""
-        found = program.dequantize(program.samples(self.feeds))
-        noise = OutputNoise(output_parts(program.plan.graph, self.truth))
+        return self.ratio(self.outputs(program), program.plan.graph)
+
+    def outputs(self, program: Program) -> Arrays:
+        """Return the real values of the integer network's outputs, [N, ...]."""
+        return program.dequantize(program.samples(self.feeds))
+
+    def ratio(self, found: Arrays, graph: Graph) -> float:
+        """Return the noise over signal of the outputs of a program's `graph`, as `noise` does."""
+        noise = OutputNoise(output_parts(graph, self.truth))
         noise.add(self.truth, found)
         return noise.ratio()
 

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from slimai.report.ranking import Remedy, Trials
+from slimai.report.decibels import decibel
+from slimai.report.ranking import WORTH_DB, Arrays, Remedy, Trials
+
+Score = Callable[[Arrays], float]  # of the outputs [N, ...] of the trials' images
 
 
-def together(changes: Sequence[Remedy], trials: Trials, advance: Callable[[], None] = lambda: None) -> list[Remedy]:
-    """Return the remedies that lower the outputs' noise beside those before them, in their order.
+def together(
+    changes: Sequence[Remedy], trials: Trials, score: Score, advance: Callable[[], None] = lambda: None
+) -> list[Remedy]:
+    """Return the remedies worth it (WORTH_DB) beside those before them that cost no score, in their order.
 
     Limits and types are looked at apart, as they go into files of their own. `advance` is called after each trial.
     """
+
+    def judged(kept: Sequence[Remedy]) -> tuple[float, float]:
+        program = trials.rebuild(_joined(kept))
+        found = trials.outputs(program)
+        return trials.ratio(found, program.plan.graph), score(found)
+
+    def chosen(offered: Sequence[Remedy]) -> list[Remedy]:
+        kept: list[Remedy] = []
+        best = judged(kept) if offered else (0.0, 0.0)
+        for change in offered:
+            if change not in kept:  # several layers can have one remedy in common
+                now = judged([*kept, change])
+                if decibel(now[0]) - decibel(best[0]) >= WORTH_DB and not now[1] < best[1]:
+                    kept, best = [*kept, change], now
+            advance()
+        return kept
+
     limits, types = [one for one in changes if not one.datatypes], [one for one in changes if one.datatypes]
-    kept = [*_kept(limits, trials, advance), *_kept(types, trials, advance)]
+    kept = [*chosen(limits), *chosen(types)]
     return [one for one in changes if one in kept]
-
-
-def _kept(changes: Sequence[Remedy], trials: Trials, advance: Callable[[], None]) -> list[Remedy]:
-    if not changes:
-        return []
-    best = trials.noise(trials.rebuild(Remedy("")))
-    kept: list[Remedy] = []
-    for change in changes:
-        if change not in kept:  # several layers can have one remedy in common
-            noise = trials.noise(trials.rebuild(_joined([*kept, change])))
-            if noise < best:
-                kept, best = [*kept, change], noise
-        advance()
-    return kept
 
 
 def _joined(changes: Sequence[Remedy]) -> Remedy:

@@ -333,7 +333,7 @@ class _ByName:
     def __get_pydantic_json_schema__(_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         kind_of = {section: kind for kind, section in SECTIONS.items()}
         tagged = tuple(Annotated[section, Tag(kind_of[section])] for section in get_args(MetricSection))
-        whole = Annotated[Union[tagged], Discriminator(metric_kind)]  # noqa: UP007 - made of the list of sections
+        whole = Annotated[Union[tagged], Discriminator(metric_kind)]  # type: ignore[valid-type]  # noqa: UP007 - made of the list of sections
         return handler(TypeAdapter(whole).core_schema)
 
 

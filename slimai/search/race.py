@@ -23,9 +23,7 @@ GROWTH = 1.5
 CONFIDENCE = 2.5  # standard errors of a one-sided decision; many pairs are decided, so more than the usual two
 RESAMPLES = 48
 GROUPS = 48  # of images that a jackknife leaves out at a time
-# a score over a set, as mAP is, moves by points with one image: replays chose these (docs/search.md)
-SET_PART = 0.25  # of the images, before which nobody is dropped
-SET_CONFIDENCE = 2.0  # and those stay that may be above the leader at all, not by a tolerance
+SET_PART = 0.25  # of the images, before which nobody is dropped by a score over a set, which one image moves by points
 SCORE_RANGE = 1.0
 PRIOR_IMAGES = 1.0  # one imaginary image on which the pair differs by half of the score range
 
@@ -60,17 +58,15 @@ def behind(
     seen: int,
     images: int,
     tolerance: float,
-    confidence: float | None = None,
 ) -> list[bool]:
     """Return for each candidate whether it cannot beat the leader by more than `tolerance` on the whole set.
 
     scores: score of each candidate on the images seen. differences: (mean, standard error) of candidate
-    minus leader. confidence: in standard errors, by default `CONFIDENCE`. The leader itself is never behind.
+    minus leader. The leader itself is never behind.
     """
     leader = int(np.argmax(scores))
     remaining = math.sqrt(max(0.0, 1.0 - seen / images))
-    errors = CONFIDENCE if confidence is None else confidence
-    verdicts = [mean + errors * error * remaining < tolerance for mean, error in differences]
+    verdicts = [mean + CONFIDENCE * error * remaining < tolerance for mean, error in differences]
     verdicts[leader] = False
     return verdicts
 

@@ -13,7 +13,6 @@ from slimai.search.certified import Certificate, certified_rungs
 from slimai.search.contest import Contest, Entrant, SearchState
 from slimai.search.guarantee import Guarantee
 from slimai.search.race import (
-    SET_CONFIDENCE,
     behind,
     first_of_a_set,
     image_order,
@@ -171,7 +170,8 @@ def _behind(
         differences = paired_differences(np.array(values), leader)
         return behind(scores, differences, seen=seen, images=images, tolerance=setup.tolerance)
     differences = jackknife_differences(setup.metric, rows, scores, leader)
-    return behind(scores, differences, seen=seen, images=images, tolerance=0.0, confidence=SET_CONFIDENCE)
+    # by no tolerance: who may be above the leader at all stays, because such scores differ by chance more than by it
+    return behind(scores, differences, seen=seen, images=images, tolerance=0.0)
 
 
 def _certified(

@@ -48,6 +48,41 @@ def scaled_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def scaled_halves_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write floor((acc + bias) * m / 2**s + 1 / 2) + zero, clamped, where sum * m needs more bits than a float64 has.
+
+    m = high * 2**16 + low and s >= 17, so the value is floor((sum * high + floor(sum * low / 2**16) + 2**(s - 17)) /
+    2**(s - 16)), exact while |sum| <= 2**37. tables, float64: bias, limit of the sum, high, low / 2**16, 2**(s - 17),
+    2**(16 - s).
+    """
+    bias, limit, upper, lower, half, factor = tables[0], tables[1], tables[2], tables[3], tables[4], tables[5]
+    for row in range(acc.shape[0]):
+        source, target = acc[row], out[row]
+        for c in range(acc.shape[1]):
+            total = np.float64(source[c]) + bias[c]
+            total = min(max(total, -limit[c]), limit[c])
+            rest = np.floor(total * lower[c]) + half[c]
+            value = np.int32(np.int32(np.floor((total * upper[c] + rest) * factor[c])) + zero)
+            target[c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def scaled_wide_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write what `scaled_halves_rows` does in int64, for |acc + bias| < 2**47 and s >= 16.
+
+    tables, int64: bias, limit of the sum, m, 2**(s - 1), s - 16.
+    """
+    bias, limit, factor, half, shift = tables[0], tables[1], tables[2], tables[3], tables[4]
+    for row in range(acc.shape[0]):
+        for c in range(acc.shape[1]):
+            total = np.int64(acc[row, c]) + bias[c]
+            total = min(max(total, -limit[c]), limit[c])
+            rest = ((total & 0xFFFF) * factor[c] + half[c]) >> 16
+            value = np.int32((((total >> 16) * factor[c] + rest) >> shift[c]) + zero)
+            out[row, c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def two_step_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's two roundings, the first in float64.
 

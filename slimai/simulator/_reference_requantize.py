@@ -21,6 +21,23 @@ def scaled_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any)
     out[...] = np.clip(np.floor(total * factor + 0.5) + zero, low, high)
 
 
+def scaled_halves_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write what `scaled_rows` does, with m = tables[2] * 2**16 + tables[3] * 2**16, in int64."""
+    total = np.clip(acc + tables[0], -tables[1], tables[1]).astype(np.int64)
+    upper, lower, half = (row.astype(np.int64) for row in (tables[2], tables[3] * 65536.0, tables[4]))
+    shift = (-np.log2(tables[5])).astype(np.int64)
+    value = (total * upper + ((total * lower) >> 16) + half) >> shift
+    out[...] = np.clip(value + zero, low, high)
+
+
+def scaled_wide_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write what `scaled_rows` does with integers of any size, of tables bias, limit, m, 2**(s - 1), s - 16."""
+    factor, half, shift = tables[2:].astype(object)
+    total = np.clip(acc.astype(np.int64) + tables[0], -tables[1], tables[1]).astype(object)
+    value = (total * factor + half) // 2 ** (shift + 16)
+    out[...] = np.clip(value + int(zero), int(low), int(high)).astype(np.int64)
+
+
 def two_step_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's requantization of accumulator rows."""
     bias, limit, factor = tables

@@ -63,6 +63,11 @@ def stored_tables(arrays: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
+def stored_on_device(name: str) -> bool:
+    """Return whether an array of a file is one that a device keeps: no description, and no scale of weights."""
+    return name != NETWORK and not name.endswith("/weight_scale")
+
+
 def smallest(values: Array) -> Array:
     """Return integers in the smallest type that holds them, signed before unsigned; doubles as float32 where equal."""
     if values.dtype == np.float64 and np.array_equal(values.astype(np.float32), values):

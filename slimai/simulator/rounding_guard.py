@@ -48,7 +48,7 @@ def guarded(
 def _rounded(plan: QuantPlan, rounded: Mapping[str, RoundedLayer]) -> QuantPlan:
     """Return the plan with the rounded layers in their places."""
     layers = (
-        with_rounding(layer, rounded[layer.node.name], plan.tensors[layer.inputs[0]].scale)
+        with_rounding(layer, rounded[layer.node.name], plan.tensors[layer.inputs[0]])
         if layer.node.name in rounded
         else layer
         for layer in plan.layers

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from slimai.graph.ir import Graph
 from slimai.graph.ops import has_bias_slot
 from slimai.graph.samples import own_shapes
+from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.rounding.fit import Fitted, Problem
 from slimai.quantizer.rounding.moments import Moments, target_units
@@ -108,7 +109,7 @@ class RoundingPass:
             targets.keep({*targets.names} - {name})
             self.solved(report, rounded)
         if rounded is not None:
-            layer = with_rounding(item.layer, rounded, self.plan.tensors[item.layer.inputs[0]].scale)
+            layer = with_rounding(item.layer, rounded, self.plan.tensors[item.layer.inputs[0]])
             walk.replace(item.index, compile_layer(self.plan, layer, self.target, self.arithmetic, walk.pool))
         return report, rounded
 
@@ -121,8 +122,8 @@ class RoundingPass:
         if rows is None or not has_bias_slot(layer.node):
             no_place = f"{layer.node.op} has no place for the bias that goes with rounded weights"
             return LayerReport(name, "its weights are no constant matrix" if rows is None else no_place)
-        if weight.dtype.bits > 8 or self.plan.tensors[layer.inputs[0]].dtype.bits > 8:
-            return LayerReport(name, "it computes in 16 bit")
+        if weight.dtype.bits > 8:
+            return LayerReport(name, "its weights have 16 bits")
         samples = self.images.count * rows.samples(self.images.count)
         if self.images.count < FEWEST_IMAGES:
             return LayerReport(name, f"{self.images.count} calibration images are too few", samples, rows.inputs)
@@ -201,10 +202,10 @@ def _rounded(item: Todo, stored: Array, found: Fitted) -> RoundedLayer:
     return RoundedLayer(replace(item.weight, values=values), found.bias.reshape(-1))
 
 
-def with_rounding(layer: Layer, rounded: RoundedLayer, input_scale: float) -> Layer:
+def with_rounding(layer: Layer, rounded: RoundedLayer, reads: QParams) -> Layer:
     """Return the layer with rounded weights and their bias, which it gets where it had none."""
-    room = 2.0 ** BIAS_ROOM_BITS[8]
-    bias = np.clip(np.rint(rounded.bias / (input_scale * rounded.weight.scale)), -room, room)
+    room = 2.0 ** BIAS_ROOM_BITS[reads.dtype.bits]
+    bias = np.clip(np.rint(rounded.bias / (reads.scale * rounded.weight.scale)), -room, room)
     return replace(layer, weight=rounded.weight, bias=bias.astype(np.int64))
 
 

@@ -145,6 +145,24 @@ def test_a_damaged_delivery_is_refused_by_its_file(model, tmp_path, capsys, dama
     assert not list(tmp_path.glob("*_c"))
 
 
+@pytest.mark.parametrize("text", [b"{", b"\xff", b"[]", b'{"layers": [1]}', b"[" * 100_000])
+def test_a_damaged_description_of_the_integers_is_refused(model, tmp_path, capsys, text):
+    run_json(tmp_path)
+    (tmp_path / "net_quant.onnx").write_bytes(model.read_bytes())
+    np.savez(tmp_path / "net_quant.npz", network=np.frombuffer(text, np.uint8))
+    assert main(["codegen", str(tmp_path)]) == 2
+    assert "net_quant.npz: its description 'network' is damaged; run the job again" in capsys.readouterr().err
+
+
+def test_a_run_without_a_model_says_why_it_was_refused(tmp_path, capsys):
+    run_json(tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**run, "exported_model": {"refused": "Conv_a__1: falls apart"}}))
+    np.savez(tmp_path / "net_quant.npz", x=np.zeros(1))
+    assert main(["codegen", str(tmp_path)]) == 2
+    assert "the run has not delivered net_quant.onnx (Conv_a__1: falls apart)" in capsys.readouterr().err
+
+
 def test_a_run_whose_integers_are_others_is_refused(model, tmp_path, capsys):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -15,6 +15,7 @@ from slimai.app import cli
 pytestmark = [pytest.mark.slow, pytest.mark.shared]
 PICTURES = 40
 FEW = ("dataset.validation_count=8", "dataset.calibration_count=4", "quantization.accuracy_level=1", "--quiet")
+STORED = ("dataset.validation_count=8", "--quiet")  # it is quantized: nothing to calibrate, no level to choose
 PLAIN = ("quantization.weight_rounding=nearest",)
 
 # network, its pictures, labels, and how those are asked for: what the preset must say, the least float score of 8
@@ -48,11 +49,11 @@ def labelled_stems(labels: Path) -> set[str]:
     return set(stems[:PICTURES])
 
 
-def init_and_run(capsys, name, *words):
+def init_and_run(capsys, name, *words, run=(*FEW, *PLAIN)):
     assert cli.main(["init", *map(str, words), "--name", name]) == 0
     said = capsys.readouterr().out
     assert said.splitlines()[-1] == f"next: slimai +model={name}"
-    assert cli.main([f"+model={name}", *FEW, *PLAIN]) == 0
+    assert cli.main([f"+model={name}", *run]) == 0
     return said, json.loads(Path(f"slimai_output/{name}/run.json").read_text())
 
 
@@ -86,7 +87,7 @@ def test_keyword_spotting_of_integer_arrays(shared_data, tmp_path, monkeypatch, 
     words = ("--images", "arrays", "--labels", "words.txt")
     _, run = init_and_run(capsys, "mine", shared_data / "models/onnx/kws_dscnn.onnx", *words)
     assert run["float"]["score"] >= 0.75  # 0.25 with the integers as they are
-    _, run = init_and_run(capsys, "twin", shared_data / "models/tflite/kws_ref_model_int8.tflite", *words)
+    _, run = init_and_run(capsys, "twin", shared_data / "models/tflite/kws_ref_model_int8.tflite", *words, run=STORED)
     network = yaml.safe_load(Path("conf/model/twin.yaml").read_text())["network"]
     assert (network["mean"], network["stddev"]) == (83, pytest.approx(1 / 0.5847029, rel=1e-6))
     assert os.path.isfile("conf/model/mine.yaml")  # noqa: PTH113 - both presets stand

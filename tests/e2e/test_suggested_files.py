@@ -23,7 +23,9 @@ def run(slimai, out, cache_dir, *words):
 
 def given_back(done, name):
     """Return the words that the end of a run says to add for the suggested file of this name."""
-    [line] = [line for line in done.stdout.splitlines() if line.startswith("to use those that help together") and name in line]
+    [line] = [
+        line for line in done.stdout.splitlines() if line.startswith("to use those that help together") and name in line
+    ]
     return shlex.split(line.partition(": ")[2])
 
 

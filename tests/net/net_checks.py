@@ -21,13 +21,19 @@ PEER_DB = 3.0
 # few networks of thousands may fail by chance. The noise is the peer's: a fault of slimai cannot loosen its own bound.
 DEVIATIONS = 3.5
 STEPS = 2.0
-# Functions of one 16-bit value are read from 513 knots, which TFLite places up to half an input step off, and a line: a
-# bend inside a step of 128 integers is off by up to a quarter of it in the input (32 steps), some functions in a row by
-# several such. Only outputs behind such a function have this bound; how near one function has to be to its own chord is
-# held exactly, and for any grids, by tests/oracle/test_recipe_domains.py and test_scalar_models.py.
-# Gates of recurrent operators have sums of 12 bits of fraction, which is coarse where outputs are small.
-# The head room of 16-bit limits doubles the distance of knots, and so has four times the error of a chord.
-LOOKUP_DB, LOOKUP_STEPS = 30.0, 1024.0
+# Functions of one 16-bit value are read from 513 knots, and a line. slimai lays them where the function bends: what
+# is left is 128 steps in outputs that are steep, and below 57 dB nothing was found. Exp and Gelu have TFLite's knots,
+# which lie over all integers up to half an input step off: a bend inside a step of 128 integers is off by up to a
+# quarter of it in the input (32 steps), the head room of 16-bit limits makes it four times as much, and some
+# functions in a row add up. Gates of recurrent operators have sums of 12 bits of fraction, which is coarse where
+# outputs are small. Only outputs behind such a function have these bounds; how near one function has to be to its own
+# chord is held exactly, and for any grids, by tests/oracle/test_recipe_domains.py and test_scalar_models.py.
+LOOKUP = (50.0, 128.0)  # dB or steps
+TFLITE_LOOKUP, TFLITE_FUNCTIONS = (30.0, 1024.0), frozenset({"Exp", "Gelu"})
+# Steps of 16 bits, whose limits have head room, in one of 8 bits (127 / 32767, times 2): a join of unlike ranges has 16
+# bits at every level, and two steps of the 8 bits that the peer's output has are allowed there too. An output that is
+# one constant lies on the end of the peer's grid, exactly, and on no place of any other.
+NARROW_STEPS = 129.0
 EXACT_FUNCTIONS = frozenset(
     {"PRelu", "Log", "Pow", "Sqrt", "Rsqrt", "Reciprocal"}
 )  # no knots over the input's integers
@@ -180,6 +186,9 @@ def _near_float(stages: Stages, number: int, judge: Judge) -> None:
             continue
         _same_form(f"level {number}, {name}", found, wanted)
         steps = _steps(level, name, found, wanted)
+        params = level.plan.tensors.get(name)
+        if number < 4 and params is not None and params.dtype.bits > 8:
+            steps /= NARROW_STEPS
         problem = (
             ""
             if steps <= STEPS or _read_from_knots(stages, number, name, steps, found, wanted)
@@ -193,9 +202,11 @@ def _read_from_knots(
     stages: Stages, number: int, name: str, steps: float, found: np.ndarray, wanted: np.ndarray
 ) -> bool:
     """Return whether a 16-bit output behind functions of one value is as near to float as their knots are."""
-    if number != 4 or (steps > LOOKUP_STEPS and sqnr(wanted, found) < LOOKUP_DB):
+    if number != 4:
         return False
-    return any(_from_knots(node) for node in _behind(stages.graph, name))
+    read = {node.op for node in _behind(stages.graph, name) if _from_knots(node)}
+    least, most = TFLITE_LOOKUP if read & TFLITE_FUNCTIONS else LOOKUP
+    return bool(read) and (steps <= most or sqnr(wanted, found) >= least)
 
 
 def _from_knots(node: Node) -> bool:

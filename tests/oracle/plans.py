@@ -74,5 +74,21 @@ def one_op(op: Op, in_shapes, out_shape, ins, out: QParams | None) -> QuantPlan:
     return build_plan([op], {**in_shapes, op.output: out_shape}, tensors, tuple(in_shapes), (op.output,))
 
 
+def around(rng, op, shape, out, attrs, x, y, operands=None):
+    """Return the layer behind a MaxPool of one pixel, which makes its input lie channels-last, or alone."""
+    if rng.integers(0, 2):
+        names, before = ("p",), [Op("MaxPool", ("x",), "p", _pixel(len(shape) - 2))]
+    else:
+        names, before = ("x",), []
+    item = Op(op, names, "y", attrs, operands=operands or {})
+    shapes = {"x": shape, "p": shape, "y": out}
+    return build_plan([*before, item], shapes, {"x": x, "p": x, "y": y}, ("x",), ("y",))
+
+
+def _pixel(axes):
+    ones = (1,) * axes
+    return {"kernel_shape": ones, "strides": ones, "pads": (0,) * 2 * axes, "dilations": ones, "ceil_mode": 0}
+
+
 def program(plan: QuantPlan, arithmetic: str, threads: int = 1, **target) -> Program:
     return compile_plan(plan, TargetSection(**target), arithmetic=arithmetic, threads=threads)

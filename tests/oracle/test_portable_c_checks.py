@@ -9,6 +9,7 @@ import pytest
 from cross_c import own_sources, ran, tool
 from operators import SAMPLES, integer_case
 from portable_c import SANITIZED, WARNINGS, compiler, small_program, subject, written
+from volume_cases import OPERATORS, volume_case
 
 from slimai.codegen.generate import generate
 from slimai.codegen.layers import WRITERS
@@ -28,7 +29,8 @@ CPPCHECK = (
 @pytest.fixture(scope="module")
 def every_operator(tmp_path_factory):
     """Return a folder for each operator, of its first sample, settings in turn."""
-    return networks(tmp_path_factory.mktemp("operators"), whole=False)
+    folder = tmp_path_factory.mktemp("operators")
+    return [*networks(folder, whole=False), *volumes(folder)]
 
 
 def networks(folder, *, whole):
@@ -43,6 +45,17 @@ def networks(folder, *, whole):
                 program = compile_plan(plan, TargetSection(), arithmetic=preset)
                 prefix = f"{op.lower()}{number}_{preset}"
                 found.append(subject(program, TargetSection(), folder, prefix, weights=weights).folder)
+    return found
+
+
+def volumes(folder):
+    """Write the C of windows over three axes, settings in turn."""
+    found = []
+    for place, op in enumerate(OPERATORS):
+        preset, dtype, weights = SETTINGS[place % len(SETTINGS)]
+        plan, _, _ = volume_case(op, np.random.default_rng(place), dtype, preset)
+        program = compile_plan(plan, TargetSection(), arithmetic=preset)
+        found.append(subject(program, TargetSection(), folder, f"volume{place}", weights=weights).folder)
     return found
 
 

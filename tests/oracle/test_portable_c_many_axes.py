@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plans import Op, build_plan, params, random_integers
+from plans import Op, around, build_plan, params, random_integers
 from portable_c import build, extremes, subject
 from preset_formulas import raw
-from test_portable_c_shapes import around
 from volume_oracle import run
 
 from slimai.quantizer.params import S16

@@ -47,6 +47,20 @@ def test_a_file_of_constants_is_read_and_its_pointer_checked(tmp_path):
     assert own_test(tmp_path, "net").returncode == 2
 
 
+@pytest.mark.parametrize("weights", ["array", "file"])
+@pytest.mark.parametrize("op", ["MaxPool", "Reshape"])
+def test_a_network_without_constants_passes_its_own_test(op, weights, tmp_path):
+    pool = {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (0,) * 4, "dilations": (1, 1), "ceil_mode": 0}
+    item, out = (Op(op, ("x",), "y", pool), (1, 2, 2, 2)) if op == "MaxPool" else (Op(op, ("x",), "y"), (1, 32))
+    item.attrs = item.attrs or {"shape": out}
+    grids = dict.fromkeys("xy", params("s8", 0.1))
+    plan = build_plan([item], {"x": (1, 2, 4, 4), "y": out}, grids, ("x",), ("y",))
+    program = compile_plan(plan, TargetSection(), arithmetic="single")
+    written(tmp_path, generate(program, TargetSection(), CodeOptions("net", weights), noise(program, 2)))
+    words = [str(tmp_path / "net_weights.bin")] if weights == "file" else []
+    assert own_test(tmp_path, "net", *words).stdout == "passed: 2 vectors, 1 tensors each\n"
+
+
 def test_the_file_of_constants_has_the_byte_order_that_is_asked_for():
     constants = Constants("net", as_file=True)
     constants.add("a", np.array([1, -2, 3], np.int8))

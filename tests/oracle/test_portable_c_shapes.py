@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from operators import SAMPLES, integer_case
-from plans import Op, build_plan, params, random_integers
+from plans import Op, around, build_plan, params, random_integers
 from portable_c import build, extremes, subject
 
 from slimai.graph.ir import Node
@@ -216,22 +216,6 @@ def two(rng, dtype):
     y = x if rng.integers(0, 2) else grid(rng, dtype)
     shapes = {"x": (1, *first), "w": (1, *second), "y": (1, 3, 4, 5)}
     return build_plan([Op(op, ("x", "w"), "y")], shapes, {"x": x, "w": w, "y": y}, ("x", "w"), ("y",))
-
-
-def around(rng, op, shape, out, attrs, x, y, operands=None):
-    """Return the layer behind a MaxPool of one pixel, which makes its input lie channels-last, or alone."""
-    if rng.integers(0, 2):
-        names, before = ("p",), [Op("MaxPool", ("x",), "p", _pixel(len(shape) - 2))]
-    else:
-        names, before = ("x",), []
-    item = Op(op, names, "y", attrs, operands=operands or {})
-    shapes = {"x": shape, "p": shape, "y": out}
-    return build_plan([*before, item], shapes, {"x": x, "p": x, "y": y}, ("x",), ("y",))
-
-
-def _pixel(axes):
-    ones = (1,) * axes
-    return {"kernel_shape": ones, "strides": ones, "pads": (0,) * 2 * axes, "dilations": ones, "ceil_mode": 0}
 
 
 MAKERS = (

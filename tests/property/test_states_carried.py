@@ -226,11 +226,14 @@ def _handed_on(graph, program, feeds):
 
 
 def _near_the_export(graph, program, feeds, level):
-    """Compare with the exported model, which gives real values: they are on the grid, and may be a few steps off."""
+    """Compare with the exported model, which gives real values: they are on the grid, and may be some steps off.
+
+    One step of the sum in front of a Tanh is about three of the state, and is carried on from step to step.
+    """
     session = FloatSession(to_qdq(program.plan).SerializeToString(), optimize=False)
     exported = run_samples(graph, session.run, feeds)
     ours = program.dequantize(program.samples(feeds))
     for name in graph.outputs:
         step = program.plan.tensors[name].scale if name in program.plan.tensors else 1e-4
         most = np.abs(ours[name] - exported[name]).max() / step
-        assert most <= (8 if level < 4 else 64), (name, most)
+        assert most <= (24 if level < 4 else 64), (name, most)

@@ -20,6 +20,7 @@ from slimai.schema.root import MACHINE_KEYS
 from slimai.search.paired import paired_difference
 from slimai.search.race import image_order
 from slimai.search.records import load_records, records_path
+from slimai.simulator.integer_file import stored_on_device
 
 Row = tuple[str, Any, Any]
 BY_SETTING = ("metric", "target", "quantization", "slimai version")  # told key by key, or refused
@@ -167,7 +168,9 @@ def _constants(run: FinishedResult) -> int | None:
     if not file.is_file():
         return None
     total = 0
-    for shape, dtype in NpzFile(file).headers.values():
+    for name, (shape, dtype) in NpzFile(file).headers.items():
+        if not stored_on_device(name):
+            continue
         size = dtype.itemsize
         for axis in shape:
             size *= axis

@@ -66,7 +66,11 @@ class FinishedRun:
             InputError: a layer that differs.
         """
         file = self.tables
-        stored, again = _by_layer(stored_tables(self._stored())), _by_layer(found)
+        try:
+            own = stored_tables(self._stored())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise InputError.at(str(file), "its description 'network' is damaged", cure=_AGAIN) from None
+        stored, again = _by_layer(own), _by_layer(found)
         for name in sorted({*stored, *again}):
             if not _same(stored.get(name, {}), again.get(name, {})):
                 raise InputError.at(f"{self.model}: {name}", f"differs from the integers in {file.name}", cure=_AGAIN)
@@ -123,5 +127,13 @@ def finished_run(folder: Path) -> FinishedRun:
     missing = [path.name for path in (found.model, found.tables) if not path.is_file()]
     if missing:
         cure = "let the stage gen_code run, or give the model file itself"
-        raise InputError.at(str(folder), f"the run has not delivered {' and '.join(missing)}", cure=cure)
+        message = f"the run has not delivered {' and '.join(missing)}{_refusal(run)}"
+        raise InputError.at(str(folder), message, cure=cure)
     return found
+
+
+def _refusal(run: Mapping[str, Any]) -> str:
+    """Return in parentheses why a run has refused its exported model, empty where it has not."""
+    facts = run.get("exported_model")
+    why = facts.get("refused") if isinstance(facts, dict) else None
+    return f" ({why})" if why else ""

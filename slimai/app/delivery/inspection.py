@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import slimai
 from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.layer_facts import layer_facts, memory_table, proof_table
-from slimai.app.delivery.score_alone import score_losses
+from slimai.app.delivery.score_alone import score_losses, score_of_first
 from slimai.app.delivery.suggestions import commands, suggested, write_suggested
 from slimai.app.delivery.worst_images import worst_images
 from slimai.app.float_pass.local import batch_size, float_runner
@@ -202,15 +203,18 @@ class Inspection:
         with self.reporter.stage("score tensors alone", len(tensors)) as stage:
             losses = score_losses(rounding, tensors, validation, self.job.metric, scored, stage.advance)
         suspects = by_loss(suspects, losses)
-        return Findings(analyser, suspects, self._useful(suspects, batch), probes, alone, scored if losses else 0)
+        return Findings(
+            analyser, suspects, self._useful(suspects, batch, validation), probes, alone, scored if losses else 0
+        )
 
-    def _useful(self, suspects: Sequence[Suspect], batch: Trials | None) -> tuple[Remedy, ...]:
-        """Return the remedies of the suspects that help beside each other, on the images of a batch."""
+    def _useful(self, suspects: Sequence[Suspect], batch: Trials | None, validation: Validation) -> tuple[Remedy, ...]:
+        """Return the remedies of the suspects that help beside each other, on the first batch of the images."""
         changes = [suspect.change for suspect in suspects if suspect.change is not None]
         if batch is None or not changes:
             return ()
         with self.reporter.stage("try them together", len(changes)) as stage:
-            return tuple(together(changes, batch, stage.advance))
+            score = partial(score_of_first, validation=validation, metric=self.job.metric)
+            return tuple(together(changes, batch, score, stage.advance))
 
     def _alone(
         self, item: QuantizedCandidate, graph: Graph, trials: Trials, rounding: AloneRounding

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from slimai.search.evaluate import batches, measure_batch
 
 if TYPE_CHECKING:
-    from slimai.metrics.base import Metric
+    from slimai.metrics.base import Metric, Record
     from slimai.report.alone import AloneRounding
     from slimai.search.evaluate import Validation
 
@@ -41,9 +43,23 @@ def score_losses(
 def _score(
     rounding: AloneRounding, tensor: str | None, validation: Validation, metric: Metric, images: int
 ) -> float | None:
-    records = []
+    records: list[Record] = []
     for indices in batches(range(min(images, len(validation.samples))), validation.batch):
         outputs = rounding.outputs(validation.inputs.pick(indices), tensor)
         records.extend(measure_batch(metric, validation, indices, outputs))
+    return _combined(metric, records)
+
+
+def score_of_first(found: Mapping[str, NDArray[Any]], validation: Validation, metric: Metric) -> float:
+    """Return the score of outputs [N, ...] of the first N validation images, 0 where the metric has none of so few."""
+    images = len(next(iter(found.values())))
+    records: list[Record] = []
+    for indices in batches(range(images), validation.batch):
+        outputs = {name: values[indices[0] : indices[-1] + 1] for name, values in found.items()}
+        records.extend(measure_batch(metric, validation, indices, outputs))
+    return _combined(metric, records) or 0.0
+
+
+def _combined(metric: Metric, records: Sequence[Record]) -> float | None:
     score = metric.combine(records).score
     return score if score is not None and math.isfinite(score) else None

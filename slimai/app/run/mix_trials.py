@@ -149,9 +149,14 @@ class Trials:
         if setup.watch.late():
             self._cut("time limit within a candidate")
         unit = Unit(candidate, tuple(self._order[len(records) : seen]), setup.watch.left())
+
+        def on_batch(images: int, _: object) -> None:
+            check()
+            stage.advance(images)
+
         try:
             with setup.reporter.stage(f"try {len(candidate.raised)} layers in 16 bit", len(unit.indices)) as stage:
-                [measured] = self._executor.stream([unit], lambda images, _: (check(), stage.advance(images)))
+                [measured] = self._executor.stream([unit], on_batch)
         except KeyboardInterrupt:
             answered()
             self._cut(INTERRUPTED)

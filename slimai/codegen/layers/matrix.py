@@ -54,7 +54,7 @@ def _over_volume(writer: LayerWriter, *, transposed: bool) -> None:
     shape = [volume(writer, stored.shape[1:4], group), int(transposed)]
     _products(
         writer, "conv_volume", stored, stored.reshape(stored.shape[0], -1), shape,
-        order=kernel_order(writer, writer.layer.inputs[0]), zero=True, folded=False,
+        order=kernel_order(writer, writer.layer.inputs[0]), windows=True, folded=False,
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def write_conv(writer: LayerWriter) -> None:
     shape = window(writer, size, _stride(writer), _stride(writer, dilations=True), four_pads(attrs["pads"]), group)
     _products(
         writer, "depthwise" if depthwise else "conv", stored, weight.reshape(outputs, -1), [f"&{shape}"],
-        order=kernel_order(writer, writer.layer.inputs[0]), zero=True,
+        order=kernel_order(writer, writer.layer.inputs[0]), windows=True,
     )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def write_convtranspose(writer: LayerWriter) -> None:
     shape = window(writer, size, _stride(writer), _stride(writer, dilations=True), four_pads(attrs["pads"]), group)
     _products(
         writer, "conv_transpose", stored, stored.reshape(stored.shape[0], -1), [f"&{shape}"],
-        order=kernel_order(writer, writer.layer.inputs[0]), zero=True, folded=False,
+        order=kernel_order(writer, writer.layer.inputs[0]), windows=True, folded=False,
     )  # fmt: skip
 
 
@@ -113,14 +113,14 @@ def _dense(writer: LayerWriter, rows: Int) -> None:
     columns, depth = rows.shape
     count = writer.count(writer.layer.inputs[0]) // depth
     order = identity(len(writer.shape(writer.layer.inputs[0])))
-    _products(writer, "dense", rows, rows, [count, depth, columns], order=order, zero=False)
+    _products(writer, "dense", rows, rows, [count, depth, columns], order=order, windows=False)
 
 
 def _products(
-    writer: LayerWriter, kernel: str, stored: Int, rows: Int, shape: list[Any], *, order: tuple[int, ...], zero: bool,
-    folded: bool = True,
+    writer: LayerWriter, kernel: str, stored: Int, rows: Int, shape: list[Any], *, order: tuple[int, ...],
+    windows: bool, folded: bool = True,
 ) -> None:  # fmt: skip
-    """Call a kernel of sums of products. rows: [O, K] weights; folded: whether the zero point goes into the bias."""
+    """Call a kernel of sums of products. rows: [O, K] weights; windows: over pictures; folded: z goes into the bias."""
     context, x = writer.context, writer.context.input()
     bias = np.zeros(rows.shape[0], np.int64) if context.layer.bias is None else context.layer.bias.reshape(-1)
     magnitudes = np.abs(rows).sum(axis=1)
@@ -134,11 +134,14 @@ def _products(
     requantizer = matrix_requantizer(context, layer_weight(context).scale)
     bias_type = "int32_t" if np.abs(start).max(initial=0) < 1 << 31 else "int64_t"
     source, target = writer.input(context.layer.inputs[0], order), writer.output(order=order)
+    if windows:
+        source, target = writer.pictures(source, target)
     named = writer.constant("weight", weights, f"{weights.dtype.name}_t")
     biased = writer.constant("bias", start, bias_type)
     table, rule = writer.tables(requantizer, limit)
-    writer.call(
-        kernel, [source, named, biased, *shape, *([x.zero_point] if zero else []), table, target], rule=rule,
+    call = writer.call_by_picture if windows else writer.call
+    call(
+        kernel, [source, named, biased, *shape, *([x.zero_point] if windows else []), table, target], rule=rule,
         x_t=params_type(x), w_t=read_as, b_t=bias_type, acc_t=acc, y_t=params_type(context.out),
     )  # fmt: skip
 

@@ -38,7 +38,8 @@ def write_maxpool(writer: LayerWriter) -> None:
     source, target, shape = writer.input(writer.layer.inputs[0], order), writer.output(), _window(writer)
     count = writer.count(writer.layer.outputs[0])
     pooled = writer.scratch(params_type(x), count) if changes(context) else target
-    writer.call(_kernel(writer, "max_pool"), [source, shape, x.dtype.low, pooled], x_t=params_type(x))
+    read, write = writer.pictures(source, pooled)
+    writer.call_by_picture(_kernel(writer, "max_pool"), [read, shape, x.dtype.low, write], x_t=params_type(x))
     if pooled != target:
         write_change(writer, context, pooled, target, count)
 
@@ -50,14 +51,15 @@ def write_averagepool(writer: LayerWriter) -> None:
     counts = window_counts(context)
     limit = writer.accumulator(float(int(counts.max()) * largest(x)))
     order = kernel_order(writer, writer.layer.inputs[0])
-    source, target, shape = writer.input(writer.layer.inputs[0], order), writer.output(), _window(writer)
+    source, target = writer.pictures(writer.input(writer.layer.inputs[0], order), writer.output())
+    shape = _window(writer)
     shared: list[Any] = [source, shape, x.zero_point, *_counts(writer)]
     types = {"x_t": params_type(x), "y_t": params_type(out)}
     if recipe == "tflite" and keeps_integers(context) and not context.attrs.get("count_include_pad", 0):
         ends = [*context.limits, limit.bits if limit.checked else 0, int(limit.overflow == "wrap"), out.zero_point]
         name = writer.struct("int32_t @[5]", ends, "limits")
         wide = {"acc_t": "int64_t"} if over_volume(writer) else {}
-        writer.call(_kernel(writer, "average_pool", "_rounded"), [*shared, name, target], **types, **wide)
+        writer.call_by_picture(_kernel(writer, "average_pool", "_rounded"), [*shared, name, target], **types, **wide)
         return
     sizes = np.unique(counts)
     under = context.under(GEMMLOWP) if recipe == "tflite" else context
@@ -65,7 +67,9 @@ def write_averagepool(writer: LayerWriter) -> None:
     table, rule = writer.tables(requantizer, limit)
     shared.append(writer.constant("sizes", sizes, "int32_t"))
     acc = writer.sum_type(limit)
-    writer.call(_kernel(writer, "average_pool"), [*shared, table, target], rule=rule, acc_t=acc, **types)
+    writer.call_by_picture(
+        _kernel(writer, "average_pool"), [*shared, table, target], rule=rule, acc_t=acc, **types
+    )  # fmt: skip
 
 
 def _counts(writer: LayerWriter) -> list[str]:

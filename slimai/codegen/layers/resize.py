@@ -124,6 +124,7 @@ def _tflite(writer: LayerWriter, spatial: list[int], align: bool, half: bool) ->
     else:
         weights = _list(writer, "int16_t", "weight", [tap[2] for tap in taps])
     kernel = "resize_float" if x.dtype.name == "u8" else "resize_tflite"
-    writer.call(kernel, [source, size, shape[spatial[1]], *lists, weights, target], x_t=kind)
+    read, write = writer.pictures(source, target)
+    writer.call_by_picture(kernel, [read, size, shape[spatial[1]], *lists, weights, write], x_t=kind)
     if target != y:
         write_change(writer, context, target, y, count)

@@ -1,8 +1,9 @@
 """Operators that are a few canonical ones: sums of many, norms, logarithms of sums.
 
-LogSoftmax is d - log(sum exp d) with d = x - max x, and ReduceLogSumExp max x + log(sum exp(x - max x)): no exponential
-leaves 0 .. 1. One that a mask is added to stays as it is: masks are known in front of it (`slimai.graph.sentinels`). So
-does an operator on another type than float32, or with computed axes.
+LogSoftmax is d - log(sum exp d) with d = x - max x, and ReduceLogSumExp max x + log(sum exp(x - max x)): no
+exponential leaves 0 .. 1, and none is taken below -20, where it is nothing beside the 1 of the largest. One that a
+mask is added to stays as it is: masks are known in front of it (`slimai.graph.sentinels`). So does an operator on
+another type than float32, or with computed axes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from slimai.graph.sentinels import LEAST, MOVES
 
 Rule = Callable[[Context, Node], tuple[Node, ...]]
 SMALLEST_NORM = 1e-12
+_LEAST_POWER = -20.0  # exp(-20) is 2e-9 of the sum, which is 1 or more
 
 
 class _Chain:
@@ -93,7 +95,7 @@ def reduced(context: Context, node: Node) -> tuple[Node, ...]:
         return (node,)
     else:
         top = chain.add("ReduceMax", x, **kept)
-        total = chain.add("ReduceSum", chain.add("Exp", chain.add("Sub", x, top)), **kept)
+        total = chain.add("ReduceSum", _powers(chain, chain.add("Sub", x, top)), **kept)
         chain.add("Add", chain.add("Log", total), top, last=True)
     return chain.done()
 
@@ -106,9 +108,14 @@ def log_softmax(context: Context, node: Node) -> tuple[Node, ...]:
     chain = _Chain(context, node)
     along: dict[str, Any] = {"axes": (positive_axis(node.attrs.get("axis", -1), len(context.shape(x))),), "keepdims": 1}
     below = chain.add("Sub", x, chain.add("ReduceMax", x, **along))
-    total = chain.add("ReduceSum", chain.add("Exp", below), **along)
+    total = chain.add("ReduceSum", _powers(chain, below), **along)
     chain.add("Sub", below, chain.add("Log", total), last=True)
     return chain.done()
+
+
+def _powers(chain: _Chain, below: str) -> str:
+    """Return the exponential of differences to the largest value; its grid is spent on those that a sum shows."""
+    return chain.add("Exp", chain.add("Clip", below, lo=_LEAST_POWER, hi=0.0))
 
 
 def lp_normalization(context: Context, node: Node) -> tuple[Node, ...]:

@@ -1,7 +1,8 @@
 """Second moments of a layer's inputs and of the output meant, as exact integer sums.
 
-Inputs are integers of 8 bits less their zero point; the output meant is rounded to 16 bits of each channel's range.
-Every sum is an integer below 2^53, so no order of images, tiles, threads or workers changes a bit of it.
+Inputs are integers of 8 bits less their zero point, or of 16; the output meant is rounded to 16 bits of each channel's
+range. Every sum is an integer below 2^53 (of 16 bits: up to 8 million rows), so no order of images, tiles, threads or
+workers changes a bit of it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Moments:
         self.vy += np.matmul(wide.transpose(0, 2, 1), targets)
         self.y += targets.sum(axis=1)
         self.yy += np.square(targets).sum(axis=1)
-        if v.shape[2] <= SMALL:
+        if v.shape[2] <= SMALL or largest * largest > FLOAT32_EXACT:
             self.vv += np.matmul(wide.transpose(0, 2, 1), wide)
             return
         narrow, step = v.astype(np.float32), max(1, FLOAT32_EXACT // max(largest * largest, 1))

@@ -104,5 +104,6 @@ def _candidates(function: Function, scale: float, y_scale: float) -> Iterator[Fo
 
 
 def _units(function: Function, values: NDArray[Any], y_scale: float) -> NDArray[np.float64]:
-    scaled: NDArray[np.float64] = np.clip(function(values) / y_scale, -ENDLESS, ENDLESS)
+    with np.errstate(over="ignore"):  # as in `place_knots`
+        scaled: NDArray[np.float64] = np.clip(function(values) / y_scale, -ENDLESS, ENDLESS)
     return scaled

@@ -33,7 +33,8 @@ def place_knots(function: Function, low: Any, high: Any, unit: Any, *, inside: b
     at = low + np.arange(STEPS + 1).astype(real) * step
 
     def units(x: NDArray[Any]) -> NDArray[Any]:
-        scaled: NDArray[Any] = np.clip(function(x) * unit, -ENDLESS, ENDLESS)
+        with np.errstate(over="ignore"):  # beyond the end of the type the knot saturates
+            scaled: NDArray[Any] = np.clip(function(x) * unit, -ENDLESS, ENDLESS)
         return scaled.astype(real)
 
     value = units(at)

@@ -31,8 +31,8 @@ def test_presets_targets_keys_and_values():
     ]
     assert candidates(["x", "smart_search.resume="], ()) == ["smart_search.resume=false", "smart_search.resume=true"]
     assert candidates(["x", "quantization.mix_goal."], ())[:2] == [
+        "quantization.mix_goal.arena_bytes=",
         "quantization.mix_goal.latency_ms=",
-        "quantization.mix_goal.max_drop=",
     ]
 
 

@@ -69,7 +69,7 @@ def config_of(folder, *words):
 
 @pytest.fixture(scope="module", params=[0, 3])
 def job(request, tmp_path_factory):
-    """Return the folder of a job, and every set of layers with its score and its estimated time."""
+    """Return the folder of a job, and every set of layers with its score, its estimated time and its arena."""
     folder = tmp_path_factory.mktemp("chain")
     onnx.save(chain(request.param), folder / "m.onnx")
     rng = np.random.default_rng(1)
@@ -96,7 +96,7 @@ def job(request, tmp_path_factory):
         for raised in combinations(names, size):
             item = quantizer(replace(Candidate(1, percent=Decimal(100)).having(Variant.MIX), raised=raised))
             [made] = item.runner()(feeds).values()
-            found[raised] = (similarity(made, truth), item.latency_ms)
+            found[raised] = (similarity(made, truth), item.latency_ms, item.arena)
     return folder, found
 
 
@@ -108,9 +108,9 @@ def similarity(made, truth):
 
 def test_the_set_is_as_small_as_brute_force_finds(job, tmp_path):
     folder, found = job
-    least, most = found[()][0], max(score for score, _ in found.values())
+    least, most = found[()][0], max(score for score, *_ in found.values())
     goal = least + 0.8 * (most - least)
-    reaching = {raised: cost for raised, (score, cost) in found.items() if score >= goal}
+    reaching = {raised: cost for raised, (score, cost, _) in found.items() if score >= goal}
     base, cheapest = found[()][1], min(reaching.values())
     assert 0 < min(map(len, reaching)) < LAYERS
     told = Told()
@@ -124,3 +124,34 @@ def test_the_set_is_as_small_as_brute_force_finds(job, tmp_path):
     [line] = [line for line in told.lines if "images were run for it" in line]
     # the search over nested sets that this replaced scored all images of log2(layers) + 1 sets and up to four more
     assert int(re.search(r"mix: (\d+) images", line)[1]) <= 2 * IMAGES
+
+
+def test_a_budget_of_the_arena_is_kept_and_used(job, tmp_path):
+    folder, found = job
+    least, most = found[()][2], max(arena for *_, arena in found.values())
+    assert least < most
+    for budget in (least, (least + most) // 2, most):
+        words = ("quantization.mix=auto", f"quantization.mix_goal.arena_bytes={budget}", f"path.output_dir={tmp_path}")
+        result = run_job(config_of(folder, *words), reporter=Silent())
+        [mixed] = [item for item in result.candidates if item.candidate.raised] or [result.choice.delivered]
+        raised = mixed.candidate.raised
+        assert mixed.arena == found[raised][2] <= budget
+        more = [found[tuple(sorted({*raised, name}))][2] for name in names_of(found) if name not in raised]
+        assert all(arena > budget for arena in more), (raised, budget)
+        assert result.missed == ()
+    words = ("quantization.mix=auto", f"quantization.mix_goal.arena_bytes={least - 1}", f"path.output_dir={tmp_path}")
+    assert run_job(config_of(folder, *words), reporter=Silent()).missed == (
+        f"no candidate keeps arena_bytes {least - 1}",
+    )
+
+
+def test_a_share_of_the_work_is_kept(job, tmp_path):
+    folder, _ = job
+    words = ("quantization.mix=auto", "quantization.mix_goal.max_share=0.44", f"path.output_dir={tmp_path}")
+    result = run_job(config_of(folder, *words), reporter=Silent())
+    [mixed] = [item for item in result.candidates if item.candidate.raised]
+    assert len(mixed.candidate.raised) == 3  # of seven equal layers
+
+
+def names_of(found):
+    return [raised[0] for raised in found if len(raised) == 1]

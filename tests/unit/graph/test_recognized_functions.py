@@ -211,3 +211,76 @@ def test_a_constant_without_a_reciprocal_is_divided_by(build, value):
     graph, (change,) = run_pass(before, DIVIDE_TO_MULTIPLY)
     assert (change.applied, change.reason) == (False, "the divisor has no reciprocal in float32")
     assert ops(graph) == ["Relu", "Div"]
+
+
+@generated
+@given(seed=SEEDS, turned_first=st.booleans(), channels_first=st.booleans())
+def test_a_mean_that_is_turned_beside_its_tensor_is_part_of_the_norm(
+    build, compare, seed, turned_first, channels_first
+):
+    """As TensorFlow's converters write it: Transpose(x) - Transpose(mean(x)), in either order of the nodes."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(2, 9))
+    perm, axis = ([0, 2, 1], 1) if channels_first else ([0, 1, 2], 2)
+    shape = [1, size, 3] if channels_first else [1, 3, size]
+    turned = ("Transpose", "x", "t", {"perm": perm})
+    mean = [("ReduceMean", "x", "m", {"axes": [axis]}), ("Transpose", "m", "n", {"perm": perm})]
+    nodes = [turned, *mean] if turned_first else [*mean, turned]
+    nodes += [("Sub", "tn", "d", {}), ("Mul", "dd", "q", {}), ("ReduceMean", "q", "v", {"axes": [2]}),
+              ("Add", "ve", "w", {}), ("Sqrt", "w", "r", {}), ("Div", "dr", "y", {})]  # fmt: skip
+    path = build(nodes, {"x": shape}, ["y"], {"e": np.float32(1e-7)})
+    graph = load_onnx(path)
+    assert ops(graph) == ["Transpose"] * channels_first + ["LayerNormalization"]
+    compare(path, graph, TOLERANCE)
+
+
+def test_a_turned_mean_that_others_read_stays(build, compare):
+    nodes = [("ReduceMean", "x", "m", {"axes": [1]}), ("Transpose", "m", "n", {"perm": [0, 2, 1]}),
+             ("Transpose", "x", "t", {"perm": [0, 2, 1]}), ("Sub", "tn", "d", {}), ("Mul", "xm", "z", {})]  # fmt: skip
+    path = build(nodes, {"x": [1, 4, 3]}, ["d", "z"], {})
+    graph = load_onnx(path)
+    assert sorted(ops(graph)) == ["Mul", "ReduceMean", "Sub", "Transpose", "Transpose"]
+    compare(path, graph, 1e-6)
+
+
+@generated
+@given(
+    seed=SEEDS,
+    shape=st.sampled_from([[1, 4], [1, 3, 5], [1, 2, 3, 4]]),
+    spelled_as=st.lists(st.booleans(), min_size=2, max_size=4),
+)
+def test_a_root_of_squares_is_one_operator(build, compare, seed, shape, spelled_as):
+    """Of two to four parts, each squared by Mul or Pow, added from left to right or from right to left."""
+    rng = np.random.default_rng(seed)
+    parts, nodes, constants = "abcd"[: len(spelled_as)], [], {"p": np.float32(2.0)}
+    for name, by_product in zip(parts, spelled_as, strict=True):
+        constants[name.upper()] = rng.normal(size=shape[1:]).astype(np.float32)
+        nodes.append(("Mul", f"x{name.upper()}", name, {}))
+        square = name * 2 if by_product else f"{name}p"
+        nodes.append(("Mul" if by_product else "Pow", square, f"{name}2", {}))
+    total = f"{parts[0]}2"
+    for number, name in enumerate(parts[1:]):
+        pair = [total, f"{name}2"] if rng.random() < 0.5 else [f"{name}2", total]
+        total = f"sum{number}"
+        nodes.append(("Add", pair, total, {}))
+    path = build([*nodes, ("Sqrt", [total], "y", {})], {"x": shape}, ["y"], constants)
+    graph = load_onnx(path)
+    assert [op for op in ops(graph) if op in {"Sqrt", "Pow", "ReduceL2"}] == ["ReduceL2"]
+    compare(path, graph, 1e-5)
+
+
+ROOTS = {
+    "something else added": ([("Mul", "xx", "a", {}), ("Add", "ax", "s", {}), ("Sqrt", "s", "y", {})], ["y"]),
+    "one square": ([("Mul", "xx", "a", {}), ("Sqrt", "a", "y", {})], ["y"]),
+    "a watched sum": (
+        [("Mul", "xx", "a", {}), ("Mul", "xk", "b", {}), ("Mul", "bb", "c", {}), ("Add", "ac", "s", {}),
+         ("Sqrt", "s", "y", {})], ["y", "s"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ROOTS)
+def test_other_roots_stay(build, case):
+    nodes, outputs = ROOTS[case]
+    graph = load_onnx(build(nodes, {"x": [1, 6]}, outputs, {"k": np.float32(3.0)}))
+    assert "ReduceL2" not in ops(graph)
+    assert "Sqrt" in ops(graph)

@@ -58,6 +58,12 @@ def net():
     return Net
 
 
+@pytest.fixture(scope="session")
+def net_class():
+    """Return the same as `net`, for generated tests."""
+    return Net
+
+
 @pytest.fixture
 def stats_of():
     def make(bins=64, **limits):

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slimai.quantizer.params import S16, QParams
 from slimai.simulator.ops.focus import MOST_BITS, focused
+from slimai.simulator.ops.knots import STEPS, knots_of
 from slimai.simulator.ops.tables import FUNCTIONS
+from slimai.simulator.ops.tflite_tables import FLOAT32_KNOTS
 
 ATTRS = {"alpha": 1.0, "beta": 0.5, "gamma": 1.05, "approximate": "none", "exponent": 3.0}
 BENT = (
@@ -90,3 +93,31 @@ def test_stored_tables_give_the_integers(op, x_scale, y_scale, seed):
     edges = [-32768, -focus.reach - 1, -focus.reach, -1, 0, focus.reach - 1, focus.reach, 32767]
     values = np.clip([*edges, *np.random.default_rng(seed).integers(-32768, 32768, 50)], -32768, 32767)
     assert focus(values).tolist() == [in_python(focus, int(value)) for value in values]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    op=st.sampled_from((*BENT, "Exp")),
+    range_bits=st.floats(-6, 14),
+    y_bits=st.floats(-40, 0),
+    single=st.booleans(),
+)
+def test_knots_of_any_scales_saturate_without_a_floating_point_error(op, range_bits, y_bits, single):
+    """Logits of hundreds go to Exp in LogSoftmax: what leaves the float type in a table ends at 16 bits."""
+    x = QParams(S16, 2.0 ** (range_bits - 15), 0)
+    y_scale = 2.0**y_bits
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        if single and op in FLOAT32_KNOTS:
+            knots = knots_of(FLOAT32_KNOTS[op](ATTRS), x, y_scale, np.float32)
+        else:
+            knots = focused(function_of(op), x.scale, y_scale).knots
+    assert len(knots) == STEPS + 1
+    assert np.abs(knots).max() <= 32768
+
+
+def test_exp_of_logits_of_hundreds():
+    """exp(88) is a float32, and 16,384 of it are not."""
+    x = QParams(S16, 355 / 32767, 0)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        knots = knots_of(FLOAT32_KNOTS["Exp"](ATTRS), x, 2.0**-14, np.float32)
+    assert (knots[STEPS // 2 + 3 :] == 32767).all()

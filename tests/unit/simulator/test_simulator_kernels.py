@@ -55,10 +55,14 @@ def test_row_kernels_equal_their_twins(rng, dtype):
     shifts[:, 0] = 0
     m = rng.integers(1 << 30, 1 << 31, 19)
     halves = np.stack([bias, 2.0**30 * one, m >> 16, (m & 0xFFFF) * 2.0**-16])
+    long = np.concatenate([halves, [2.0**27 * one, 2.0**-28 * one]])
+    very_long = np.stack([bias, 2**30 * one, m, 2**43 * one, 28 * one]).astype(np.int64)
     wide = np.stack([bias, 0 * one, (2**30) * one, 64 * one, 7 * one]).astype(np.int64)
     cases = {
         "xi_rows": (acc, xi.astype(INT), *ends),
         "scaled_rows": (acc, real, *ends),
+        "scaled_halves_rows": (acc, long, *ends),
+        "scaled_wide_rows": (acc, very_long, *ends),
         "two_step_rows": (acc, real * np.array([[1], [1], [64]]), shifts, *ends),
         "two_step_halves_rows": (acc, halves, shifts, *ends),
         "two_step_wide_rows": (acc, wide, *ends),
@@ -276,6 +280,32 @@ def test_fast_kernels_equal_the_exact_definition(name, out, exponent, bits, seed
     found = np.empty(acc.shape, requantizer.out.dtype.numpy)
     kernel(acc.astype(np.int32), found)
     assert np.array_equal(found, requantizer.exact(acc + bias))
+
+
+@given(st.floats(-34, -6), st.integers(24, 46), st.sampled_from([(S16, 0), (S8, -77)]), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_sums_of_16_bit_layers_have_a_fast_kernel_that_is_exact(exponent, bits, out, seed):
+    """Python integers: floor((sum * m + 2**(s - 1)) / 2**s); sums of up to 46 bits, ties and saturated outputs."""
+    rng = np.random.default_rng(seed)
+    channels, bound = 4, float(1 << bits)
+    real = 2.0 ** (exponent + rng.uniform(-2, 2, channels))
+    real[0], real[1] = 2.0 ** np.round(exponent), 0.0
+    requantizer = build_requantizer(PRESETS["single"], real, params(*out), "node")
+    bias = rng.integers(-1000, 1000, channels)
+    kernel = fast_kernel(requantizer, bias, bound)
+    assert kernel is not None
+    acc = rng.integers(-(1 << bits) + 1000, (1 << bits) - 1000, (40, channels))
+    near = min(int(2.0 ** (out[0].bits - exponent)), (1 << bits) - 1000)
+    acc[20:] = rng.integers(-near, near + 1, (20, channels))
+    acc[0], acc[1] = -(1 << bits) - bias, (1 << bits) - bias
+    found = np.empty(acc.shape, requantizer.out.dtype.numpy)
+    kernel(acc.astype(np.float64), found)
+    for c in range(channels):
+        m, s = int(requantizer.multiplier[c]), min(int(requantizer.shift[c]), 62)
+        for row in range(40):
+            value = ((int(acc[row, c]) + int(bias[c])) * m + (1 << s >> 1)) >> s
+            clamped = min(max(value + out[1], requantizer.low), requantizer.high)
+            assert found[row, c] == clamped, (row, c)
 
 
 @pytest.mark.parametrize("name", sorted(RULES))
