@@ -36,7 +36,16 @@ def has(*features: str) -> Callable[[Case], bool]:
     return lambda case: any(item in case.features for item in features)
 
 
-KNOWN: tuple[Known, ...] = ()
+KNOWN: tuple[Known, ...] = (
+    # 7 steps in one output of the quick suite: |x| of four values, epsilon 0.1 above their variance, level 2. This one
+    # network is excused and no other.
+    Known(
+        "GroupNormalization of few values is 20 dB behind ONNX Runtime's quantizer",
+        "level 2, 4: 28.1 dB",
+        ("narrow",),
+        lambda case: case.rows == ("Abs", "GroupNormalization", "LayerNormalization", "Rsqrt"),
+    ),
+)
 
 # Of ONNX's own node tests: the fault, words of the name, words of what is wrong.
 KNOWN_NODES: tuple[tuple[str, str, str], ...] = ()
