@@ -36,7 +36,15 @@ def has(*features: str) -> Callable[[Case], bool]:
     return lambda case: any(item in case.features for item in features)
 
 
-KNOWN: tuple[Known, ...] = ()
+KNOWN: tuple[Known, ...] = (
+    # Seen in the quick suite: |x| of four values, epsilon 0.1 above their variance, 7 steps at level 2.
+    Known(
+        "GroupNormalization of few values is 20 dB behind ONNX Runtime's quantizer",
+        "ONNX Runtime's quantizer has",
+        ("narrow",),
+        lambda case: "GroupNormalization" in case.rows,
+    ),
+)
 
 # Of ONNX's own node tests: the fault, words of the name, words of what is wrong.
 KNOWN_NODES: tuple[tuple[str, str, str], ...] = ()
