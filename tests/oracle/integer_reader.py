@@ -109,8 +109,19 @@ def xi_sym(acc, tables):
     return up(a16 * tables["multiplier"], tables["shift"])
 
 
+def wide(acc, multiplier):
+    """Return the sums as Python integers where products need more than 64 bits, which 16-bit layers do."""
+    top = int(np.abs(acc).max(initial=0)) * int(np.abs(multiplier).max(initial=0))
+    return acc.astype(object) if top >= 2**61 else acc
+
+
 def half_up(acc, tables):
-    return up(acc * tables["multiplier"], tables["shift"])
+    return narrow(up(wide(acc, tables["multiplier"]) * tables["multiplier"], tables["shift"]))
+
+
+def narrow(values):
+    """Return int64; what is beyond 62 bits is beyond every output's range too."""
+    return np.clip(values, -(2**62), 2**62).astype(np.int64)
 
 
 def gemmlowp(acc, tables):
@@ -118,8 +129,9 @@ def gemmlowp(acc, tables):
 
 
 def t31(value, multiplier, exponent):
-    high = ((value << np.maximum(exponent, 0)) * multiplier + (1 << 30)) >> 31
-    return away(high, np.maximum(-exponent, 0))
+    shifted = value << np.maximum(exponent, 0)
+    high = (wide(shifted, multiplier) * multiplier + (1 << 30)) >> 31
+    return away(narrow(high), np.maximum(-exponent, 0))
 
 
 def float64(acc, tables):
