@@ -42,14 +42,9 @@ def to_qdq(plan: QuantPlan, *, spelled_out: Collection[str] = ()) -> onnx.ModelP
     """
     from onnx import checker  # noqa: PLC0415 - spares onnx
 
-    from slimai.graph.later_form import in_operator_set  # noqa: PLC0415 - spares onnx
     from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx
 
     graph = qdq_graph(plan, spelled_out)
-    grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
-    narrow = any(layer.weight is not None and layer.weight.dtype == S4 for layer in plan.layers)
-    opset = OPSET_NEW if narrow or any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
-    graph = in_operator_set(graph, max(opset, graph.opsets.get("", opset)))
     model = to_onnx(graph, batch="N" if graph.batchable else 1)
     checker.check_model(model, full_check=True)
     return model
@@ -57,11 +52,13 @@ def to_qdq(plan: QuantPlan, *, spelled_out: Collection[str] = ()) -> onnx.ModelP
 
 def qdq_graph(plan: QuantPlan, spelled_out: Collection[str] = ()) -> Graph:
     """Return the float graph of the plan with QuantizeLinear and DequantizeLinear nodes in it; see `to_qdq`."""
+    from slimai.graph.later_form import in_operator_set  # noqa: PLC0415 - spares onnx
+
     graph = _Writer(plan, frozenset(spelled_out)).write()
     grids = [*plan.tensors.values(), *(grid for layer in plan.layers for _, grid in layer.operands.values())]
     narrow = any(layer.weight is not None and layer.weight.dtype == S4 for layer in plan.layers)
     opset = OPSET_NEW if narrow or any(params.dtype.bits == 16 for params in grids) else OPSET_8BIT
-    return replace(graph, opsets={**graph.opsets, "": max(opset, graph.opsets.get("", opset))})
+    return in_operator_set(graph, max(opset, graph.opsets.get("", opset)))
 
 
 @dataclass

@@ -63,7 +63,7 @@ def test_links_lead_somewhere(page):
 def test_what_is_not_run_has_a_reason_and_is_listed():
     """Raise or lower a number here only with a look at the reason in the page."""
     listed = {"CONTRIBUTING.md": 1, "README.md": 2, "docs/environment.md": 1, "docs/guide.md": 3, "docs/tflite.md": 1}
-    listed |= {"docs/metrics/custom.md": 3, "docs/deploy.md": 1}
+    listed |= {"docs/metrics/custom.md": 3, "docs/deploy.md": 1, "docs/accuracy.md": 1}
     listed |= {PAIRS[page]: count for page, count in listed.items() if page in PAIRS}
     found = {
         page: [block.not_run for block in page_blocks.blocks(page) if block.not_run] for page in page_blocks.pages()
