@@ -69,6 +69,10 @@ class FlatRequantizer:
         return out
 
 
+# the largest sums that the kernels of long products hold exactly
+_HALVES_LIMIT, _WIDE_LIMIT = 2.0**37, 2.0**47 - 1
+
+
 def fast_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
     """Return a compiled kernel that equals `Requantizer.exact` for |acc + bias| <= `bound`, or None.
 
@@ -132,22 +136,27 @@ def _scaled_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKern
     limit = np.ceil(reach / np.where(multiplier > 0, multiplier, 1.0))
     # (reach + 1) * 2**shift bounds acc * m after the clamp: below 2**52 nothing is rounded in float64.
     if np.any(float(reach + 1) * np.exp2(shift.astype(np.float64)) >= 2.0**52):
-        return _long_scaled_kernel(requantizer, bias, np.minimum(limit, bound))
+        return _long_scaled_kernel(requantizer, bias, limit, bound)
     return partial(_call, scaled_rows, (_packed((bias, limit, multiplier), bias, np.float64), *_ends(requantizer)))
 
 
-def _long_scaled_kernel(requantizer: Requantizer, bias: Int, limit: NDArray[np.float64]) -> RowKernel | None:
+def _long_scaled_kernel(
+    requantizer: Requantizer, bias: Int, limit: NDArray[np.float64], bound: float
+) -> RowKernel | None:
     """Return the kernel where products need more than 52 bits; limit: of the sums, beyond it the output saturates."""
     from slimai.simulator._kernels_requantize import scaled_halves_rows, scaled_wide_rows  # noqa: PLC0415 - spares numba
 
     multiplier = requantizer.multiplier
     shift = np.minimum(np.where(multiplier > 0, requantizer.shift, 17), 62)  # a multiplier of 0 gives 0 at any shift
-    if np.all(limit <= 2.0**37) and np.all(shift >= 17):
+    largest = np.minimum(limit, bound)
+    if np.all(largest <= _HALVES_LIMIT) and np.all(shift >= 17):
         parts = (multiplier >> 16, (multiplier & 0xFFFF) * 2.0**-16, np.exp2(shift - 17.0), np.exp2(16.0 - shift))
-        tables = _packed((bias, limit, *parts), bias, np.float64)
+        tables = _packed((bias, np.minimum(limit, _HALVES_LIMIT), *parts), bias, np.float64)
         return partial(_call, scaled_halves_rows, (tables, *_ends(requantizer)))
-    if np.all(limit < 2.0**47) and np.all(shift >= 16):
-        tables = _packed((bias, limit, multiplier, np.int64(1) << (shift - 1), shift - 16), bias, np.int64)
+    if np.all(largest <= _WIDE_LIMIT) and np.all(shift >= 16):
+        tables = _packed(
+            (bias, np.minimum(limit, _WIDE_LIMIT), multiplier, np.int64(1) << (shift - 1), shift - 16), bias, np.int64
+        )
         return partial(_call, scaled_wide_rows, (tables, *_ends(requantizer)))
     return None
 

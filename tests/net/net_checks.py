@@ -90,7 +90,10 @@ def check_exported(stages: Stages) -> None:
                 sqnr(exported, simulated), sqnr(wanted, simulated), sqnr(wanted, exported)
             )  # fmt: skip
             least = min(ours, theirs)
-            text = f"level {number}, {name}: export and simulator {near:.1f} dB, {apart:.1f} steps apart; from float {theirs:.1f}, {ours:.1f}"
+            text = (
+                f"level {number}, {name}: export and simulator {near:.1f} dB, {apart:.1f} steps apart; "
+                f"from float {theirs:.1f}, {ours:.1f}"
+            )
             slack = 2 * PEER_DB + unsure(exported, wanted)
             assert near >= least - slack, text
             assert abs(ours - theirs) <= slack or near >= WIDE_DB, text
