@@ -23,6 +23,7 @@ _forks.set_forkserver_preload(list(PRELOAD))
 def _run(words: tuple[str, ...], log: Path) -> None:
     """Be `slimai words`, in a session of its own; what is said goes to `log`."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores interrupts
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.interrupts import interrupts_taken
+
 pytestmark = pytest.mark.slow
 WORDS = (
     *("+model=mobilenet_digits", "dataset.validation_count=8", "dataset.calibration_count=8"),
@@ -198,9 +200,10 @@ def test_an_interruption_at_any_moment_ends_in_one_message(tmp_path):
     seconds = time.monotonic() - started
     for point in range(points):
         output = tmp_path / f"out{point}"
-        process = start(
-            *WORDS, f"path.output_dir={output}", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        with interrupts_taken():
+            process = start(
+                *WORDS, f"path.output_dir={output}", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         time.sleep(0.1 + seconds * point / points)
         sent = process.poll() is None
         process.send_signal(signal.SIGINT)

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.e2e.interrupts import interrupts_taken
 from tests.e2e.killing import Place
 
 pytestmark = pytest.mark.slow
@@ -38,9 +39,9 @@ class Run:
         command = [sys.executable, "-m", "slimai", *place.words, *places, *words]
         environment = {**os.environ, "NO_COLOR": "1"}
         environment.pop("SLIMAI_DEBUG", None)
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with interrupts_taken():
+            self.process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
 
     def wait_for(self, said: bytes, times: int = 1) -> None:
         """Wait until the journal says so, that many times."""
