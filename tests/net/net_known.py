@@ -37,12 +37,14 @@ def has(*features: str) -> Callable[[Case], bool]:
 
 
 KNOWN: tuple[Known, ...] = (
-    # Seen in the quick suite: |x| of four values, epsilon 0.1 above their variance, 7 steps at level 2.
+    # Not a wrong integer: the peer leaves Abs and GroupNormalization in float and rounds nothing in front of them. With
+    # epsilon above the variance a step of the input is several of the output; rounding the input alone in the float
+    # network gives the same error.
     Known(
-        "GroupNormalization of few values is 20 dB behind ONNX Runtime's quantizer",
+        "GroupNormalization of values that hardly differ amplifies the rounding of its 8-bit input",
         "ONNX Runtime's quantizer has",
         ("narrow",),
-        lambda case: "GroupNormalization" in case.rows,
+        lambda case: {"Abs", "GroupNormalization"} <= set(case.rows),
     ),
 )
 
