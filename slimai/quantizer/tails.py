@@ -1,8 +1,10 @@
-"""Tails: a tensor that only saturating functions read needs no integers for values where they are flat.
+"""Tails: a tensor that only saturating functions and clamps read needs no integers for values where they are flat.
 
 SiLU of -8 and of -30 are both nothing beside a step of SiLU's output, yet a value of -30 stretches the grid between a
 convolution and its SiLU over a range that decides nothing. Such limits end where the function comes within a quarter
 of an output step of its limit, so that rounding gives the tail the integer that the limit itself has, or its neighbour.
+A clamp that is a layer of its own is flat from its end on, and what only leads to something flat (a LeakyRelu, a
+pooling by the maximum, a move of elements) is flat where no value of its output is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 
 from slimai.calibration.limits import Limits
 from slimai.graph.ir import Node
-from slimai.graph.ops import operators
+from slimai.graph.ops import TRAITS, clamp_range, is_clamp, operators
 from slimai.quantizer.layers import Step
 from slimai.quantizer.plan import Decision
 
@@ -158,13 +160,13 @@ def clip_tails(
     for step in steps:
         for name in step.inputs:
             readers.setdefault(name, []).append(step)
+    ends = _Ends(readers, kept, step_size)
     found, decisions = dict(limits), []
     for name, steps_here in readers.items():
         if name in kept or name not in limits:
             continue
-        ends = [_flat(step, step_size) for step in steps_here]
-        low = max(limits[name].low, min(end.low for end in ends))
-        high = min(limits[name].high, max(end.high for end in ends))
+        flat = ends.of(name)
+        low, high = max(limits[name].low, flat.low), min(limits[name].high, flat.high)
         if (low, high) != limits[name]:
             found[name] = Limits(low, high).with_zero()
             decisions.append(_told(name, steps_here, limits[name], found[name]))
@@ -174,14 +176,64 @@ def clip_tails(
 _EVERYTHING = Limits(-math.inf, math.inf)
 
 
-def _flat(step: Step, step_size: StepSize) -> Limits:
-    if not step.integer or step.node.op not in SATURATING:
-        return _EVERYTHING
-    tolerance = SHARE_OF_STEP * step_size(step)
-    return (flat_limits(step.node, tolerance) if tolerance > 0 else None) or _EVERYTHING
+class _Ends:
+    """Where each tensor's readers are all flat."""
+
+    def __init__(self, readers: Mapping[str, list[Step]], kept: frozenset[str], step_size: StepSize) -> None:
+        self._readers, self._kept, self._step_size = readers, kept, step_size
+        self._known: dict[str, Limits] = {}
+
+    def of(self, tensor: str) -> Limits:
+        """Return the range outside which no reader of the tensor tells its values apart; infinite where one does."""
+        waiting = [tensor]  # no recursion: a chain of moves may be long
+        while waiting:
+            name = waiting[-1]
+            behind = [] if name in self._kept else [output for step in self._passing(name) for output in step.outputs]
+            missing = [output for output in behind if output not in self._known]
+            waiting += missing
+            if not missing:
+                self._known[name] = self._found(name)
+                waiting.pop()
+        return self._known[tensor]
+
+    def _passing(self, name: str) -> list[Step]:
+        return [step for step in self._readers.get(name, ()) if passes_limits(step)]
+
+    def _found(self, name: str) -> Limits:
+        readers = self._readers.get(name, ())
+        if name in self._kept or not readers:
+            return _EVERYTHING
+        ends = [self._flat(step) for step in readers]
+        return Limits(min(end.low for end in ends), max(end.high for end in ends))
+
+    def _flat(self, step: Step) -> Limits:
+        if not step.integer:
+            return _EVERYTHING
+        if step.node.op in SATURATING:
+            tolerance = SHARE_OF_STEP * self._step_size(step)
+            return (flat_limits(step.node, tolerance) if tolerance > 0 else None) or _EVERYTHING
+        if is_clamp(step.node):
+            return Limits(*clamp_range(step.node))
+        if not passes_limits(step):
+            return _EVERYTHING
+        behind = [self._known[name] for name in step.outputs]
+        low, high = min(item.low for item in behind), max(item.high for item in behind)
+        slope = float(step.node.attrs["alpha"]) if step.node.op == "LeakyRelu" else 1.0
+        return Limits(*(end / slope if end < 0 else end for end in (low, high)))
+
+
+def passes_limits(step: Step) -> bool:
+    """Return whether limits of all outputs of a layer are limits of its input, by a known factor below zero."""
+    if not step.integer or step.activation is not None:
+        return False
+    if step.node.op == "LeakyRelu":
+        return float(step.node.attrs["alpha"]) > 0
+    return TRAITS[step.node.op].scale == "same" and step.node.op != "Resize"  # a mean of clipped values is another one
 
 
 def _told(name: str, readers: list[Step], before: Limits, after: Limits) -> Decision:
-    functions = ", ".join(dict.fromkeys(step.node.op for step in readers))
+    behind = "what follows {}"
+    told = (behind.format(step.node.op) if passes_limits(step) else step.node.op for step in readers)
+    functions = ", ".join(dict.fromkeys(told))
     why = f"{functions} is flat beyond: {before.low:.4g} to {before.high:.4g} before"
     return Decision(name, f"limits {after.low:.4g} to {after.high:.4g}", why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -67,13 +68,9 @@ def extreme(context: Context, node: Node) -> tuple[Node, ...] | None:
     names = node.inputs
     if len(names) == 1:
         return same_as_reshape(context, node)
-    limit = context.constant(node, 1) if len(names) == 2 else None
-    shape = context.shape(node.outputs[0])
-    if limit is not None and _is_scalar(limit) and context.shape(names[0]) == shape and limit.dtype == np.float32:
-        value = float(limit.reshape(-1)[0])
-        if node.op == "Max" and value == 0.0:
-            return (only(node, 1, "Relu"),)
-        return (only(node, 1, "Clip", lo=value if node.op == "Max" else -inf, hi=inf if node.op == "Max" else value),)
+    clamp = _as_clamp(context, node) if len(names) == 2 else None
+    if clamp is not None:
+        return (clamp,)
     made, last = [], names[0]
     for number, name in enumerate(names[1:], 1):
         joined = np.broadcast_shapes(context.shape(last), context.shape(name))
@@ -85,9 +82,28 @@ def extreme(context: Context, node: Node) -> tuple[Node, ...] | None:
     return tuple(made)
 
 
-def _is_scalar(value: Array) -> bool:
-    """Return whether it is one number; limits a channel, of which there may be one, have more axes."""
-    return value.size == 1 and value.ndim <= 1 and not np.isnan(value).any()
+def _as_clamp(context: Context, node: Node) -> Node | None:
+    """Return the Relu or Clip that a Max or Min with one number is, on whichever side the number stands."""
+    for place in (1, 0):
+        limit, tensor = context.constant(node, place), node.inputs[1 - place]
+        if limit is None or limit.dtype != np.float32 or not _is_scalar(limit, node.op, context.shape(tensor)):
+            continue
+        if context.shape(tensor) != context.shape(node.outputs[0]):
+            continue
+        value, read = float(limit.reshape(-1)[0]), replace(node, inputs=(tensor,))
+        if node.op == "Max" and value == 0.0:
+            return only(read, 1, "Relu")
+        return only(read, 1, "Clip", lo=value if node.op == "Max" else -inf, hi=inf if node.op == "Max" else value)
+    return None
+
+
+def _is_scalar(value: Array, op: str, shape: tuple[int, ...]) -> bool:
+    """Return whether it is one number, with any number of axes.
+
+    Not the upper limit [1, C, 1, 1] of a tensor that has one channel: exported networks hold a limit a channel so.
+    """
+    limit_a_channel = op == "Min" and value.ndim > 1 and len(shape) > 1 and shape[1] == 1
+    return value.size == 1 and not limit_a_channel and not np.isnan(value).any()
 
 
 def where(context: Context, node: Node) -> tuple[Node, ...] | None:

@@ -12,6 +12,7 @@ from slimai.graph.passes.fold_channel_gather import FOLD_CHANNEL_GATHER
 from slimai.graph.passes.fold_constant import FOLD_ANY_CONSTANT, FOLD_CONSTANT
 from slimai.graph.passes.fold_empty import FOLD_EMPTY
 from slimai.graph.passes.fold_scale import FOLD_SCALE
+from slimai.graph.passes.fold_scale_ahead import FOLD_SCALE_AHEAD
 from slimai.graph.passes.fuse_activation import FUSE_ACTIVATION
 from slimai.graph.passes.fuse_gelu import FUSE_GELU
 from slimai.graph.passes.fuse_gemm import FUSE_GEMM
@@ -59,6 +60,7 @@ PASSES: tuple[Pass, ...] = (
     FUSE_HARD_SIGMOID,
     FUSE_ACTIVATION,
     FOLD_SCALE,
+    FOLD_SCALE_AHEAD,
     DIVIDE_TO_MULTIPLY,
     FOLD_CHANNEL_GATHER,
     FUSE_PRELU,

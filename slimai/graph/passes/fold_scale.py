@@ -25,13 +25,14 @@ def match(graph: Graph, node: Node) -> Replacement | Refusal | None:
         return Refusal("the constant differs within a channel")
     if node.op == "Div" and position == 0:
         return Refusal("a constant divided by a tensor is not linear")
-    factor, shift = _as_affine(node.op, value, position)
+    factor, shift = as_affine(node.op, value, position)
     if unlike_factors(graph, node, factor):
         return Refusal("its factors give the parts of an output unlike ranges, which 8 bits of one layer cannot hold")
     return fold_affine(graph, layer, node, factor, shift, f"folded into {layer.op} '{layer.name}'")
 
 
-def _as_affine(op: str, value: Array, position: int) -> tuple[Array, Array]:
+def as_affine(op: str, value: Array, position: int) -> tuple[Array, Array]:
+    """Return (factor, shift) of an operator by the constant `value`, [C] each; position: of the constant."""
     one, zero = np.ones_like(value), np.zeros_like(value)
     with np.errstate(divide="ignore"):
         table = {"Mul": (value, zero), "Add": (one, value), "Div": (1.0 / value if op == "Div" else one, zero)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from slimai.errors import UnsupportedError
 from slimai.graph.load import load_onnx
@@ -262,3 +264,21 @@ def test_three_operands_become_a_chain_of_two(build, compare, op):
     graph = load_onnx(path)
     assert [node.op for node in graph.nodes] == [op, op]
     compare(path, graph, 1e-6)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["Max", "Min"]),
+    st.integers(0, 4),
+    st.booleans(),
+    st.integers(1, 3),
+    st.sampled_from([0.0, -0.4, 2.5]),
+)
+def test_one_number_with_any_axes_on_either_side_is_a_clamp(build, compare, op, axes, first, channels, value):
+    """But for the upper limit of a single channel, whose spelling is that of limits a channel."""
+    constant = np.full((1,) * axes, value, np.float32)
+    path = build([(op, "cx" if first else "xc", "y", {})], {"x": [1, channels, 3, 2]}, ["y"], {"c": constant})
+    graph = load_onnx(path)
+    kept = op == "Min" and channels == 1 and axes > 1
+    assert [node.op for node in graph.nodes] == [op if kept else "Relu" if op == "Max" and value == 0.0 else "Clip"]
+    compare(path, graph, 0.0)

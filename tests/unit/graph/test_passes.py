@@ -84,6 +84,38 @@ POSITIVE = {
     "Mul into Gemm": (
         "fold_scale", [("Gemm", "xwb", "c", {}), ("Mul", "ck", "y", {})], {"x": [1, 5]},
         {"w": floats(5, 6), "b": floats(6), "k": spread(6)}, ["Gemm"]),
+    "Mul and Add into the Conv behind": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "m", {}), ("Add", "mo", "a", {}),
+                             ("Conv", "awb", "y", {})],
+        X, {**CONV, "k": spread(1), "o": floats(4, 1, 1)}, ["Relu", "Conv"]),
+    "Sub and Div into a grouped Conv without bias": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Sub", "or", "m", {}),
+                             ("Div", "mk", "a", {}), ("Conv", "av", "y", {"group": 2})],
+        X, {"v": floats(6, 2, 3, 3), "k": F32(-0.3), "o": floats(1)}, ["Relu", "Conv"]),
+    "Mul into a padded Conv, the sum stays": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "kr", "m", {}), ("Add", "mo", "a", {}),
+                             ("Conv", "awb", "y", {"pads": [1, 1, 1, 1]})],
+        X, {**CONV, "k": spread(1), "o": floats(4, 1, 1)}, ["Relu", "Add", "Conv"]),
+    "Mul into two readers, one of them padded": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "m", {}), ("Conv", "mwb", "c", {}),
+                             ("Conv", "mv", "d", {"pads": [1, 1, 1, 1], "strides": [2, 2]}), ("Relu", "c", "e", {}),
+                             ("GlobalAveragePool", "e", "f", {}), ("GlobalAveragePool", "d", "g", {}),
+                             ("Add", "fg", "y", {})],
+        X, {**CONV, "v": floats(6, 4, 3, 3), "k": spread(1)},
+        ["Relu", "Conv", "Conv", "Relu", "GlobalAveragePool", "GlobalAveragePool", "Add"]),
+    "Mul into ConvTranspose": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "m", {}), ("ConvTranspose", "mw", "y", {})],
+        X, {"w": floats(4, 6, 2, 2), "k": F32(2.5)}, ["Relu", "ConvTranspose"]),
+    "Mul and Add into Gemm": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "m", {}), ("Add", "mo", "a", {}),
+                             ("Gemm", "awb", "y", {"transB": 1})],
+        {"x": [1, 5]}, {"w": floats(6, 5), "b": floats(6), "k": F32(0.2), "o": floats(5)}, ["Relu", "Gemm"]),
+    "Mul into MatMul": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "m", {}), ("MatMul", "mw", "y", {})],
+        {"x": [1, 3, 5]}, {"w": floats(5, 6), "k": F32(0.2)}, ["Relu", "MatMul"]),
+    "Mul of an input into Conv": (
+        "fold_scale_ahead", [("Mul", "xk", "m", {}), ("Sub", "mo", "a", {}), ("Conv", "awb", "y", {})],
+        X, {**CONV, "k": F32(1 / 127.5), "o": F32(1)}, ["Add", "Conv"]),
     "MatMul and Add": (
         "fuse_gemm", [("MatMul", "xw", "c", {}), ("Add", "cb", "y", {})], {"x": [1, 5]},
         {"w": floats(5, 6), "b": floats(1, 6)}, ["Gemm"]),
@@ -226,6 +258,13 @@ NEGATIVE = {
     "division by zero": (
         "fold_scale", [*CONV_THEN, ("Div", "ck", "y", {})], X, {**CONV, "k": np.zeros(1, F32)}, ["y"],
         "a factor is not finite"),
+    "a constant in front of padding": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Add", "rk", "a", {}), ("Conv", "awb", "y", {"pads": [1] * 4})],
+        X, {**CONV, "k": floats(1)}, ["y"],
+        "zeros around what a reader sees, or the pixels of an input, are not to be moved"),
+    "a factor of zero": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "a", {}), ("Conv", "awb", "y", {})],
+        X, {**CONV, "k": np.zeros(1, F32)}, ["y"], "a factor is zero or not finite"),
     "computed weights": (
         "fold_scale", [("Conv", "xw", "c", {}), ("Mul", "ck", "y", {})], {**X, "w": [6, 4, 3, 3]},
         {"k": spread(1)}, ["y"], "the weights or the bias of 'conv0' are computed"),
@@ -307,6 +346,18 @@ def test_refusal_says_why_and_changes_nothing(build, case):
 
 
 UNRELATED = {
+    "a factor a channel in front of a Conv": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "a", {}), ("Conv", "awb", "y", {})],
+        {**CONV, "k": spread(4, 1, 1)}),
+    "a factor that something else reads too": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "a", {}), ("Conv", "awb", "c", {}),
+                             ("GlobalAveragePool", "a", "g", {}), ("GlobalAveragePool", "c", "d", {}),
+                             ("Concat", "gd", "y", {"axis": 1})],
+        {**CONV, "k": spread(1)}),
+    "a factor of what has computed weights": (
+        "fold_scale_ahead", [("Relu", "x", "r", {}), ("Mul", "rk", "a", {}),
+                             ("Transpose", "z", "t", {"perm": [0, 1, 3, 2]}), ("MatMul", "at", "y", {})],
+        {"k": spread(1)}),
     "Sigmoid of another tensor": ("fuse_activation", [("Sigmoid", "z", "s", {}), ("Mul", "xs", "y", {})], {}),
     "HardSigmoid of another slope": (
         "fuse_activation", [("HardSigmoid", "x", "s", {"alpha": 0.2}), ("Mul", "xs", "y", {})], {}),

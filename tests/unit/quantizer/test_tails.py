@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from slimai.graph.ir import Node
 from slimai.quantizer.options import QuantOptions
@@ -147,12 +149,14 @@ def test_edited_limits_are_final(net, rng, stats_of):
 
 
 def test_every_reader_has_to_be_flat(net, rng, stats_of):
-    """HardSwish ends at -3, so SiLU decides; a Relu decides for the whole range; so does a network output."""
-    ranges = {**RANGES, "h": (-0.3, 9), "r": (0, 9)}
+    """HardSwish ends at -3 and Relu at 0, so SiLU decides; a Neg decides for the whole range; so does an output."""
+    ranges = {**RANGES, "h": (-0.3, 9), "r": (0, 9), "n": (-9, 30)}
     both = planned(silu(net, rng, ("HardSwish", "h")).graph("y", "h"), stats_of(**ranges), level=3)
     assert -7.5 < both.limits["a"][0] < -5.5
     relu = planned(silu(net, rng, ("Relu", "r")).graph("y", "r"), stats_of(**ranges), level=3)
-    assert relu.limits["a"] == (-30.0, 9.0)
+    assert -7.5 < relu.limits["a"][0] < -5.5
+    neg = planned(silu(net, rng, ("Neg", "n")).graph("y", "n"), stats_of(**ranges), level=3)
+    assert neg.limits["a"] == (-30.0, 9.0)
     output = planned(silu(net, rng).graph("y", "a"), stats_of(**RANGES), level=3)
     assert output.limits["a"] == (-30.0, 9.0)
 
@@ -160,6 +164,53 @@ def test_every_reader_has_to_be_flat(net, rng, stats_of):
 def test_a_reader_on_the_host_needs_everything(net, rng, stats_of):
     plan = planned(silu(net, rng, ("Atan", "e")).graph("y", "e"), stats_of(**{**RANGES, "e": (-1, 1)}), level=3)
     assert plan.limits["a"] == (-30.0, 9.0)
+
+
+generated = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+POOL = {"kernel_shape": (1, 1), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "ceil_mode": 0}
+PASSING = st.sampled_from(["LeakyRelu", "MaxPool", "Transpose", "Reshape", "Resize"])
+
+
+@generated
+@given(
+    st.lists(st.tuples(PASSING, st.floats(0.05, 1.5)), max_size=4),
+    st.tuples(st.floats(-3, 0), st.floats(0.1, 5)),
+    st.sampled_from([1, 3, 4]),
+)
+def test_what_leads_to_a_clamp_needs_no_more_than_the_clamp(net, rng, stats_of, chain, ends, level):
+    """Oracle: the functions on 20,001 points; limits of the first tensor end where the whole chain becomes flat.
+
+    A mean of neighbours (Resize, linear) tells apart what a clamp behind it does not: nothing in front of it is cut.
+    """
+    n = net()
+    n.conv("x", "t0", rng.normal(size=(4, 4, 1, 1)))
+    points = np.linspace(-60, 60, 20_001)
+    n.node("LeakyRelu", ("t0",), "l", alpha=1.0)  # what a convolution would take as its clamp is a layer of its own
+    ranges, values, last, blind = {"x": (-1, 1), "t0": (-60, 60), "l": (-60, 60)}, points, "l", True
+    for place, (op, slope) in enumerate(chain, 1):
+        name = f"t{place}"
+        if op == "Resize":
+            blind = False
+            n.node(op, (last,), name, mode="linear", scales=(1.0, 1.0, 2.0, 2.0))
+        else:
+            attrs = {"LeakyRelu": {"alpha": slope}, "MaxPool": POOL, "Transpose": {"perm": (0, 1, 3, 2)}}
+            n.node(op, (last,), name, **attrs.get(op, {}))
+        values = np.where(values < 0, values * slope, values) if op == "LeakyRelu" else values
+        ranges[name], last = (values[0], values[-1]), name
+    n.node("Clip", (last,), "c", lo=ends[0], hi=ends[1])
+    n.conv("c", "y", rng.normal(size=(4, 4, 1, 1)))
+    plan = planned(n.graph("y"), stats_of(**ranges, c=ends, y=(-5, 5)), level=level)
+    clamped = np.clip(values, *ends)
+    low, high = plan.limits["t0"]
+    inside = points[(clamped > ends[0]) & (clamped < ends[1])]
+    room = 2.0 if level == 4 else 1.0
+    assert low <= inside.min()
+    assert high >= inside.max()
+    if blind:  # the points are 0.006 apart
+        assert low >= min(inside.min(), 0.0) - 0.013
+        assert high <= inside.max() + 0.013
+    else:
+        assert (low, high) == (-60.0 * room, 60.0 * room)
 
 
 def test_a_sigmoid_rounds_as_before_beyond_the_limits(net, rng, stats_of):
