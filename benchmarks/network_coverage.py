@@ -1,16 +1,16 @@
 """Networks x share of nodes and MACs in integers x SQNR of output 0 at levels 1, 3 and 4, beside ONNX Runtime's QDQ.
 
-    python benchmarks/coverage.py [--networks bert,mobilenet_v2,PATH.onnx ...] [--target vision_dsp,npu] [--unscaled]
-        [--limits "range 100,percentile 99.9"] [--pictures FOLDER]
+    python benchmarks/coverage.py [--networks bert,mobilenet_v2,PATH.onnx ...] [--target vision_dsp,npu]
+        [--limits "range 100,percentile 99.99"] [--pictures FOLDER]
 
 Networks: seeded ones by name, networks of installed packages (nudenet, rapidocr-onnxruntime, openwakeword 0.4), any
 file; benchmarks/minilm.py writes one. Samples: the arrays of an .npz beside the file, [samples, ...] an input; else
 pictures of FOLDER, with the network's own mean and spread where they are known (networks that read text: seeded pages);
-else seeded ones. Calibration on 16, SQNR on 8 others: 10 log10(sum y^2 / sum (y - y~)^2). Settings are the defaults of
-a level, nearest weights; where several limits are named, a level's figure is the best of them, as the search would
-choose. ONNX Runtime: weights per channel, the better of MinMax and Percentile 99.99, once with s8 symmetric activations
-(beside level 1), once with u8 asymmetric ones (beside level 3). `--unscaled` leaves the scaling between
-LayerNormalization and linear layers out.
+else seeded ones. Calibration on 16, SQNR on 8 others: 10 log10(sum y^2 / sum (y - y~)^2). A level is as it is delivered
+by default (network_delivery.py): limits and then nearest or compensated weights are chosen on 8 further samples,
+neither calibrated nor reported. ONNX Runtime: weights per channel, the better of MinMax and Percentile 99.99 on the
+reported samples, once with s8 symmetric activations (beside level 1), once with u8 asymmetric ones (beside level 3).
+What was chosen is told on stderr, with the ratio of range 100 and nearest weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from accuracy_peers import Feeds, Task, ort
 from text_pictures import text_picture
 
 LEVELS = (1, 3, 4)
-CALIBRATION, VALIDATION = 16, 8
+CALIBRATION, VALIDATION, CHOICE = 16, 8, 8
 METHODS = ("MinMax", "Percentile99.99")
 # package -> files of it that are float networks
 PACKAGES = {
@@ -51,7 +51,6 @@ PIXELS = {
     "ch_ppocr_mobile_v2.0_cls_infer": (127.5, 127.5),
 }
 READERS = {"ch_PP-OCRv4_det_infer", "ch_ppocr_mobile_v2.0_cls_infer"}  # seeded pages and lines of text are for these
-HISTOGRAM_BINS = 10240
 
 
 def networks(names: Sequence[str], folder: Path) -> Iterator[Path]:
@@ -121,37 +120,6 @@ def signal_to_noise(wanted: Sequence[np.ndarray], found: Sequence[np.ndarray]) -
     return 10 * np.log10(signal / noise) if noise else np.inf
 
 
-def rewritten(graph: Any, images: Sequence[Feeds], target: Any, *, scaled: bool) -> Any:
-    """Return the float network that the defaults of all levels start from."""
-    from slimai.calibration.collect import channel_magnitudes
-    from slimai.quantizer.rewrites.clustering import chains, cluster_channels
-    from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
-    from slimai.quantizer.rewrites.equalization import equalize
-    from slimai.quantizer.rewrites.norm_scaling import norms_with_readers, scale_through_norms
-
-    graph, _ = fold_constant_channels(graph)
-    graph = equalize(graph, channel_magnitudes(graph, images)).graph
-    names = [item.norm.outputs[0] for item in norms_with_readers(graph)] if scaled else []
-    if names:
-        peaks = channel_magnitudes(graph, images, axes={name: len(graph.shape(name)) - 1 for name in names})
-        graph = scale_through_norms(graph, peaks, target.per_channel_ops).graph
-    if any(chains(graph)):
-        graph = cluster_channels(graph, channel_magnitudes(graph, images)).graph
-    return graph
-
-
-def _options(level: int, entry: str) -> Any:
-    """Return the options of a level with limits named as in `--limits`."""
-    from slimai.quantizer.options import QuantOptions
-    from slimai.quantizer.rewrites.aids import DEFAULTS
-
-    aids = DEFAULTS[level]
-    method, _, percent = entry.partition(" ")
-    limits = {"percent": float(percent), "range_mode": {"range": "scale"}.get(method, method)} if percent else {
-        "method": method}  # fmt: skip
-    return QuantOptions(level=level, bias_correction=aids.bias_correction, tail_clipping=aids.tail_clipping, **limits)
-
-
 class Network:
     """A float network with its samples and results, and what peers and levels are measured against."""
 
@@ -164,9 +132,12 @@ class Network:
         self.graph = load_onnx(path, input_shapes={_only_input(path): shape} if shape else None)
         self.calibration = samples(self.graph, path, pictures, 0, CALIBRATION)
         self.validation = samples(self.graph, path, pictures, CALIBRATION, VALIDATION)
+        self.choice = samples(self.graph, path, pictures, CALIBRATION + VALIDATION, CHOICE)
         self.output = self.graph.outputs[0]
         session = FloatSession(self.graph)
-        self.wanted = [session.run(feeds)[self.output] for feeds in self.validation]
+        self.wanted, self.chosen = (
+            [session.run(feeds)[self.output] for feeds in some] for some in (self.validation, self.choice)
+        )
         self.file = folder / f"{path.stem}_float.onnx"
         self.file.write_bytes(to_onnx(self.graph).SerializeToString())
 
@@ -177,25 +148,25 @@ class Network:
             found = [ort(method, task, symmetric=symmetric) for method in METHODS]
         return max(signal_to_noise(self.wanted, [item[self.output] for item in each]) for each in found)
 
-    def levels(self, target: Any, *, scaled: bool, limits: Sequence[str]) -> tuple[list[float], str]:
-        """Return the SQNR of each level with its best limits, and the share of layers and MACs in integers."""
-        from slimai.calibration.collect import collect
-        from slimai.quantizer.planner import build_plan
-        from slimai.simulator.program import compile_plan
+    def levels(self, target: str, limits: Sequence[str], work: Path) -> tuple[list[float], str]:
+        """Return the SQNR of each level as delivered, and the share of layers and MACs in integers."""
+        from network_delivery import Job, opened
 
-        graph = rewritten(self.graph, self.calibration, target, scaled=scaled)
-        stats = collect(graph, self.calibration, bins=HISTOGRAM_BINS, per_channel=True)
-        best, share = [], ""
+        work = work / f"{self.file.stem}_{target}"
+        files = {"calib": self.calibration, "val": self.choice}
+        job = Job(opened(self.file, self.graph.inputs, files, target, work), work)
+        found, share = [], ""
         for level in LEVELS:
-            found = []
-            for entry in limits:
-                plan = build_plan(graph, stats, _options(level, entry), target)
-                program = compile_plan(plan, target)
-                outputs = [program.dequantize(program.run(feeds))[self.output] for feeds in self.validation]
-                found.append(signal_to_noise(self.wanted, outputs))
-                share = "{:.0f} / {:.0f} %".format(*integer_share(plan, program))
-            best.append(max(found))
-        return best, share
+            item = job.delivered(level, limits, lambda program: self._ratio(program, self.choice, self.chosen))
+            found.append(self._ratio(item.program, self.validation, self.wanted))
+            share = "{:.0f} / {:.0f} %".format(*integer_share(item.plan, item.program))
+            plain = self._ratio(job.built(level, "range 100").program, self.validation, self.wanted)
+            told = f"{self.file.stem} {target} level {level}: {item.limits}, {item.weights} weights: {found[-1]:.1f} dB"
+            print(f"{told}; range 100, nearest weights: {plain:.1f} dB", file=sys.stderr, flush=True)
+        return found, share
+
+    def _ratio(self, program: Any, samples: Sequence[Feeds], wanted: Sequence[np.ndarray]) -> float:
+        return signal_to_noise(wanted, [program.dequantize(program.run(feeds))[self.output] for feeds in samples])
 
 
 def integer_share(plan: Any, program: Any) -> tuple[float, float]:
@@ -218,15 +189,11 @@ def _only_input(path: Path) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table."""
-    from slimai.config.target import load_target
-    from slimai.schema.target import TargetSection
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", default="")
     parser.add_argument("--target", default="vision_dsp,npu")
-    parser.add_argument("--limits", default="range 100")
+    parser.add_argument("--limits", default="range 100,percentile 99.99")
     parser.add_argument("--pictures", type=Path)
-    parser.add_argument("--unscaled", action="store_true")
     given = parser.parse_args(arguments)
     pictures = sorted(given.pictures.glob("*.jpg")) if given.pictures else []
     print(
@@ -238,10 +205,8 @@ def main(arguments: Sequence[str]) -> int:
             network = Network(path, pictures, Path(name))
             peers = [network.peer(symmetric=symmetric) for symmetric in (True, False)]
             for target in given.target.split(","):
-                section = TargetSection.model_validate(load_target([f"target={target}"]).values["target"])
-                found, share = network.levels(
-                    section, scaled=not given.unscaled, limits=[item.strip() for item in given.limits.split(",")]
-                )
+                limits = [item.strip() for item in given.limits.split(",")]
+                found, share = network.levels(target, limits, Path(name))
                 cells = (found[0], peers[0], found[1], peers[1], found[2])
                 print(
                     f"| {path.stem} | {target} | {share} | {' | '.join(f'{item:.1f}' for item in cells)} |", flush=True

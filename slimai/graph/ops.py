@@ -57,9 +57,9 @@ Requantize         x                           only in integer networks: the sam
 
 A network read from TFLite keeps its order of axes; there spatial operators carry ``channels_last`` = 1, and operators
 that TFLite runs as copies of integers, whatever the scales on both sides say, ``integers_kept`` = 1. Its Softmax
-carries ``interpolated`` = 1, its Sqrt, Rsqrt and Log ``as_tflite`` = 1: at 16 bits TFLite interpolates between knots,
-which is too coarse for others (and its SQRT truncates). Its LSTM carries ``cell_clip``, the limit of its cells (0:
-none), which ONNX's has not.
+carries ``interpolated`` = 1, its Sqrt, Rsqrt, Log, Exp and Gelu ``as_tflite`` = 1: at 16 bits TFLite interpolates
+between knots, which is too coarse for others (and its SQRT truncates). Its LSTM carries ``cell_clip``, the limit of its
+cells (0: none), which ONNX's has not.
 
 Axes are never negative. An operator of another name keeps its ONNX form and runs on the host. An operator of
 a name above whose ONNX form has no canonical counterpart (a Clip with computed limits, a cubic Resize ...) is

@@ -10,7 +10,7 @@ pooling by the maximum, a move of elements) is flat where no value of its output
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slimai.calibration.limits import Limits
@@ -149,7 +149,7 @@ FLAT: Mapping[str, Formula] = {
 
 
 def clip_tails(
-    steps: Iterable[Step], limits: Mapping[str, Limits], kept: frozenset[str], step_size: StepSize
+    steps: Sequence[Step], limits: Mapping[str, Limits], kept: frozenset[str], step_size: StepSize
 ) -> tuple[dict[str, Limits], tuple[Decision, ...]]:
     """Return the limits with flat tails left out, and where.
 
@@ -160,6 +160,7 @@ def clip_tails(
     for step in steps:
         for name in step.inputs:
             readers.setdefault(name, []).append(step)
+    kept = kept.union(*(step.outputs for step in steps if _takes_over(step, readers)))
     ends = _Ends(readers, kept, step_size)
     found, decisions = dict(limits), []
     for name, steps_here in readers.items():
@@ -174,6 +175,13 @@ def clip_tails(
 
 
 _EVERYTHING = Limits(-math.inf, math.inf)
+
+
+def _takes_over(step: Step, readers: Mapping[str, list[Step]]) -> bool:
+    """Return whether a Concat has what others read too: a grid of its own costs it a Requantize and wins nothing."""
+    return (
+        step.integer and TRAITS[step.node.op].scale == "concat" and any(len(readers[name]) > 1 for name in step.inputs)
+    )
 
 
 class _Ends:

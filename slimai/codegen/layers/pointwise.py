@@ -15,6 +15,7 @@ from slimai.simulator.context import LayerContext
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.ops.clamp import change_requantizer, scale_change
 from slimai.simulator.ops.tables import EXPONENTS, FINER_BITS
+from slimai.simulator.ops.tflite_roots import TFLITE_ROOTS
 from slimai.simulator.requantize import clamp_limits
 
 Int = NDArray[np.int64]
@@ -58,7 +59,7 @@ def _wide(writer: LayerWriter, source: str, count: int, target: str) -> None:
     )
     if set(tables) <= {"knots", "focus"}:
         knots = writer.constant("knots", tables["knots"], "int16_t")
-        if context.attrs.get("as_tflite", 0):
+        if context.layer.node.op in TFLITE_ROOTS and context.attrs.get("as_tflite", 0):
             writer.call("look_up_line_wrapped", [source, count, knots, low, high, target])
             return
         finer = FINER_BITS if out.dtype.bits == 8 else 0

@@ -60,7 +60,7 @@ def gelu(b: Builder, op: FileOperator) -> None:
     form = "tanh" if b.option(op, "Approximate") else "none"
     x = b.activation(op, 0)
     b.expect(op, b.shape(op))
-    b.emit("Gelu", (x,), (b.output(op),), {"approximate": form})
+    b.emit("Gelu", (x,), (b.output(op),), {"approximate": form, "as_tflite": 1})
 
 
 def leaky_relu(b: Builder, op: FileOperator) -> None:
@@ -147,7 +147,7 @@ RULES: dict[str, Rule] = {
     "LOGISTIC": fixed("Sigmoid"),
     "TANH": fixed("Tanh"),
     "GELU": gelu,
-    "EXP": unary("Exp"),
+    "EXP": unary("Exp", as_tflite=1),
     "ABS": unary("Abs"),
     **{code: unary(op, as_tflite=1) for code, op in (("SQRT", "Sqrt"), ("RSQRT", "Rsqrt"), ("LOG", "Log"))},
     "LEAKY_RELU": leaky_relu,

@@ -14,7 +14,7 @@ from slimai.simulator.lookup import every_integer, table_layer
 from slimai.simulator.ops.focus import focused
 from slimai.simulator.ops.knots import interpolate, knots_of
 from slimai.simulator.ops.normalised import Logarithm, Power, signed_power
-from slimai.simulator.ops.tflite_roots import tflite_root
+from slimai.simulator.ops.tflite_roots import TFLITE_ROOTS, tflite_root
 from slimai.simulator.ops.tflite_tables import FLOAT32_KNOTS, tflite_table
 
 Real = NDArray[Any]
@@ -91,7 +91,7 @@ FUNCTIONS: dict[str, Function] = {
 def compile_table(context: LayerContext) -> Compiled:
     """Return the kernel of a function of one element."""
     tflite = context.rule.recipe == "tflite"
-    if tflite and context.attrs.get("as_tflite", 0):
+    if tflite and context.layer.node.op in TFLITE_ROOTS and context.attrs.get("as_tflite", 0):
         return tflite_root(context)
     values = tflite_table(context) if tflite else None
     if values is None and context.rule.recipe == "ort":
@@ -106,7 +106,8 @@ def _wide_layer(context: LayerContext) -> Compiled:
     op, attrs = context.layer.node.op, context.attrs
     if op in {"Log", "Pow", *EXPONENTS}:
         return _normalised_layer(context)
-    if context.rule.recipe == "tflite" and op in FLOAT32_KNOTS and context.out.dtype.bits > 8:
+    stored = context.rule.recipe == "tflite" and bool(attrs.get("as_tflite", 0))
+    if stored and op in FLOAT32_KNOTS and context.out.dtype.bits > 8:
         knots = knots_of(FLOAT32_KNOTS[op](attrs), context.input(), context.out.scale, np.float32)
         return table_layer(
             context, interpolate(every_integer(context.input()), knots), {"knots": knots.astype(np.int16)}

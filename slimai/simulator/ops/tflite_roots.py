@@ -33,6 +33,8 @@ _ONE, _HALF_THREE, _HALF_ROOT = 1 << 28, (1 << 28) + (1 << 27), 1518500250  # 3.
 _ITERATIONS = 5
 _KEPT_BITS = 20
 
+TFLITE_ROOTS = ("Sqrt", "Rsqrt", "Log")
+
 
 def tflite_root(context: LayerContext) -> Compiled:
     """Return TFLite's own layer of a Sqrt, Rsqrt or Log; it wants one width on both sides."""
