@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from net_alone import power_alone
 from net_peer import quantized
-from net_stages import Arrays, Level, Stages, run_all
+from net_stages import Arrays, Level, Stages, run_all, to_qdq
 
 from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import TRAITS
@@ -167,7 +167,7 @@ class _Peers:
         level = self.stages.level(self.number)
         if self._found is None and any(layer.matrices for layer in level.plan.layers):
             # its quantizer leaves recurrent operators and their weights in float: with the integers of the weights
-            self._found = level.exported
+            self._found, self._model = level.exported, to_qdq(level.plan)
         if self._found is None:
             self._model = quantized(self.stages.saved, self.stages.case.feeds, level.plan)
             self._found = run_all(self._model, self.stages.case.feeds)
