@@ -7,7 +7,7 @@ The measurement makes clusters of one machine (`ray.cluster_utils.Cluster`: a he
 needs slimai[ray]) and runs units through the very workers of a search. A unit sleeps for a known time: it takes no
 processor, so nodes that share two cores do not disturb each other, and what passes beyond that time is overhead. Of the
 main process the processor time is taken, which a loaded machine hardly changes. The model (scale_model.py) gets its
-costs from one node and then has to foretell the larger clusters. Then it is asked for clusters that nobody has measured.
+costs from one node and has to foretell the larger clusters; then it is asked for clusters that nobody has measured.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def simulate(pieces: Iterable[Piece], nodes: int, costs: Costs) -> Finished:
     main = link = busy_main = busy_link = 0.0
     for piece in pieces:
         free, node = heapq.heappop(waiting)
-        while results and results[0][0] <= max(main, free):
+        while results and max(main, results[0][0]) < free:  # handing out comes before merging
             main, link, spent, carried = _taken(heapq.heappop(results), main, link, costs)
             busy_main, busy_link = busy_main + spent, busy_link + carried
         spent = piece.before + costs.hand_out

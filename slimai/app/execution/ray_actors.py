@@ -136,11 +136,11 @@ class Actors:
             more = self._hand_out(source, waiting)
             if not waiting and not more:
                 return
-            if not waiting or not waiting[0].done:
+            if waiting and waiting[0].done:
+                yield waiting.popleft().value  # one by one: who takes it may take its time, and actors wait meanwhile
+            else:
                 self._require_calls()
                 self._collect()
-            while waiting and waiting[0].done:
-                yield waiting.popleft().value
 
     def _hand_out(self, source: Iterator[Work], waiting: deque[_Ticket]) -> bool:
         """Give every free actor work, that of dead ones first; return False once there is no more of it."""
