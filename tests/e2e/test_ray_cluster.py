@@ -119,6 +119,7 @@ def nodes(tmp_path_factory):
     (folder / "hidden").mkdir()
     (folder / "sitecustomize.py").write_text(HIDE, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine they would wait for everybody else
         patch.setenv("HIDDEN_FOLDER", str(folder / "hidden"))
         patch.setenv("HIDDEN_LOG", str(folder / "log"))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
@@ -169,14 +170,15 @@ def test_nodes_that_see_no_folder_get_images_networks_and_plans_through_the_obje
     ran = nodes.run(*words, "smart_search.workers=2", EVERYTHING="1")
     assert ran.returncode == 0, ran.stderr
     kinds = [kind for kind, _ in handed(ran.stdout)]
-    assert [kinds.count(kind) for kind in ("CarriedCalibration", "CarriedReference")] == [6, 6]
     assert set(kinds) == {"CarriedCalibration", "CarriedReference", "CarriedUnit"}
     tried = {Path(line) for line in nodes.log.read_text(encoding="utf-8").splitlines()}
     assert tried == {nodes.hidden / "ray" / ".slimai.lock"}, "a node looks for the run, and for nothing else"
     assert results(nodes.hidden / "one") == results(nodes.hidden / "ray")
-    caches = [list((nodes.hidden / name).glob("*.stats.npz")) for name in ("cache1", "cache2")]
+    caches = [sorted((nodes.hidden / name).glob("*.stats.npz")) for name in ("cache1", "cache2")]
     assert [path.name for path in caches[0]] == [path.name for path in caches[1]]
-    assert caches[0][0].read_bytes() == caches[1][0].read_bytes()
+    assert [path.read_bytes() for path in caches[0]] == [path.read_bytes() for path in caches[1]]
+    handed_parts = [kinds.count(kind) for kind in ("CarriedCalibration", "CarriedReference")]
+    assert handed_parts == [6 * len(caches[0]), 6], "8 batches each, of which the main process has timed two"
 
 
 def test_a_node_killed_in_the_middle_and_one_added_change_no_byte(nodes, slimai, tmp_path, cache_dir):
@@ -211,8 +213,7 @@ def test_a_metric_that_reads_label_pictures_says_that_it_needs_the_shared_folder
     words = ("+model=unet_digits", f"path.output_dir={nodes.hidden / 'seg'}", f"path.tmp_dir={tmp_path / 'cache'}", RAY)
     ran = nodes.run(*words, "quantization.weight_rounding=nearest")
     assert ran.returncode == 1
-    folder = nodes.hidden / "seg"
     assert (
-        "metric.metric_cls: meaniu reads label files, which a node of the Ray cluster does not see, as it does not see "
-        f"{folder}; put path.output_dir and path.tmp_dir on a disk that all nodes share"
-    ) in ran.stderr.lower().replace(str(folder).lower(), str(folder))
+        "metric.metric_cls: MIU reads label files, which a node of the Ray cluster does not see, as it does not see "
+        f"{nodes.hidden / 'seg'}; put path.output_dir and path.tmp_dir on a disk that all nodes share"
+    ) in ran.stderr
