@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -76,6 +77,14 @@ def results(output):
     return {name: (output / name).read_bytes() for name in names}
 
 
+def patient(step):
+    """Return what a step does that Ray gives up after 30 s, which a busy machine may need: it is tried three times."""
+    for _ in range(2):
+        with suppress(Exception):
+            return step()
+    return step()
+
+
 class Nodes:
     """A cluster whose nodes come and go. hidden: what they do not see; log: what they tried to see of it."""
 
@@ -83,13 +92,14 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self.hidden, self.log = folder / "hidden", folder / "log"
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        head = {"num_cpus": 0, "include_dashboard": False}
+        self.cluster = patient(lambda: Cluster(initialize_head=True, head_node_args=head))
         self.nodes: list = []
 
     def have(self, count):
         """Let there be so many nodes."""
         while len(self.nodes) < count:
-            self.nodes.append(self.cluster.add_node(num_cpus=1))
+            self.nodes.append(patient(lambda: self.cluster.add_node(num_cpus=1)))
         while len(self.nodes) > count:
             self.remove()
 
