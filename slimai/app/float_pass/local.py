@@ -53,12 +53,23 @@ def _batch(graph: Graph, elements: int) -> int:
     return max(1, min(MOST_IMAGES, elements // max(largest, 1)))
 
 
-def collect_part(job: Job, graph: Graph, images: slice, *, bins: int, batch: int, runner: FloatRunner) -> Statistics:
+def collect_part(
+    job: Job,
+    graph: Graph,
+    images: slice,
+    *,
+    bins: int,
+    batch: int,
+    runner: FloatRunner,
+    samples: Sequence[Sample] | None = None,
+) -> Statistics:
     """Return the statistics over a slice of the calibration images, in one thread.
 
-    runner: of `activations_runner`. What is wrong with an image is told as in a pass over all of them.
+    runner: of `activations_runner`. samples: those of the slice, where their files lie elsewhere than the job says.
+    What is wrong with an image is told as in a pass over all of them.
     """
-    found = iter_batches(job.calibration[images], job.preprocess, batch, threads=1)
+    own = job.calibration[images] if samples is None else samples
+    found = iter_batches(own, job.preprocess, batch, threads=1)
     batches = (arrays for _, arrays in found)
     what = collected_tensors(graph)
     return collect(graph, batches, **what, bins=bins, names=_names(job), first=images.start, runner=runner)
