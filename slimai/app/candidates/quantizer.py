@@ -71,7 +71,7 @@ class Quantizer:
     arenas: dict[Hashable, int | None] = field(default_factory=dict, compare=False, repr=False)
     _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
     _groups: dict[tuple[int, Aids], int | None] = field(default_factory=dict, compare=False, repr=False)
-    _roundings: dict[tuple[int, Aids], Rounding] = field(default_factory=dict, compare=False, repr=False)
+    _roundings: dict[Hashable, Rounding] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
@@ -116,15 +116,18 @@ class Quantizer:
         return self._corrected(candidate, aids, options) if Variant.EMPIRICAL in candidate.variant else options
 
     def rounding(self, candidate: Candidate) -> Rounding:
-        """Return the compensated weights of all candidates of this one's float network, weight grid and scheme.
+        """Return the compensated weights of a candidate, without edited limits and mixed precision.
 
-        They are found at one reference setting: range 100, limits of calibration, without edits and mixed precision.
+        All candidates of its float network, weight grid and scheme share those of one reference setting: range 100,
+        limits of calibration. With `Candidate.own_limits` they are found at this candidate's range or method.
         """
         aids = self.aids(candidate)
-        key = (candidate.level, aids)
+        options = self._options(candidate, aids)
+        if not candidate.own_limits:
+            options = replace(self._options(Candidate(candidate.level), aids), range_mode="scale")
+        key = (candidate.level, aids, options.percent, options.range_mode, options.method)
         if key not in self._roundings:
             graph, stats = self.networks.get(aids.rewrites)
-            options = replace(self._options(Candidate(candidate.level), aids), range_mode="scale")
             plan = build_plan(graph, stats, options, self.job.config.target, self.store)
             self._roundings[key] = self.rounder(graph, plan)
         return self._roundings[key]
