@@ -51,10 +51,8 @@ def plan_of(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[st
 
     aids = {**default_aids(level), **aids} if "default" in aids else aids
     target = bench.job.config.target
-    key = (
-        bench.name,
-        *(bool(aids.get(part)) for part in ("fold", "eq", "act", "clamp", "absorb", "absorb3s", "cluster", "all")),
-    )
+    parts = ("fold", "eq", "act", "clamp", "absorb", "absorb3s", "cluster", "all", "seams")
+    key = (bench.name, *(bool(aids.get(part)) for part in parts))
     if key not in cache:
         cache[key] = calibrated(bench, aids)
     graph, stats = cache[key]
@@ -113,6 +111,11 @@ def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:
     graph = bench.job.graph
     if aids.get("fold"):
         graph, _ = fold_constant_channels(graph)
+    if aids.get("seams"):
+        from slimai.quantizer.rewrites.seams import split_at_seams
+
+        found = split_at_seams(graph, channel_magnitudes(graph, bench.calibration[:16]))
+        graph = found.graph
     if aids.get("eq"):
         seen = channel_magnitudes(graph, bench.calibration[:16]) if aids.get("act") else None
         graph = equalize(graph, seen, clamp_per_channel=bool(aids.get("clamp"))).graph

@@ -71,6 +71,7 @@ class Quantizer:
     arenas: dict[Hashable, int | None] = field(default_factory=dict, compare=False, repr=False)
     _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
     _groups: dict[tuple[int, Aids], int | None] = field(default_factory=dict, compare=False, repr=False)
+    _seams: dict[tuple[int, Aids], bool] = field(default_factory=dict, compare=False, repr=False)
     _roundings: dict[Hashable, Rounding] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
@@ -91,17 +92,28 @@ class Quantizer:
         found = replace(
             found, clamps=clamps, weight_clipping=found.weight_clipping or Variant.CLIP in candidate.variant
         )
+        if found.seams is None:
+            found = replace(found, seams=self._split_at_seams(candidate.level, found))
         if not found.equalization or found.judged is None:
             return found
         return replace(found, groups=self._equalized_groups(candidate.level, found))
 
+    def _split_at_seams(self, level: int, aids: Aids) -> bool:
+        """Return whether depthwise convolutions behind joins are split at a level."""
+        if (level, aids) not in self._seams:
+            self._seams[level, aids] = self._check(level, aids).seams(aids.rewrites)
+        return self._seams[level, aids]
+
     def _equalized_groups(self, level: int, aids: Aids) -> int | None:
         """Return how many groups of channels are equalized at a level; None: all whose predicted noise falls."""
         if (level, aids) not in self._groups:
-            options = replace(self._options(Candidate(level), aids), range_mode="scale")
-            check = EqualizationCheck(self.job, self.networks, options)
-            self._groups[level, aids] = check.groups(aids.rewrites)
+            self._groups[level, aids] = self._check(level, aids).groups(aids.rewrites)
         return self._groups[level, aids]
+
+    def _check(self, level: int, aids: Aids) -> EqualizationCheck:
+        """Return what judges rewrites by the outputs, at range 100 with nearest weights."""
+        options = replace(self._options(Candidate(level), aids), range_mode="scale")
+        return EqualizationCheck(self.job, self.networks, options)
 
     def arithmetic(self, plan: QuantPlan) -> str:
         """Return the preset that a plan is compiled for, or ``native``."""
