@@ -36,7 +36,10 @@ def quantizer_of(tmp_path, cache, *words, late=lambda: False):
     return quantizer_for(job, lambda graph, _: calibrate(job, graph, cache, Silent()), rounder)
 
 
-def test_the_time_limit_stops_after_a_layer_and_the_next_run_ends_with_the_same_integers(tmp_path, cache):
+@pytest.mark.parametrize(
+    "candidate", [Candidate(0), compensated_candidate(Candidate(0, method="ImprovedMSE"), own_limits=True)]
+)
+def test_the_time_limit_stops_after_a_layer_and_the_next_run_ends_with_the_same_integers(tmp_path, candidate):
     other = Cache(tmp_path / "other")
     asked = []
 
@@ -45,15 +48,16 @@ def test_the_time_limit_stops_after_a_layer_and_the_next_run_ends_with_the_same_
         return len(asked) == 4
 
     with pytest.raises(RoundingStoppedError, match="time limit after 3 of"):
-        quantizer_of(tmp_path, other, late=late).rounding(Candidate(0))
+        quantizer_of(tmp_path, other, late=late).rounding(candidate)
     assert len(list(other.folder.glob("*.layers/*.npz"))) == 3
     with pytest.raises(RoundingStoppedError, match="time limit after 3 of"):
-        quantizer_of(tmp_path, other, late=lambda: True).rounding(Candidate(0))
+        quantizer_of(tmp_path, other, late=lambda: True).rounding(candidate)
     assert len(list(other.folder.glob("*.layers/*.npz"))) == 3, "nothing is begun after the limit"
-    resumed = quantizer_of(tmp_path, other).rounding(Candidate(0))
-    whole = quantizer_of(tmp_path, cache).rounding(Candidate(0))
+    resumed = quantizer_of(tmp_path, other).rounding(candidate)
+    undisturbed = Cache(tmp_path / "undisturbed")
+    whole = quantizer_of(tmp_path, undisturbed).rounding(candidate)
     assert resumed.reports == whole.reports
-    files = [next(folder.glob("*.rounding.npz")).read_bytes() for folder in (other.folder, cache.folder)]
+    files = [next(folder.glob("*.rounding.npz")).read_bytes() for folder in (other.folder, undisturbed.folder)]
     assert files[0] == files[1]
     assert not list(other.folder.glob("*.layers"))
 
