@@ -87,16 +87,15 @@ def reduced(context: Context, node: Node) -> tuple[Node, ...]:
         chain.add("ReduceSum", chain.add("Abs", x), last=True, **attrs)
     elif node.op == "ReduceSumSquare":
         chain.add("ReduceSum", chain.add("Mul", x, x), last=True, **attrs)
-    elif not attrs["keepdims"]:
-        return (node,)
     elif node.op == "ReduceLogSum":
-        chain.add("Log", chain.add("ReduceSum", x, **kept), last=True)
+        chain.add("Log", chain.add("ReduceSum", x, **attrs), last=True)
     elif _masked(context, x):
         return (node,)
     else:
         top = chain.add("ReduceMax", x, **kept)
-        total = chain.add("ReduceSum", _powers(chain, chain.add("Sub", x, top)), **kept)
-        chain.add("Add", chain.add("Log", total), top, last=True)
+        total = chain.add("ReduceSum", _powers(chain, chain.add("Sub", x, top)), **attrs)
+        shown = top if attrs["keepdims"] else chain.add("ReduceMax", x, **attrs)  # as the sum: without the axes
+        chain.add("Add", chain.add("Log", total), shown, last=True)
     return chain.done()
 
 
