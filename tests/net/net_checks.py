@@ -14,6 +14,7 @@ from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import TRAITS
 
 FLOAT_TOLERANCE = 1e-4  # of the largest value of the output
+ROUNDED = 3e-7  # float32 sums of numbers of size 1, as these networks have, are off by so much where they cancel
 WIDE_DB = 50.0
 PEER_DB = 3.0
 # Two noise powers of one kind differ by chance. Each is a mean of squares; equal values of the output have the same
@@ -55,9 +56,8 @@ def check_float(stages: Stages) -> None:
             if value.dtype.kind == "f":
                 largest = float(np.abs(value).max(initial=1e-30))
                 apart = float(np.abs(one[name] - value).max(initial=0.0))
-                lost = FADING_STEP if any(node.op == "Softplus" for node in _behind(stages.graph, name)) else 0.0
                 error = f"{name}: error {apart / largest:.3g} of the largest value"
-                assert apart <= max(FLOAT_TOLERANCE * largest, lost), error
+                assert apart <= max(FLOAT_TOLERANCE * largest, ROUNDED), error
             elif name not in stages.case.indices:
                 np.testing.assert_array_equal(one[name], value, err_msg=name)
 

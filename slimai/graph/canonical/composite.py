@@ -33,7 +33,9 @@ class _Chain:
         shapes = [self.context.shape(name) for name in inputs]
         shape: tuple[int, ...] = np.broadcast_shapes(*shapes)
         if op.startswith("Reduce"):
-            shape = tuple(1 if axis in attrs["axes"] else n for axis, n in enumerate(shapes[0]))
+            kept = tuple(1 if axis in attrs["axes"] else n for axis, n in enumerate(shapes[0]))
+            dropped = tuple(n for axis, n in enumerate(shapes[0]) if axis not in attrs["axes"])
+            shape = kept if attrs.get("keepdims", 1) else dropped
         number, output = len(self.made), self.node.outputs[0]
         target = output if last else self.context.add_tensor(f"{output}_{op.lower()}_{number}", shape)
         self.made.append(Node(self.node.name if last else target, op, inputs, (target,), attrs))
