@@ -51,10 +51,8 @@ def plan_of(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[st
 
     aids = {**default_aids(level), **aids} if "default" in aids else aids
     target = bench.job.config.target
-    key = (
-        bench.name,
-        *(bool(aids.get(part)) for part in ("fold", "eq", "act", "clamp", "absorb", "absorb3s", "cluster", "all")),
-    )
+    parts = ("fold", "eq", "act", "clamp", "absorb", "absorb3s", "cluster", "all", "seams")
+    key = (bench.name, *(bool(aids.get(part)) for part in parts))
     if key not in cache:
         cache[key] = calibrated(bench, aids)
     graph, stats = cache[key]
@@ -65,8 +63,9 @@ def plan_of(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[st
         **four_bits(aids),
         **extra,
     )
-    if aids.get("round"):
-        options = replace(options, rounding=rounding(bench, level, aids, cache, key).layers)
+    if aids.get("round") or aids.get("own"):
+        found = rounding(bench, level, aids, cache, (key, extra if aids.get("own") else {}))
+        options = replace(options, rounding=found.layers)
     if aids.get("emp"):
         from slimai.app.candidates.empirical_bias import corrected_options
 
@@ -74,20 +73,21 @@ def plan_of(bench: Bench, level: int, aids: Mapping[str, Any], extra: Mapping[st
     return build_plan(graph, stats, options, target)
 
 
-def rounding(bench: Bench, level: int, aids: Mapping[str, Any], cache: dict[Any, Any], key: Any) -> Any:
-    """Return the rounding of the weights at a level, from the reference setting."""
+def rounding(bench: Bench, level: int, aids: Mapping[str, Any], cache: dict[Any, Any], at: tuple[Any, Any]) -> Any:
+    """Return the rounding of the weights at a level. at: the key of the float network in `cache`, and the limits."""
     from slimai.app.candidates.quantizer import nonnegative_inputs
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.planner import build_plan
     from slimai.simulator.rounding_guard import guarded
     from slimai.simulator.rounding_pass import Images, RoundingPass
 
-    own = (key, "round", level, *(bool(aids.get(part)) for part in (*_OPTIONS, *_FOUR_BITS)))
+    key, limits = at
+    own = (key, "round", level, str(limits), *(bool(aids.get(part)) for part in (*_OPTIONS, *_FOUR_BITS)))
     if own not in cache:
         graph, stats = cache[key]
         switches: dict[str, Any] = {name: True for short, name in _OPTIONS.items() if aids.get(short)}
         switches |= four_bits(aids)
-        options = QuantOptions(level=level, nonnegative_inputs=nonnegative_inputs(bench.job), **switches)
+        options = QuantOptions(level=level, nonnegative_inputs=nonnegative_inputs(bench.job), **limits, **switches)
         plan = build_plan(graph, stats, options, bench.job.config.target)
         images = Images(len(bench.calibration), lambda: bench.calibration)
         with tempfile.TemporaryDirectory() as folder:
@@ -111,6 +111,11 @@ def calibrated(bench: Bench, aids: Mapping[str, Any]) -> tuple[Any, Any]:
     graph = bench.job.graph
     if aids.get("fold"):
         graph, _ = fold_constant_channels(graph)
+    if aids.get("seams"):
+        from slimai.quantizer.rewrites.seams import split_at_seams
+
+        found = split_at_seams(graph, channel_magnitudes(graph, bench.calibration[:16]))
+        graph = found.graph
     if aids.get("eq"):
         seen = channel_magnitudes(graph, bench.calibration[:16]) if aids.get("act") else None
         graph = equalize(graph, seen, clamp_per_channel=bool(aids.get("clamp"))).graph

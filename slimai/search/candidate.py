@@ -32,6 +32,7 @@ class Candidate:
     """One point of the space: accuracy level, and either a range in percent or a calibration method.
 
     central: whether the percentage is, by an entry of `limits`, the central part of the histogram's mass.
+    own_limits: whether compensated weights are fitted at this candidate's limits, not at the reference setting.
     variant: further settings. raised: names of the nodes that `mix: auto` computes in 16 bit, in graph order.
     trial: the number of that set of nodes among those tried, from 1 on; None: of no set, or of the delivered one.
     """
@@ -43,6 +44,7 @@ class Candidate:
     raised: tuple[str, ...] = ()
     trial: int | None = None
     central: bool = False
+    own_limits: bool = False
 
     @property
     def label(self) -> str:
@@ -80,6 +82,7 @@ class Candidate:
             "calibration": self.method,
             "variant": self.variant_name,
             "raised": list(self.raised),
+            **({"rounded_at": "own limits"} if self.own_limits else {}),
         }
 
 
@@ -95,6 +98,7 @@ def candidate_from_json(data: Mapping[str, Any]) -> Candidate:
         tuple(data.get("raised", ())),
         trial,
         data.get("range_mode") == "percentile",
+        data.get("rounded_at") == "own limits",
     )
 
 
@@ -227,9 +231,12 @@ def corrected_candidate(candidate: Candidate) -> Candidate:
     return candidate.having(Variant.EMPIRICAL)
 
 
-def compensated_candidate(candidate: Candidate) -> Candidate:
-    """Return the candidate with weights that are rounded to keep the output of their layer."""
-    return candidate.having(Variant.COMPENSATED)
+def compensated_candidate(candidate: Candidate, *, own_limits: bool = False) -> Candidate:
+    """Return the candidate with weights that are rounded to keep the output of their layer.
+
+    own_limits: at this candidate's limits; otherwise at the reference setting, which all candidates share.
+    """
+    return replace(candidate.having(Variant.COMPENSATED), own_limits=own_limits)
 
 
 STORED = "stored"  # in the place of a calibration method: the parameters come with the network

@@ -121,3 +121,4 @@ def test_level_4_and_single_shot(default, slimai, tmp_path):
         "mobilenet_digits_ImprovedMSE.yaml",
         "mobilenet_digits_ImprovedMSE_compensated.yaml",
     }
+    assert {row.get("rounded_at") for row in document["candidates"]} == {None, "own limits"}

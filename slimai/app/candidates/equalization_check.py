@@ -1,4 +1,4 @@
-"""How many groups of channels stay equalized: so many that no outputs of the calibration images lose by it."""
+"""What stays of the rewrites that the outputs of the calibration images judge: equalized groups, splits at seams."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 STEPS = 8  # of a sequence
 MEASURED_IMAGES = 16
+WORTH = 2.0  # dB that the outputs have to gain by more and smaller layers
 
 
 @dataclass(frozen=True)
 class EqualizationCheck:
-    """Measures the outputs' signal-to-noise ratio with and without equalized groups, at one setting of the quantizer.
+    """Measures the outputs' signal-to-noise ratio with and without a rewrite, at one setting of the quantizer.
 
     options: range 100, limits of calibration, nearest weights, everything else as the level has it.
     """
@@ -55,6 +56,17 @@ class EqualizationCheck:
             if (found >= without).all():
                 return None if groups == count else groups
         return 0
+
+    def seams(self, rewrites: Rewrites) -> bool:
+        """Return whether depthwise convolutions are split at seams: where that gains `WORTH`.
+
+        The ratio is that of `groups`, without equalized groups, whose choice comes afterwards.
+        """
+        if not self.networks.has_seams():
+            return False
+        batches, plain = self._batches(), replace(rewrites, groups=0)
+        without, found = (self._ratios(replace(plain, seams=seams), batches) for seams in (False, True))
+        return bool((found - without).min() >= WORTH)
 
     def _batches(self) -> list[Mapping[str, NDArray[Any]]]:
         samples = self.job.calibration[:MEASURED_IMAGES]

@@ -14,6 +14,7 @@ from slimai.quantizer.rewrites.clustering import Clustered, chains, cluster_chan
 from slimai.quantizer.rewrites.constant_channels import fold_constant_channels
 from slimai.quantizer.rewrites.equalization import Accepted, Equalized, equalize
 from slimai.quantizer.rewrites.norm_scaling import norms_with_readers, scale_through_norms
+from slimai.quantizer.rewrites.seams import joined_depthwise, split_at_seams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,9 @@ class FloatNetworks:
         self._graphs: dict[Rewrites, Clustered] = {}
         self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
         self._groups: dict[Rewrites, int] = {}  # equalized ones
-        self._magnitudes: dict[str, NDArray[Any]] | None = None  # of the network with its constant channels folded
+        # of the network with its constant channels folded, and whether it was split at seams
+        self._magnitudes: dict[bool, dict[str, NDArray[Any]]] = {}
+        self._split: Clustered | None = None  # that network split at seams
 
     def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
         """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
@@ -65,6 +68,8 @@ class FloatNetworks:
         """Return the network of `get`, before it is calibrated, with its decisions and where its nodes come from."""
         if rewrites not in self._graphs:
             graph, decisions = fold_constant_channels(self._job.graph)
+            split = self._split_at_seams(graph) if rewrites.seams else Clustered(graph)
+            graph, decisions = split.graph, (*decisions, *split.decisions)
             if rewrites.equalization:
                 equalized = self._equalized(graph, rewrites)
                 scaled = self._scaled(equalized.graph)
@@ -72,7 +77,7 @@ class FloatNetworks:
             if rewrites.bias_absorption:
                 absorbed = self._absorbed(graph)
                 graph, decisions = absorbed.graph, (*decisions, *absorbed.decisions)
-            clustered = self._clustered(graph, rewrites)
+            clustered = self._clustered(graph, rewrites).after(split)
             self._graphs[rewrites] = replace(clustered, decisions=(*decisions, *clustered.decisions))
         return self._graphs[rewrites]
 
@@ -81,11 +86,27 @@ class FloatNetworks:
         self.rewritten(rewrites)
         return self._groups[rewrites]
 
+    def has_seams(self) -> bool:
+        """Return whether there are depthwise convolutions behind joins that might be split."""
+        if self._split is None:
+            self._split_at_seams(fold_constant_channels(self._job.graph)[0])
+        return self._split is not None and bool(self._split.joins)
+
+    def _split_at_seams(self, graph: Graph) -> Clustered:
+        """Return the network with depthwise convolutions split at the seams of what they read."""
+        if self._split is None:
+            found = Clustered(graph)
+            if joined_depthwise(graph):
+                found = split_at_seams(graph, channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES)))
+            self._split = found
+        return self._split
+
     def _equalized(self, graph: Graph, rewrites: Rewrites) -> Equalized:
-        if self._magnitudes is None:
-            self._magnitudes = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
+        split = rewrites.seams
+        if split not in self._magnitudes:
+            self._magnitudes[split] = channel_magnitudes(graph, self._images(MAGNITUDE_IMAGES))
         judged = None if rewrites.judged is None else Accepted(rewrites.judged == "tensor", rewrites.groups)
-        found = equalize(graph, self._magnitudes, clamp_per_channel=rewrites.clamps, accepted=judged)
+        found = equalize(graph, self._magnitudes[split], clamp_per_channel=rewrites.clamps, accepted=judged)
         self._groups[rewrites] = found.groups
         return found
 

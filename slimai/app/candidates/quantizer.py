@@ -71,7 +71,8 @@ class Quantizer:
     arenas: dict[Hashable, int | None] = field(default_factory=dict, compare=False, repr=False)
     _offsets: dict[Hashable, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict, compare=False, repr=False)
     _groups: dict[tuple[int, Aids], int | None] = field(default_factory=dict, compare=False, repr=False)
-    _roundings: dict[tuple[int, Aids], Rounding] = field(default_factory=dict, compare=False, repr=False)
+    _seams: dict[tuple[int, Aids], bool] = field(default_factory=dict, compare=False, repr=False)
+    _roundings: dict[Hashable, Rounding] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, candidate: Candidate) -> QuantizedCandidate:
         """Return the candidate, planned; it is compiled when it is first run."""
@@ -91,17 +92,28 @@ class Quantizer:
         found = replace(
             found, clamps=clamps, weight_clipping=found.weight_clipping or Variant.CLIP in candidate.variant
         )
+        if found.seams is None:
+            found = replace(found, seams=self._split_at_seams(candidate.level, found))
         if not found.equalization or found.judged is None:
             return found
         return replace(found, groups=self._equalized_groups(candidate.level, found))
 
+    def _split_at_seams(self, level: int, aids: Aids) -> bool:
+        """Return whether depthwise convolutions behind joins are split at a level."""
+        if (level, aids) not in self._seams:
+            self._seams[level, aids] = self._check(level, aids).seams(aids.rewrites)
+        return self._seams[level, aids]
+
     def _equalized_groups(self, level: int, aids: Aids) -> int | None:
         """Return how many groups of channels are equalized at a level; None: all whose predicted noise falls."""
         if (level, aids) not in self._groups:
-            options = replace(self._options(Candidate(level), aids), range_mode="scale")
-            check = EqualizationCheck(self.job, self.networks, options)
-            self._groups[level, aids] = check.groups(aids.rewrites)
+            self._groups[level, aids] = self._check(level, aids).groups(aids.rewrites)
         return self._groups[level, aids]
+
+    def _check(self, level: int, aids: Aids) -> EqualizationCheck:
+        """Return what judges rewrites by the outputs, at range 100 with nearest weights."""
+        options = replace(self._options(Candidate(level), aids), range_mode="scale")
+        return EqualizationCheck(self.job, self.networks, options)
 
     def arithmetic(self, plan: QuantPlan) -> str:
         """Return the preset that a plan is compiled for, or ``native``."""
@@ -116,15 +128,18 @@ class Quantizer:
         return self._corrected(candidate, aids, options) if Variant.EMPIRICAL in candidate.variant else options
 
     def rounding(self, candidate: Candidate) -> Rounding:
-        """Return the compensated weights of all candidates of this one's float network, weight grid and scheme.
+        """Return the compensated weights of a candidate, without edited limits and mixed precision.
 
-        They are found at one reference setting: range 100, limits of calibration, without edits and mixed precision.
+        All candidates of its float network, weight grid and scheme share those of one reference setting: range 100,
+        limits of calibration. With `Candidate.own_limits` they are found at this candidate's range or method.
         """
         aids = self.aids(candidate)
-        key = (candidate.level, aids)
+        options = self._options(candidate, aids)
+        if not candidate.own_limits:
+            options = replace(self._options(Candidate(candidate.level), aids), range_mode="scale")
+        key = (candidate.level, aids, options.percent, options.range_mode, options.method)
         if key not in self._roundings:
             graph, stats = self.networks.get(aids.rewrites)
-            options = replace(self._options(Candidate(candidate.level), aids), range_mode="scale")
             plan = build_plan(graph, stats, options, self.job.config.target, self.store)
             self._roundings[key] = self.rounder(graph, plan)
         return self._roundings[key]

@@ -1,7 +1,8 @@
 """Compensated weights for what is delivered: scored like any candidate, kept if not worse.
 
-With `weight_rounding: auto` the search ranks candidates with nearest weights, which are on disk by then. With
-`compensated` alone a model with nearest weights is there before the rounding begins.
+With `weight_rounding: auto` the search ranks candidates with nearest weights, which are on disk by then; the winner's
+are fitted at its own limits, since no other candidate shares them. With `compensated` alone a model with nearest
+weights is there before the rounding begins.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def round_winner(
     if state.cut_short:
         setup.reporter.line(f"weight rounding: left out ({state.cut_short})")
         return state
+    compensated = compensated_candidate(winner.candidate, own_limits=True)
     try:
-        rounding = quantizer.rounding(winner.candidate)
+        rounding = quantizer.rounding(compensated)
     except RoundingStoppedError as stop:
         setup.reporter.line(f"weight rounding: not finished, nearest weights are delivered ({stop})")
         return SearchState(state.outcomes, f"weight rounding: {stop}")
@@ -40,7 +42,6 @@ def round_winner(
     if not rounding.layers:
         setup.reporter.line("weight rounding: no layer gains on held-out images, nearest weights are delivered")
         return state
-    compensated = compensated_candidate(winner.candidate)
     return rescored(quantizer, setup, state, (winner, compensated), memory_limit, "weight rounding")
 
 

@@ -16,7 +16,7 @@ class Rewrites:
     """The aids that make another float network of the network; it is calibrated by itself.
 
     judged: groups of channels are equalized where predicted noise falls, of weights with one scale a tensor or a
-    channel; None: all are. groups: at most so many of them.
+    channel; None: all are. groups: at most so many of them. seams: depthwise convolutions behind joins are split.
     """
 
     equalization: bool = False
@@ -26,6 +26,7 @@ class Rewrites:
     all_chains: bool = False
     judged: Literal["tensor", "channel"] | None = None
     groups: int | None = None
+    seams: bool = False
 
 
 AS_IT_IS = Rewrites()
@@ -41,7 +42,8 @@ class Aids:
     means. empirical: the winner's biases are corrected from its own outputs. weight_clipping: weights are clipped
     where that lowers their squared error. tail_clipping: limits end where the only readers, saturating functions, are
     flat. channel_clustering: before depthwise convolutions channels of like range become layers of their own, where
-    equalization cannot even them out. all_chains: also where it can. judged, groups: as in `Rewrites`.
+    equalization cannot even them out. all_chains: also where it can. judged, groups, seams: as in `Rewrites`; seams of
+    None: where the outputs gain by it.
     """
 
     equalization: bool = False
@@ -55,6 +57,7 @@ class Aids:
     all_chains: bool = False
     judged: Literal["tensor", "channel"] | None = None
     groups: int | None = None
+    seams: bool | None = False
 
     @property
     def rewrites(self) -> Rewrites:
@@ -67,6 +70,7 @@ class Aids:
             self.channel_clustering and self.all_chains,
             self.judged if self.equalization else None,
             self.groups if self.equalization else None,
+            bool(self.seams),
         )
 
 
@@ -117,4 +121,12 @@ def aids_for(level: int, choices: Choices) -> Aids:
         channel_clustering=chosen("channel_clustering"),
         all_chains=choices.channel_clustering is True,
         judged=("tensor" if level == 0 else "channel") if choices.equalization == "auto" else None,
+        seams=_seams(level, choices.channel_clustering),
     )
+
+
+def _seams(level: int, clustering: Choice) -> bool | None:
+    """Return whether depthwise convolutions behind joins are split; on auto 8 bits are measured, 16 have enough."""
+    if clustering == "auto":
+        return None if level < 4 else False
+    return clustering

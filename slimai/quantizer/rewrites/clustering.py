@@ -68,6 +68,15 @@ class Clustered:
     origin: Mapping[str, str] = field(default_factory=dict)
     joins: frozenset[str] = frozenset()
 
+    def after(self, first: Clustered) -> Clustered:
+        """Return both rewrites as one; `first` has made the network that this one was made of."""
+        own = {name: first.origin.get(source, source) for name, source in self.origin.items()}
+        earlier = {name: source for name, source in first.origin.items() if name in self.graph.by_name}
+        joins = {name for name in first.joins if name in earlier}.union(
+            name for name, source in self.origin.items() if source in first.joins
+        )
+        return replace(self, origin=earlier | own, joins=self.joins | joins)
+
     def spread(self, datatypes: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         """Return node -> (bits read, bits written) for the new nodes, as they were said of the given network's."""
         found = dict(datatypes)

@@ -44,6 +44,34 @@ def clusters(magnitudes: Sequence[NDArray[np.float64]]) -> tuple[Indices, ...]:
     return tuple(found)
 
 
+def bits_below(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return log2 of each channel's magnitude over the largest, 0 down to -8; None where one is not finite."""
+    return _bits(values) if np.isfinite(values).all() else None
+
+
+def contiguous_clusters(ranges: NDArray[np.float64], seams: Sequence[int]) -> tuple[int, ...]:
+    """Return those of the seams, ascending, at which cutting the channels' order pays.
+
+    ranges: [C] of `bits_below`. seams: where it may be cut. Greedy, as `clusters`: the cut that saves most bits, as
+    long as it saves enough.
+    """
+    cuts: list[int] = []
+    count = len(ranges)
+    while len(cuts) + 1 < MOST_CLUSTERS:
+        needed = _needed(ranges, cuts)
+        left = [at for at in seams if at not in cuts]
+        saved = [needed - _needed(ranges, [*cuts, at]) for at in left]
+        if not saved or max(saved) < SMALLEST_SAVING * count:
+            break
+        cuts.append(left[int(np.argmax(saved))])
+    return tuple(sorted(cuts))
+
+
+def _needed(ranges: NDArray[np.float64], cuts: Sequence[int]) -> float:
+    """Return the bits, over those of the smallest channel, that all channels have when they are cut there."""
+    return float(sum(part.max() * len(part) for part in np.split(ranges, sorted(cuts))))
+
+
 def _bits(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log2 of the magnitudes, none further below the largest than counts; a channel of zeros needs no bits."""
     largest = float(values.max(initial=0.0))

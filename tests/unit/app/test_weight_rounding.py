@@ -14,7 +14,7 @@ from slimai.app.float_pass.shared import calibrate
 from slimai.app.float_pass.weight_rounding import RoundingStoppedError, WeightRounding
 from slimai.app.opening.open_job import prepare
 from slimai.artifacts.cache import Cache
-from slimai.search.candidate import Candidate, compensated_candidate
+from slimai.search.candidate import Candidate, candidate_from_json, compensated_candidate
 from slimai.search.events import Silent
 
 
@@ -36,7 +36,10 @@ def quantizer_of(tmp_path, cache, *words, late=lambda: False):
     return quantizer_for(job, lambda graph, _: calibrate(job, graph, cache, Silent()), rounder)
 
 
-def test_the_time_limit_stops_after_a_layer_and_the_next_run_ends_with_the_same_integers(tmp_path, cache):
+@pytest.mark.parametrize(
+    "candidate", [Candidate(0), compensated_candidate(Candidate(0, method="ImprovedMSE"), own_limits=True)]
+)
+def test_the_time_limit_stops_after_a_layer_and_the_next_run_ends_with_the_same_integers(tmp_path, cache, candidate):
     other = Cache(tmp_path / "other")
     asked = []
 
@@ -45,16 +48,16 @@ def test_the_time_limit_stops_after_a_layer_and_the_next_run_ends_with_the_same_
         return len(asked) == 4
 
     with pytest.raises(RoundingStoppedError, match="time limit after 3 of"):
-        quantizer_of(tmp_path, other, late=late).rounding(Candidate(0))
+        quantizer_of(tmp_path, other, late=late).rounding(candidate)
     assert len(list(other.folder.glob("*.layers/*.npz"))) == 3
     with pytest.raises(RoundingStoppedError, match="time limit after 3 of"):
-        quantizer_of(tmp_path, other, late=lambda: True).rounding(Candidate(0))
+        quantizer_of(tmp_path, other, late=lambda: True).rounding(candidate)
     assert len(list(other.folder.glob("*.layers/*.npz"))) == 3, "nothing is begun after the limit"
-    resumed = quantizer_of(tmp_path, other).rounding(Candidate(0))
-    whole = quantizer_of(tmp_path, cache).rounding(Candidate(0))
+    resumed = quantizer_of(tmp_path, other).rounding(candidate)
+    whole = quantizer_of(tmp_path, cache).rounding(candidate)
     assert resumed.reports == whole.reports
-    files = [next(folder.glob("*.rounding.npz")).read_bytes() for folder in (other.folder, cache.folder)]
-    assert files[0] == files[1]
+    found = next(other.folder.glob("*.rounding.npz"))
+    assert found.read_bytes() == (cache.folder / found.name).read_bytes()
     assert not list(other.folder.glob("*.layers"))
 
 
@@ -87,6 +90,39 @@ def test_ranges_edits_and_methods_share_the_integers_of_the_reference(tmp_path, 
         assert len(weights) == len(reference.layers)
         for name, weight in weights.items():
             np.testing.assert_array_equal(weight.values, reference.layers[name].weight.values)
+
+
+def test_own_limits_are_a_rounding_of_their_own_unless_they_are_those_of_the_reference(tmp_path, cache):
+    quantizer = quantizer_of(tmp_path, cache, "quantization.range_mode=percentile")
+    reference = quantizer.rounding(Candidate(0))
+    own = {
+        label: quantizer.rounding(compensated_candidate(candidate, own_limits=True))
+        for label, candidate in (
+            ("100", Candidate(0, Decimal(100))),
+            ("97", Candidate(0, Decimal(97))),
+            ("ImprovedMSE", Candidate(0, method="ImprovedMSE")),
+        )
+    }
+    assert own["100"].reports == reference.reports, "the same limits, whatever they are called"
+    errors = {label: [report.nearest_error for report in found.reports] for label, found in own.items()}
+    assert errors["97"] != errors["100"] != errors["ImprovedMSE"] != errors["97"]
+    for label in ("97", "ImprovedMSE"):
+        method, percent = (label, None) if label == "ImprovedMSE" else (None, Decimal(label))
+        candidate = compensated_candidate(Candidate(0, percent, method), own_limits=True)
+        weights = {layer.node.name: layer.weight for layer in quantizer(candidate).plan.layers if layer.weight}
+        assert own[label].layers
+        for name, layer in own[label].layers.items():
+            np.testing.assert_array_equal(weights[name].values, layer.weight.values)
+            np.testing.assert_array_equal(weights[name].scale, layer.weight.scale)
+
+
+def test_a_candidate_with_own_limits_is_told_from_one_without_in_the_journal():
+    candidate = Candidate(1, Decimal("99.9"), central=True)
+    shared, own = compensated_candidate(candidate), compensated_candidate(candidate, own_limits=True)
+    assert shared != own
+    assert shared.label == own.label == "p99.9_compensated"
+    for item in (candidate, shared, own):
+        assert candidate_from_json(item.to_json()) == item
 
 
 def test_levels_that_differ_in_grid_or_activations_have_roundings_of_their_own(tmp_path, cache):
