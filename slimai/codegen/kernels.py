@@ -98,7 +98,7 @@ class KernelSet:
         """Return the name of a part for the types of its kernel, and take it in."""
         piece = library()[name]
         own = {word: words[word] for word in piece.words}
-        endings = [_SHORT.get(kind, kind) for word, kind in own.items() if word != "q_t"]
+        endings = [_SHORT.get(kind, kind) for word, kind in own.items() if word != "q_t" or "tail" not in own]
         own[name] = "_".join([name, *endings])
         nested = {part: self._part(part, words) for part in _called(piece.text, "part") - {name}}
         self.parts[own[name]] = _replaced(piece.text, own | nested)
