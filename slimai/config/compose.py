@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from slimai.config.composed import Composed
@@ -70,15 +70,18 @@ def plain(config: DictConfig, hydra: Any, files: dict[str, Path] | None = None) 
     return Composed(resolved, terms, terms, file, files or {})
 
 
-def _require_few(parsed: Sequence[Override]) -> None:
-    """Raise InputError for a sweep of more than MOST_JOBS jobs, before any list of them is made."""
+def _require_jobs(parsed: Sequence[Override], written: Sequence[str]) -> None:
+    """Raise InputError for a sweep of no job, or of more than MOST_JOBS, before any list of them is made."""
     jobs = 1
-    for item in parsed:
+    for item, word in zip(parsed, written, strict=True):
         if item.is_sweep_override() and item.is_discrete_sweep():
             jobs *= sum(1 for _ in islice(_values(item), MOST_JOBS + 1))
+        if not jobs:
+            cure = "a pattern stands for the names of a group's files" if isinstance(item.value(), Glob) else ""
+            raise InputError(Diagnostic("there is no value to sweep over", override=word, suggestion=cure))
         if jobs > MOST_JOBS:
             message = f"the sweep has more than {MOST_JOBS} jobs"
-            raise InputError(Diagnostic(message, override=item.input_line, suggestion="sweep fewer values at a time"))
+            raise InputError(Diagnostic(message, override=word, suggestion="sweep fewer values at a time"))
 
 
 def _values(item: Override) -> Iterator[Any]:
@@ -91,15 +94,41 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     """Return the overrides of each job of a multirun; call it inside `hydra_ready`.
 
     Raises:
-        InputError: an override does not parse, or sweeps in a way that only an adaptive sweeper can.
+        InputError: an override does not parse, or sweeps over nothing, or in a way that only an adaptive sweeper can.
     """
-    from slimai.config.compose_errors import explained  # noqa: PLC0415 - spares yaml
-
-    terms = [in_hydra_terms(text) for text in overrides]
-    with explained(tuple(terms), list(overrides)):
-        parsed = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(terms)
-        _require_few(parsed)
+    parsed = parse_sweep(overrides)
+    require_lists(parsed, overrides)
+    with _explained(overrides):
         jobs: list[list[str]] = BasicSweeper.split_arguments(
             [item for item in parsed if not item.is_hydra_override()], None
         )[0]
         return jobs
+
+
+def parse_sweep(overrides: Sequence[str]) -> list[Override]:
+    """Return the overrides of a multirun as Hydra reads them; call it inside `hydra_ready`.
+
+    Raises:
+        InputError: an override does not parse, or the sweep has no job, or too many.
+    """
+    with _explained(overrides):
+        loader = GlobalHydra.instance().config_loader()  # knows the files that a pattern stands for
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(
+            [in_hydra_terms(word) for word in overrides]
+        )
+        _require_jobs(parsed, overrides)
+        return parsed
+
+
+def require_lists(parsed: Sequence[Override], written: Sequence[str]) -> None:
+    """Raise InputError for a sweep over an interval, which only sweepers of other packages choose values from."""
+    for item, word in zip(parsed, written, strict=True):
+        if item.is_sweep_override() and not item.is_discrete_sweep():
+            message = "an interval has no list of values"
+            raise InputError(Diagnostic(message, override=word, suggestion="write the values: key=1,2 or range(1,5)"))
+
+
+def _explained(overrides: Sequence[str]) -> AbstractContextManager[None]:
+    from slimai.config.compose_errors import explained  # noqa: PLC0415 - spares yaml
+
+    return explained(tuple(in_hydra_terms(word) for word in overrides), list(overrides))

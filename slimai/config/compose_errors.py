@@ -11,6 +11,7 @@ import yaml
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -148,16 +149,18 @@ def _sweep_in_a_list(term: str) -> str:
     if not _CALL.fullmatch(inner):
         return ""
     item = OverridesParser.create().parse_override(f"{bare}={inner}")
-    return f"[{','.join(islice(item.sweep_string_iterator(), MOST_LISTED))}]" if item.is_discrete_sweep() else ""
+    if not item.is_discrete_sweep() or isinstance(item.value(), Glob):
+        return ""
+    return f"[{','.join(islice(item.sweep_string_iterator(), MOST_LISTED))}]"
 
 
 def _as_list(key: str, term: str) -> str:
     """Return the advice to give the values as one list, where the key takes one and the values can be listed."""
     item = OverridesParser.create().parse_override(term)
-    if key not in LISTS or not item.is_discrete_sweep():
+    if key not in LISTS or not item.is_discrete_sweep() or isinstance(item.value(), Glob):  # names of a group's files
         return ""
     values = list(islice(item.sweep_string_iterator(), MOST_LISTED + 1))
-    return "" if len(values) > MOST_LISTED else f"write [{','.join(values)}] to try them inside one job, or "
+    return "" if not 0 < len(values) <= MOST_LISTED else f"write [{','.join(values)}] to try them inside one job, or "
 
 
 def _unknown_key(text: str, terms: Sequence[str], written: list[str]) -> Diagnostic:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 Point = tuple[int, ...]  # for each swept override, the index of its value
@@ -23,10 +24,13 @@ class Axes:
         return [*self.fixed, *chosen]
 
 
-def read_axes(arguments: list[str]) -> Axes:
-    """Return the axes of a command line; ValueError for a sweep that has no list of values."""
+def read_axes(arguments: list[str], loader: ConfigLoader | None = None) -> Axes:
+    """Return the axes of a command line; ValueError for a sweep that has no list of values.
+
+    loader: knows the names of a group's files, which a pattern (`target=glob(a*)`) stands for.
+    """
     found = Axes()
-    for override in OverridesParser.create().parse_overrides(arguments):
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(arguments):
         if override.is_sweep_override():
             if not override.is_discrete_sweep():
                 raise ValueError(f"smart_search takes lists of values (got {override.input_line})")

@@ -15,18 +15,23 @@ from slimai.yaml_reader import CONFIG, check_scalars, compose_yaml, read_text, y
 
 ROOT = "_global_"
 PRESETS = "model"  # the group of whole configurations
+_ROOTS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:null"}
 
 
 def checked_text(path: Path) -> str:
     """Return the text of a YAML configuration that is safe to load, without a byte order mark.
 
     Raises:
-        InputError: unreadable, no UTF-8, no YAML, beyond the bounds, or scalars that do not fit their tags.
+        InputError: unreadable, no UTF-8, no YAML, no mapping, beyond the bounds, or scalars that do not fit their tags.
     """
     text = read_text(path, CONFIG)
-    problems = check_scalars(compose_yaml(text, str(path), CONFIG), str(path))
+    root = compose_yaml(text, str(path), CONFIG)
+    problems = check_scalars(root, str(path))
     if problems:
         raise InputError(problems)
+    if root is not None and root.tag not in _ROOTS:  # OmegaConf would read the text of a string as YAML once more
+        kind = {"seq": "list"}.get(word := root.tag.rpartition(":")[2], word)
+        raise InputError.at(str(path), "should be a mapping of sections", kind)
     return text
 
 

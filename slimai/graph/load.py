@@ -36,7 +36,7 @@ from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
 from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
 from slimai.graph.steps_first import with_steps_first
-from slimai.graph.tflite.floats.load import history_of, onnx_of_tflite
+from slimai.graph.tflite.floats.load import history_of, onnx_of_tflite, states_of
 from slimai.graph.upgrade import OLDEST_OPSET, opset_of, upgraded
 
 _LIBRARY_ERRORS = (
@@ -86,9 +86,10 @@ def load_onnx(
     where = str(path)
     tflite = Path(path).suffix.lower() == ".tflite"
     told: tuple[str, ...] = ()
+    states: dict[str, str] = {}
     if tflite:
         model = onnx_of_tflite(path, input_shapes, cut_outputs)
-        told = history_of(model)
+        told, states = history_of(model), states_of(model)
     else:
         model = plainly_spelled(_read(Path(path), where))
         model = cut_at(model, cut_outputs, where) if cut_outputs else model
@@ -114,7 +115,7 @@ def load_onnx(
     graph, _ = run_passes(graph, PASSES if optimize else ())
     graph = with_batch(graph)
     require_apart(graph, fixed, where)
-    return replace(graph, history=(*told, *graph.history))
+    return replace(graph, history=(*told, *graph.history), states=states)
 
 
 def _optimized(model: onnx.ModelProto, where: str, *, fuse: bool) -> onnx.ModelProto:

@@ -85,7 +85,9 @@ def with_states(graph: Graph, declared: Mapping[str, Any]) -> Graph:
     if problems:
         raise InputError(problems)
     refused = {name for name, item in declared.items() if item.state is False or item.seq}
-    found = {**named, **recognized(graph, refused | set(named), set(named.values()))}
+    kept = {name: output for name, output in graph.states.items() if name not in {*refused, *named}}  # the file's own
+    sure = {**kept, **named}
+    found = {**sure, **recognized(graph, refused | set(sure), set(sure.values()))}
     if found and set(found) >= set(graph.inputs):
         message = "every input is a state, and nothing is left that a sample could give"
         raise InputError(Diagnostic(message, KEY, list(found), "name as states what the network hands on only"))

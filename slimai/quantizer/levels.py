@@ -9,7 +9,7 @@ import numpy as np
 
 from slimai.errors import InputError
 from slimai.graph.ops import TRAITS
-from slimai.quantizer.params import S8, S16, U8, IntType, QParams
+from slimai.quantizer.params import LARGEST_REAL, S8, S16, U8, IntType, QParams
 
 # Smallest normal float32.
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
@@ -97,14 +97,13 @@ def scale_of_zeros(dtype: IntType) -> float:
 
 def as_float32(value: float) -> float:
     """Return the nearest float32 of a positive `value` as a double: never zero, subnormal or infinite."""
-    largest = float(np.finfo(np.float32).max)
-    return float(np.float32(min(max(value, SMALLEST_SCALE), largest)))
+    return float(np.float32(min(max(value, SMALLEST_SCALE), LARGEST_REAL)))
 
 
 def symmetric_params(magnitude: float, dtype: IntType) -> QParams:
     """Return parameters with zero point 0 that reach `magnitude` with the largest integer of `dtype`."""
     scale = magnitude / dtype.high if magnitude > 0 else scale_of_zeros(dtype)
-    return QParams(dtype, as_float32(scale), 0)
+    return _finite(QParams(dtype, as_float32(scale), 0))
 
 
 def asymmetric_params(low: float, high: float, dtype: IntType = U8) -> QParams:
@@ -116,7 +115,18 @@ def asymmetric_params(low: float, high: float, dtype: IntType = U8) -> QParams:
         return QParams(dtype, scale_of_zeros(dtype), dtype.low)
     scale = as_float32((high - low) / (dtype.high - dtype.low))
     zero = dtype.low + round(-low / scale)
-    return QParams(dtype, scale, min(max(zero, dtype.low), dtype.high))
+    return _finite(QParams(dtype, scale, min(max(zero, dtype.low), dtype.high)))
+
+
+def _finite(params: QParams) -> QParams:
+    """Return the parameters, with a scale at which every integer stands for a finite float32 (masks reach its end)."""
+    dtype, zero = params.dtype, params.zero_point
+    most = LARGEST_REAL / max(dtype.high - zero, zero - dtype.low)
+    if params.scale <= most:
+        return params
+    nearest = np.float32(most)
+    below = nearest if float(nearest) <= most else np.nextafter(nearest, np.float32(0))
+    return QParams(dtype, float(below), zero)
 
 
 def activation_params(scheme: Scheme, low: float, high: float, *, nonnegative: bool, bits: int) -> QParams:

@@ -63,7 +63,11 @@ def qdq_graph(plan: QuantPlan, spelled_out: Collection[str] = ()) -> Graph:
 
 @dataclass
 class _Writer:
-    """Collects nodes and constants. `read_as`: tensor -> the name that a consumer of its integers reads."""
+    """Collects nodes and constants.
+
+    read_as: tensor -> the name that a consumer of its integers reads. fresh: tensor of the host layers that follow each
+    other -> its name before it is rounded, which they read of each other, as the simulator runs them.
+    """
 
     plan: QuantPlan
     spelled_out: frozenset[str] = frozenset()
@@ -71,6 +75,7 @@ class _Writer:
     constants: dict[str, Array] = field(default_factory=dict)
     infos: list[TensorInfo] = field(default_factory=list)
     read_as: dict[str, str] = field(default_factory=dict)
+    fresh: dict[str, str] = field(default_factory=dict)
     names: FreeNames = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +93,10 @@ class _Writer:
         return graph.edited(self.nodes, constants=self.constants, tensors=self.infos)
 
     def _layer(self, layer: Layer) -> None:
-        node = replace(layer.node, inputs=tuple(self.read_as.get(name, name) for name in layer.node.inputs))
+        if layer.mode == "integer":
+            self.fresh.clear()
+        read_as = {**self.read_as, **self.fresh}
+        node = replace(layer.node, inputs=tuple(read_as.get(name, name) for name in layer.node.inputs))
         if layer.mode == "integer":
             node = self._with_constants(layer, node)
         made = [node] if layer.activation is None else [node, layer.activation]
@@ -102,6 +110,8 @@ class _Writer:
                 renames[item.outputs[0]] = item.inputs[0]
             else:
                 self.nodes.append(replace(item, outputs=outputs))
+        if layer.mode == "host":
+            self.fresh.update(renames)
         for name, source in renames.items():
             self._round_trip(source, name, name, self.plan.tensors[name])
 

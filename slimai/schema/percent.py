@@ -72,7 +72,7 @@ def percent_text(value: Decimal) -> str:
 
 def base60_message(value: float) -> str:
     """Return the explanation of a number that YAML 1.1 made of an unquoted ``a:b:c``."""
-    if value != int(value) or value < 60:
+    if not 60 <= value < float("inf") or value != int(value):
         return "a plain number is not enough"
     return f"an unquoted {_base60(value)} is a base-60 number in YAML 1.1, quote it"
 

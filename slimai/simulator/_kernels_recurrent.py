@@ -14,7 +14,7 @@ import numpy as np
 
 from slimai.compiling import njit
 
-_S32_HIGH, _S16_HIGH, _PRODUCT_HIGH = (1 << 31) - 1, (1 << 15) - 1, (1 << 16) - 1
+_S32_HIGH, _S16_HIGH = (1 << 31) - 1, (1 << 15) - 1
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -53,9 +53,14 @@ def _tail(value: Any, multiplier: Any, exponent: Any, wide: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _joined(first: Any, second: Any, wide: Any) -> Any:
-    """Return the sum of both parts of a gate; the 16-bit recipe saturates the second part before."""
-    return _clamp(first + (_clamp(second, _S16_HIGH) if wide else second), _S16_HIGH)
+def _joined(first: Any, second: Any, wide: Any, added: Any, reach: Any) -> Any:
+    """Return the place in a table of `2 * reach` of the sum of both parts of a gate.
+
+    Not `added`: the first part is saturated before, and of the 16-bit recipe the second one too.
+    """
+    if added:
+        return _clamp(first + _clamp(second, _S32_HIGH), reach - 1) + reach
+    return _clamp(_clamp(first, _S16_HIGH) + (_clamp(second, _S16_HIGH) if wide else second), reach - 1) + reach
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -82,14 +87,15 @@ def lstm_steps(parts: Any, products: Any, tables: Any, numbers: Any, h: Any, c: 
     """Run the steps of an LSTM, gates ordered input, output, forget, cell as ONNX's; return how many sums overflowed.
 
     parts: [T, N, 4H] input parts of the gates' sums. products: weights [4H, H], multiplier, exponent. tables: sigmoid,
-    tanh and tanh of cells, [65536] each, entry i of the integer i - 32768. numbers: wide, cell's right shift, lowest
-    and highest cell, multiplier and exponent of the output, its zero point, lowest and highest integer, sum_limit,
-    whether sums wrap, whether steps run backwards. h, c: [N, H], zero point taken away from h; both are left at the
-    last step. y, cells: [T, N, H], written.
+    tanh [2 * n], entry i of the integer i - n, and tanh of cells, [65536]. numbers: wide, whether parts of a gate are
+    added before they saturate, the cell's right shift, lowest and highest cell, multiplier and exponent of the output,
+    its zero point, lowest and highest integer, sum_limit, whether sums wrap, whether steps run backwards. h, c: [N, H],
+    zero point taken away from h; both are left at the last step. y, cells: [T, N, H], written.
     """
     (weights, multiplier, exponent), (sigmoid, tanh, cell_tanh) = products, tables
-    wide, shift, cell_low, cell_high = numbers[:4]
-    out_multiplier, out_exponent, zero, low, high, sum_limit, wraps, backwards = numbers[4:]
+    wide, added, shift, cell_low, cell_high = numbers[:5]
+    out_multiplier, out_exponent, zero, low, high, sum_limit, wraps, backwards = numbers[5:]
+    reach = len(sigmoid) // 2
     steps, batch, units = y.shape
     sums, left = np.empty(4 * units, np.int64), np.zeros(1, np.int64)
     for number in range(steps):
@@ -98,10 +104,11 @@ def lstm_steps(parts: Any, products: Any, tables: Any, numbers: Any, h: Any, c: 
         for n in range(batch):
             for j in range(4 * units):
                 total = _limited(_dot(weights[j], h[n]), sum_limit, wraps, left)
-                sums[j] = _joined(parts[t, n, j], _tail(total, factor[j], shifted[j], wide), wide)
+                part = _tail(total, factor[j], shifted[j], wide)
+                sums[j] = _joined(parts[t, n, j], part, wide, added, reach)
             for j in range(units):
-                entering = sigmoid[sums[j] + 32768] * tanh[sums[3 * units + j] + 32768]
-                staying = sigmoid[sums[2 * units + j] + 32768] * c[n, j]
+                entering = sigmoid[sums[j]] * tanh[sums[3 * units + j]]
+                staying = sigmoid[sums[2 * units + j]] * c[n, j]
                 if wide:
                     cell = _narrow(staying, 1 << 30, -14)
                     cell = _clamp(cell, _S16_HIGH) + _clamp(_narrow(entering, 1 << 30, 1 - shift), _S16_HIGH)
@@ -109,7 +116,7 @@ def lstm_steps(parts: Any, products: Any, tables: Any, numbers: Any, h: Any, c: 
                     cell = _rounded(staying, 15) + _rounded(entering, shift)
                 c[n, j] = min(max(_clamp(cell, _S16_HIGH), cell_low), cell_high)
                 cells[t, n, j] = c[n, j]
-                product = sigmoid[sums[units + j] + 32768] * cell_tanh[c[n, j] + 32768]
+                product = sigmoid[sums[units + j]] * cell_tanh[c[n, j] + 32768]
                 out = min(max(_narrow(product, out_multiplier, out_exponent) + zero, low), high)
                 y[t, n, j] = out
             for j in range(units):
@@ -130,6 +137,7 @@ def gru_steps(parts: Any, products: Any, tables: Any, numbers: Any, h: Any, stat
     (weights, multiplier, exponent, bias), (sigmoid, tanh) = products, tables
     wide, bits, out_multiplier, out_exponent, zero, low, high, sum_limit, wraps, backwards, after = numbers
     steps, batch, units = y.shape
+    reach = len(sigmoid) // 2
     update, reset = np.empty(units, np.int64), np.empty(units, np.int64)
     scaled, left = np.empty(units, np.int64), np.zeros(1, np.int64)
     for number in range(steps):
@@ -139,7 +147,8 @@ def gru_steps(parts: Any, products: Any, tables: Any, numbers: Any, h: Any, stat
         for n in range(batch):
             for j in range(2 * units):
                 total = _limited(_dot(weights[j], h[n]), sum_limit, wraps, left)
-                gate = sigmoid[_joined(parts[t, n, j], _tail(total, factor[j], shifted[j], wide), wide) + 32768]
+                part = _tail(total, factor[j], shifted[j], wide)
+                gate = sigmoid[_joined(parts[t, n, j], part, wide, True, reach)]
                 if j < units:
                     update[j] = gate
                 else:
@@ -150,9 +159,10 @@ def gru_steps(parts: Any, products: Any, tables: Any, numbers: Any, h: Any, stat
                 i = 2 * units + j
                 total = _dot(weights[i], scaled) + (offset[j] if after else 0)
                 recurrent = _tail(_limited(total, sum_limit, wraps, left), factor[i], shifted[i], wide)
+                recurrent = _clamp(recurrent, _S32_HIGH)
                 if after:
-                    recurrent = (reset[j] * _clamp(recurrent, _PRODUCT_HIGH) + (1 << 14)) >> 15
-                new = tanh[_joined(parts[t, n, i], recurrent, wide) + 32768]
+                    recurrent = (reset[j] * recurrent + (1 << 14)) >> 15
+                new = tanh[_joined(parts[t, n, i], recurrent, wide, True, reach)]
                 kept = (update[j] * state[n, j]) << bits
                 state[n, j] = _clamp(_half_up((32768 - update[j]) * new + kept, 15 + bits), _S16_HIGH)
             for j in range(units):

@@ -23,13 +23,22 @@ def gate_part(value: Int, multiplier: Int, exponent: Int, *, wide: bool) -> Int:
     return half_up_shift(value * multiplier, exponent) if wide else narrow_tail(value, multiplier, exponent)
 
 
+def saturate32(value: Int) -> Int:
+    """Return the value clamped to s32."""
+    return np.clip(value, S32_LOW, S32_HIGH)
+
+
 def saturate16(value: Int) -> Int:
     """Return the value clamped to s16."""
     return np.clip(value, _S16_LOW, _S16_HIGH)
 
 
-def _joined(first: Int, second: Int, *, wide: bool) -> Int:
-    return saturate16(first + (saturate16(second) if wide else second))
+def _places(first: Int, second: Int, table: Int, *, wide: bool, added: bool = True) -> Int:
+    """Return the place of the sum of both parts of gates in a table whose middle belongs to 0: see the twin."""
+    reach = len(table) // 2
+    both = first + saturate32(second) if added else saturate16(first) + (saturate16(second) if wide else second)
+    places: Int = np.clip(both, -reach, reach - 1) + reach
+    return places
 
 
 class _Sums:
@@ -60,18 +69,18 @@ def lstm_steps(
 ) -> int:
     """Run the steps of an LSTM: see the twin."""
     (weights, multiplier, exponent), (sigmoid, tanh, cell_tanh) = products, tables
-    wide, shift, cell_low, cell_high, *others = numbers
+    wide, added, shift, cell_low, cell_high, *others = numbers
     out_multiplier, out_exponent, zero, low, high, sum_limit, wraps, backwards = others
     steps, units, sums = y.shape[0], y.shape[2], _Sums(sum_limit, wraps=bool(wraps))
     for number, t in enumerate(reversed(range(steps)) if backwards else range(steps)):
         row = min(number, 1)
         part = gate_part(sums.limit(_product(h, weights)), multiplier[row], exponent[row], wide=bool(wide))
-        gates = _joined(parts[t], part, wide=bool(wide)) + 32768
+        gates = _places(parts[t], part, sigmoid, wide=bool(wide), added=bool(added))
         entering = sigmoid[gates[:, :units]] * tanh[gates[:, 3 * units :]]
         leaving, staying = sigmoid[gates[:, units : 2 * units]], sigmoid[gates[:, 2 * units : 3 * units]] * c
         if wide:
-            kept, added = narrow_tail(staying, 1 << 30, -14), narrow_tail(entering, 1 << 30, 1 - shift)
-            c[:] = np.clip(saturate16(saturate16(kept) + saturate16(added)), cell_low, cell_high)
+            kept, new = narrow_tail(staying, 1 << 30, -14), narrow_tail(entering, 1 << 30, 1 - shift)
+            c[:] = np.clip(saturate16(saturate16(kept) + saturate16(new)), cell_low, cell_high)
         else:
             c[:] = np.clip(rounding_shift(staying, 15) + rounding_shift(entering, shift), cell_low, cell_high)
         cells[t] = c
@@ -99,14 +108,14 @@ def gru_steps(
         row = min(number, 1)
         both = sums.limit(_product(h, weights[first]))
         part = gate_part(both, multiplier[row, first], exponent[row, first], wide=bool(wide))
-        gates = sigmoid[_joined(parts[t][:, first], part, wide=bool(wide)) + 32768]
+        gates = sigmoid[_places(parts[t][:, first], part, sigmoid, wide=bool(wide))]
         update, reset = gates[:, :units], gates[:, units:]
         scaled = h if after else (reset * h + (1 << 14)) >> 15
         total = _product(scaled, weights[last]) + (bias[row] if after else 0)
         part = gate_part(sums.limit(total), multiplier[row, last], exponent[row, last], wide=bool(wide))
         if after:
-            part = (reset * np.clip(part, -(1 << 16), (1 << 16) - 1) + (1 << 14)) >> 15
-        new = tanh[_joined(parts[t][:, last], part, wide=bool(wide)) + 32768]
+            part = (reset * saturate32(part) + (1 << 14)) >> 15
+        new = tanh[_places(parts[t][:, last], part, tanh, wide=bool(wide))]
         mixed = (32768 - update) * new + ((update * state) << bits)
         state[:] = saturate16(half_up_shift(mixed, 15 + bits))
         y[t] = np.clip(narrow_tail(state, out_multiplier, out_exponent) + zero, low, high)

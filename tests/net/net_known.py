@@ -36,17 +36,7 @@ def has(*features: str) -> Callable[[Case], bool]:
     return lambda case: any(item in case.features for item in features)
 
 
-KNOWN: tuple[Known, ...] = (
-    # Not a wrong integer: the peer leaves Abs and GroupNormalization in float and rounds nothing in front of them. With
-    # epsilon above the variance a step of the input is several of the output; rounding the input alone in the float
-    # network gives the same error.
-    Known(
-        "GroupNormalization of values that hardly differ amplifies the rounding of its 8-bit input",
-        "ONNX Runtime's quantizer has",
-        ("narrow",),
-        lambda case: {"Abs", "GroupNormalization"} <= set(case.rows),
-    ),
-)
+KNOWN: tuple[Known, ...] = ()
 
 # Of ONNX's own node tests: the fault, words of the name, words of what is wrong.
 KNOWN_NODES: tuple[tuple[str, str, str], ...] = ()

@@ -145,6 +145,13 @@ def _mean(net: Net, x: str, axes: list[int]) -> str:
     return net.node("ReduceMean", [x], {"keepdims": 1}, steer={"axes": axes})
 
 
+def _reduced(net: Net, op: str, x: str, axes: list[int]) -> str:
+    """Return a reduction with its axes, or without them and given them back."""
+    if net.coin():
+        return net.node(op, [x], {"keepdims": 1}, steer={"axes": axes})
+    return net.node("Unsqueeze", [net.node(op, [x], {"keepdims": 0}, steer={"axes": axes})], steer={"axes": axes})
+
+
 def _square(net: Net, x: str) -> str:
     return net.node("Pow", [x, number(net, 2.0)]) if net.coin() else net.node("Mul", [x, x])
 
@@ -167,8 +174,16 @@ def layer_norm(net: Net) -> None:
     row = tuple(shape[axis] if axis in axes else 1 for axis in range(axes[0], rank))
 
     def build() -> str:
-        centred = net.node("Sub", [x, _mean(net, x, axes)])
-        power = _mean(net, _square(net, centred), axes)
+        if net.rare(3):  # as JAX writes it: by sums, the variance as a difference of squares
+            mean, squares = (
+                net.node("Div", [_reduced(net, "ReduceSum", item, axes), number(net, float(np.prod(row)))])
+                for item in (x, _square(net, x))
+            )
+            centred, lowest = net.node("Sub", [x, mean]), number(net, 0.0)
+            power = net.node("Max", [net.node("Sub", [squares, net.node("Mul", [mean, mean])]), lowest])
+        else:
+            centred = net.node("Sub", [x, _mean(net, x, axes)])
+            power = _mean(net, _square(net, centred), axes)
         y = _over_root(net, centred, power, net.among(1e-5, 1e-3, 0.1))
         if not net.rare(4):
             y = either_way(net, "Mul", y, net.constant(net.positive(row)))
@@ -231,9 +246,11 @@ def softmax(net: Net) -> None:
         if form == "flat":
             rows = net.node("Reshape", [x], steer={"shape": [-1, shape[-1]]})
             return net.node("Reshape", [net.node("Softmax", [rows], {"axis": 1})], steer={"shape": list(shape)})
-        top = net.node("ReduceMax", [x], {"keepdims": 1}, steer={"axes": [last]})
-        powers = net.node("Exp", [net.node("Sub", [x, top])])
-        return net.node("Div", [powers, net.node("ReduceSum", [powers], {"keepdims": 1}, steer={"axes": [last]})])
+        powers = net.node("Exp", [net.node("Sub", [x, _reduced(net, "ReduceMax", x, [last])])])
+        total = _reduced(net, "ReduceSum", powers, [last])
+        if net.coin():
+            return net.node("Div", [powers, total])
+        return either_way(net, "Mul", powers, net.node("Reciprocal", [total]))
 
     require(form != "flat" or net.batch != "open")
     require(form != "chosen" or net.opset >= 9)

@@ -98,7 +98,7 @@ def test_networks(row: str) -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_many_networks(row: str) -> None:
     print(f"SLIMAI_NET_SEED={SEED}")  # noqa: T201 - shown with a failure, to run the same networks again
-    net(row, max(1, COUNT // len(ROWS)), SEED, shrink=KEEP is None, folder=KEEP)
+    net(row, -(-COUNT // len(ROWS)), SEED, shrink=KEEP is None, folder=KEEP)
 
 
 @pytest.mark.skipif(KEEP is None, reason="SLIMAI_NET_KEEP names no folder of networks that failed")

@@ -358,11 +358,12 @@ def resized(layer):
         found = tflite_single(layer, values, axes) if grid["type"] == "u8" else tflite_linear(layer, values, axes)
         return looked_up(layer, found, grid, layer.table("table_0"))
     acc = values - grid["zero_point"]
+    unit = 1 << min(11, (22 if grid["type"] in ("s8", "u8") else 27) // len(axes))
     for axis in axes:
         lower, weight = layer.table(f"lower_{axis}"), layer.table(f"weight_{axis}")
         weight = weight.reshape((-1,) + (1,) * (acc.ndim - 1 - axis))
         upper = np.minimum(lower + 1, acc.shape[axis] - 1)
-        acc = acc.take(lower, axis=axis) * (2048 - weight) + acc.take(upper, axis=axis) * weight
+        acc = acc.take(lower, axis=axis) * (unit - weight) + acc.take(upper, axis=axis) * weight
     return layer.requantized(acc)
 
 

@@ -112,6 +112,7 @@ class Gates:
     def __init__(self, case: Case) -> None:
         self.case, self.x_q, self.y_q = case, case.ins[0], case.outs[0]
         self.wide = 16 in (self.x_q.bits, self.y_q.bits)
+        self.apart = "cell_clip" in case.attrs  # of TFLite's own networks
         self.w, self.r = (case.matrices[n].values[0].tolist() for n in (1, 2))
         self.w_scale, self.r_scale = (case.matrices[n].scale.tolist() for n in (1, 2))
         both = case.matrices[3].values[0].tolist()
@@ -126,7 +127,11 @@ class Gates:
         return half_up(v * m16, min(max(15 - e, 0), 62))
 
     def join(self, a: int, b: int) -> int:
-        return clamp(a + (clamp(b, 16) if self.wide else b), 16)
+        return clamp(clamp(a, 16) + (clamp(b, 16) if self.wide else b), 16)
+
+    def added(self, a: int, b: int) -> int:
+        reach = 43691 if self.wide else 2**15
+        return min(max(a + clamp(b, 32), -reach), reach - 1)
 
     @staticmethod
     def real(a: float, b: float) -> float:
@@ -134,7 +139,7 @@ class Gates:
 
     def input(self, x: list[int], row: int) -> int:
         total = sum(w * (v - self.x_q.zero) for w, v in zip(self.w[row], x, strict=True)) + self.b[row]
-        return clamp(self.gate(total, self.real(self.x_q.scale, self.w_scale[row])), 16)
+        return clamp(self.gate(total, self.real(self.x_q.scale, self.w_scale[row])), 32)
 
     def hidden(self, h: list[int], row: int, scale: float, added: int = 0) -> int:
         total = sum(w * v for w, v in zip(self.r[row], h, strict=True)) + added
@@ -182,7 +187,8 @@ def lstm(case):
         first = n not in state
         h, c = state.get(n) or (g.initial(1, n), g.initial(2, n))
         s_h = case.ins[1].scale if first and len(case.ins) > 1 else scale
-        sums = [g.join(g.input(x, row), g.hidden(h, row, s_h)) for row in range(4 * units)]
+        join = g.join if g.apart else g.added
+        sums = [join(g.input(x, row), g.hidden(h, row, s_h)) for row in range(4 * units)]
         new = []
         for j in range(units):
             i, o, f = (sigma(sums[part * units + j], g.wide) for part in range(3))
@@ -213,17 +219,18 @@ def gru(case):
             s = [clamp(narrow(v, s_h / 2.0 ** (k - 15)), 16) for v in h]
         else:
             h, s = state[n]
-        gates = [sigma(g.join(g.input(x, row), g.hidden(h, row, s_h)), g.wide) for row in range(2 * units)]
+        sums = [g.added(g.input(x, row), g.hidden(h, row, s_h)) for row in range(2 * units)]
+        gates = [sigma(v, g.wide) for v in sums]
         z, r = gates[:units], gates[units:]
         new = []
         for j in range(units):
             row = 2 * units + j
             if after:
                 added = rha(g.d[row] * (scale / s_h))
-                u = (r[j] * clamp(g.hidden(h, row, s_h, added), 17) + 2**14) >> 15
+                u = (r[j] * clamp(g.hidden(h, row, s_h, added), 32) + 2**14) >> 15
             else:
                 u = g.hidden([(gate * v + 2**14) >> 15 for gate, v in zip(r, h, strict=True)], row, s_h)
-            value = tanh(g.join(g.input(x, row), u), 3, g.wide)
+            value = tanh(g.added(g.input(x, row), u), 3, g.wide)
             new.append(clamp(half_up((2**15 - z[j]) * value + ((z[j] * s[j]) << k), 15 + k), 16))
         ys[t, n] = [g.out(v, 2.0 ** (k - 15) / scale) for v in new]
         state[n] = ([y - g.y_q.zero for y in ys[t, n]], new)
@@ -245,7 +252,12 @@ def _sample(model, gates, states, direction, **attrs):
 
 
 RECURRENT = {
-    "LSTM": (_sample(lstm, 4, 0, "forward"), _sample(lstm, 4, 2, "reverse"), _sample(lstm, 4, 1, "forward")),
+    "LSTM": (
+        _sample(lstm, 4, 0, "forward"),
+        _sample(lstm, 4, 2, "reverse"),
+        _sample(lstm, 4, 1, "forward"),
+        _sample(lstm, 4, 2, "forward", cell_clip=0.0),
+    ),
     "GRU": (
         _sample(gru, 3, 0, "forward", linear_before_reset=0),
         _sample(gru, 3, 1, "reverse", linear_before_reset=0),

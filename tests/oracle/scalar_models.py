@@ -315,9 +315,9 @@ def softmax(x, x_q, y_q):
 def normalized(row, x_q, gain, bias, epsilon, y_q, every=None):
     """One row; gain and bias: reals of each element; every: of all rows, where they differ."""
     size, reach = len(row), 2**x_q.bits - 1
-    e2 = min(size * epsilon / x_q.scale**2, 2.0**62)
+    e2 = min(size * epsilon / x_q.scale**2, 2.0**61)
     f = max(0, 62 - (max(size * reach**2, size**2) + math.floor(e2) + 1).bit_length())
-    added, p = min(rhe(e2 * 2.0**f), 2**61), max(0, (size * reach).bit_length() - 31)
+    added, p = rhe(e2 * 2.0**f), max(0, (size * reach).bit_length() - 31)
     mu, e = math.sqrt(2.0**f / size), 0
     while mu >= 2:
         mu, e = mu / 2, e + 1

@@ -18,7 +18,7 @@ from slimai.quantizer.params import S8, S16, S32, S64, QParams
 from slimai.quantizer.plan import Layer, QuantPlan, QWeight
 from slimai.quantizer.prequantized import stored_plan
 from slimai.schema.target import TargetSection
-from slimai.simulator.ops.gates import gate_tables
+from slimai.simulator.ops.gates import WIDE_REACH, added_tables, gate_tables
 from slimai.simulator.program import compile_plan
 
 _ONNX_ORDER = [0, 3, 1, 2]  # input, output, forget, cell, of TFLite's input, forget, cell, output
@@ -57,7 +57,8 @@ def lstm_plan(case: LstmCase) -> QuantPlan:
     names = ("x", "w", "r", "b")
     shapes = {"x": (steps, batch, inputs), "w": w.shape, "r": r.shape, "b": (1, 8 * units),
               "y": (steps, 1, batch, units), "cells": (steps, 1, batch, units)}  # fmt: skip
-    node = Node("lstm", "LSTM", names, ("y", "", "", "cells"), {"direction": "forward", "hidden_size": units})
+    attrs = {"direction": "forward", "hidden_size": units, "cell_clip": 0.0}  # as the reader of TFLite files writes it
+    node = Node("lstm", "LSTM", names, ("y", "", "", "cells"), attrs)
     constants = {name: np.zeros(shapes[name], np.float32) for name in names[1:]}
     infos = {name: TensorInfo(name, shape) for name, shape in shapes.items()}
     graph = Graph("net", (node,), ("x",), ("y",), infos, constants, batchable=False)
@@ -172,3 +173,15 @@ def test_functions_of_gates_over_every_integer(wide, bits):
     real = (1 / (1 + np.exp(-every * 2.0**-12)), np.tanh(every * 2.0**-12), np.tanh(every * 2.0 ** (bits - 15)))
     for table, function, bound in zip(tables, real, (1.1, 1.5, 2.5) if wide else (6.4, 11.8, 12.1), strict=True):
         assert np.abs(table - function * 32768).max() <= bound
+
+
+def test_gates_of_added_parts_reach_their_ends():
+    """Against float64 to 1.1 and 1.5 units of 2^-15, as far as the knots reach: 32767 stands for 1 at their end."""
+    every = np.arange(-WIDE_REACH, WIDE_REACH)
+    found = added_tables(wide=True)
+    assert [len(table) for table in found] == [2 * WIDE_REACH] * 2
+    for table, function, bound in zip(found, (1 / (1 + np.exp(-every / 4096)), np.tanh(every / 4096)), (1.1, 1.5),
+                                      strict=True):  # fmt: skip
+        assert np.abs(table - function * 32768).max() <= bound
+    picked = np.random.default_rng(0).choice(every, 2000)
+    assert [sigma(int(v), wide=True) for v in picked] == found[0][picked + WIDE_REACH].tolist()

@@ -70,17 +70,22 @@ def test_every_integer_is_the_scalar_recipe_s_and_one_step_from_float64(dtype, d
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_row_scale_and_epsilon(data):
-    """Tolerance 0 against Python integers, which know no overflow."""
+    """Tolerance 0 against Python integers, which know no overflow; a step, and 2^-18 of the gain, against float64."""
     dtype = data.draw(st.sampled_from(["s8", "u8", "s16"]))
     depth = data.draw(st.integers(1, 300))
     x_q = params(dtype, 2.0 ** data.draw(st.floats(-30, 20)), 0)
     y_q = params(dtype, 2.0 ** data.draw(st.floats(-14, 10)), 0)
-    epsilon = data.draw(st.sampled_from([0.0, 1e-12, 1e-5, 1e-3, 1.0]))
+    epsilon = data.draw(st.sampled_from([0.0, 1e-12, 1e-5, 1e-3, 0.1, 1.0]) | st.floats(1e-9, 10.0))
     info = x_q.dtype
     row = data.draw(st.lists(st.integers(info.low, info.high), min_size=depth, max_size=depth))
     plan, (gain, bias) = layer(dtype, depth, epsilon, x_q, y_q, seeded(depth))
     found = program(plan, "xi_sym").run({"x": np.array([row], info.numpy)})["y"]
     assert found[0].tolist() == scalar.normalized(row, scalar.Quantity(x_q), gain, bias, epsilon, scalar.Quantity(y_q))
+    real = x_q.scale * np.array(row, np.float64)
+    variance = real.var() + epsilon
+    y = (real - real.mean()) / np.sqrt(variance) * gain + bias if variance else np.broadcast_to(bias, real.shape)
+    wanted = np.clip(y / y_q.scale + y_q.zero_point, y_q.dtype.low, y_q.dtype.high)
+    assert np.all(np.abs(found[0] - wanted) <= 1.0 + 2.0**-18 * np.abs(gain) / y_q.scale)
 
 
 @pytest.mark.parametrize("dtype", ["s8", "s16"])

@@ -19,6 +19,7 @@ _VERSIONS = {
     **dict.fromkeys(("ELU", "SQUARE", "POW", "L2_NORMALIZATION", "CUMSUM", "REVERSE_V2", "RELU_0_TO_1", "SHAPE"), 1),
     **dict.fromkeys(("CAST", "FILL", "RANGE", "REDUCE_PROD", "FLOOR_DIV", "CONV_3D", "EXP", "FLOOR", "RANK"), 1),
     **dict.fromkeys(("ADD_N", "SELECT_V2", "CEIL", "ROUND", "SIN", "COS", "NEG"), 1),
+    **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"), 1),
     **dict.fromkeys(("EXPAND_DIMS", "SQUARED_DIFFERENCE", "GATHER_ND"), 1),
 }  # the others: 2
 _TYPES = {
@@ -30,6 +31,7 @@ _TYPES = {
     "float32": tflite.TensorType.FLOAT32,
     "float16": tflite.TensorType.FLOAT16,
     "bool": tflite.TensorType.BOOL,
+    "resource": tflite.TensorType.RESOURCE,
 }
 
 
@@ -105,7 +107,7 @@ def _buffer(builder, data):
 
 
 def _options(builder, kind: str, fields: dict):
-    """Return the table `<kind>Options` with these fields; a list or tuple becomes an int32 vector."""
+    """Return the table `<kind>Options` with these fields; a list or tuple becomes an int32 vector, a str a string."""
     if not kind:
         return None
     prefix = f"{kind}Options"
@@ -114,6 +116,7 @@ def _options(builder, kind: str, fields: dict):
         is_vector = isinstance(value, (list, tuple))
         start = getattr(tflite, f"{prefix}Start{name}Vector", None)
         ready[name] = _vector(builder, start, list(value), builder.PrependInt32) if is_vector else value
+        ready[name] = builder.CreateString(value) if isinstance(value, str) else ready[name]
     getattr(tflite, f"{prefix}Start")(builder)
     for name, value in ready.items():
         getattr(tflite, f"{prefix}Add{name}")(builder, value)
@@ -146,13 +149,35 @@ def build(
     return build_network([*inputs, *outputs], [step], feeds, step.outputs)
 
 
-def build_network(tensors: list[Tensor], steps: list[Step], inputs: list[int], outputs: list[int]) -> bytes:
+@dataclass
+class Subgraph:
+    """A further subgraph of a model: its tensors, named by their place, and its operators."""
+
+    tensors: list[Tensor]
+    steps: list[Step]
+
+
+def build_network(
+    tensors: list[Tensor], steps: list[Step], inputs: list[int], outputs: list[int], more: tuple[Subgraph, ...] = ()
+) -> bytes:
     """Return a model of several operators; tensors are named by their place in `tensors`."""
     builder = flatbuffers.Builder(1024)
-    buffers = [_buffer(builder, None), *(_buffer(builder, tensor.data) for tensor in tensors)]
-    made = [_tensor(builder, tensor, index + 1) for index, tensor in enumerate(tensors)]
-    codes = list(dict.fromkeys((item.operator, item.version or _VERSIONS.get(item.operator, 2)) for item in steps))
-    operators = [_step(builder, item, [name for name, _ in codes].index(item.operator)) for item in steps]
+    graphs = [Subgraph(tensors, steps), *more]
+    buffers = [_buffer(builder, None)]
+    buffers += [_buffer(builder, tensor.data) for graph in graphs for tensor in graph.tensors]
+    every = [item for graph in graphs for item in graph.steps]
+    codes = list(dict.fromkeys((item.operator, item.version or _VERSIONS.get(item.operator, 2)) for item in every))
+    first, made = 1, []
+    for graph in graphs:
+        ends = (inputs, outputs) if not made else ([], [])
+        made.append(_subgraph(builder, graph, [name for name, _ in codes], first, *ends))
+        first += len(graph.tensors)
+    return _finish(builder, codes, made, buffers)
+
+
+def _subgraph(builder, graph: Subgraph, codes: list[str], first: int, inputs: list[int], outputs: list[int]):
+    made = [_tensor(builder, tensor, first + index) for index, tensor in enumerate(graph.tensors)]
+    operators = [_step(builder, item, codes.index(item.operator)) for item in graph.steps]
     listed = _vector(builder, tflite.SubGraphStartOperatorsVector, operators, builder.PrependUOffsetTRelative)
     described = _vector(builder, tflite.SubGraphStartTensorsVector, made, builder.PrependUOffsetTRelative)
     graph_ins = _vector(builder, tflite.SubGraphStartInputsVector, inputs, builder.PrependInt32)
@@ -162,7 +187,7 @@ def build_network(tensors: list[Tensor], steps: list[Step], inputs: list[int], o
     tflite.SubGraphAddInputs(builder, graph_ins)
     tflite.SubGraphAddOutputs(builder, graph_outs)
     tflite.SubGraphAddOperators(builder, listed)
-    return _finish(builder, codes, tflite.SubGraphEnd(builder), buffers)
+    return tflite.SubGraphEnd(builder)
 
 
 def _step(builder, item: Step, code: int):
@@ -181,10 +206,10 @@ def _step(builder, item: Step, code: int):
     return tflite.OperatorEnd(builder)
 
 
-def _finish(builder, codes: list[tuple[str, int]], subgraph, buffers) -> bytes:
+def _finish(builder, codes: list[tuple[str, int]], subgraphs, buffers) -> bytes:
     opcodes = [_code(builder, name, version) for name, version in codes]
     listed = _vector(builder, tflite.ModelStartOperatorCodesVector, opcodes, builder.PrependUOffsetTRelative)
-    graphs = _vector(builder, tflite.ModelStartSubgraphsVector, [subgraph], builder.PrependUOffsetTRelative)
+    graphs = _vector(builder, tflite.ModelStartSubgraphsVector, subgraphs, builder.PrependUOffsetTRelative)
     stored = _vector(builder, tflite.ModelStartBuffersVector, buffers, builder.PrependUOffsetTRelative)
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, 3)

@@ -12,6 +12,7 @@ from shown import missing
 
 COLUMNS = "200"
 SECONDS = 900
+DIFFERENT = 3  # exit code of `slimai compare`
 
 
 class Reader:
@@ -45,9 +46,10 @@ class Reader:
         return next((told for command, shown in block.steps() if (told := self._shell(command, shown))), None)
 
     def _shell(self, text: str, shown: list[str]) -> str | None:
-        return self._ended(["bash", "-e", "-o", "pipefail", "-c", text], shown)
+        compares = text.lstrip().startswith("slimai compare ") and "\n" not in text.strip()
+        return self._ended(["bash", "-e", "-o", "pipefail", "-c", text], shown, (0, DIFFERENT) if compares else (0,))
 
-    def _ended(self, command: list[str], shown: list[str]) -> str | None:
+    def _ended(self, command: list[str], shown: list[str], codes: tuple[int, ...] = (0,)) -> str | None:
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -57,7 +59,7 @@ class Reader:
             timeout=SECONDS,
             check=False,
         )
-        if done.returncode:
+        if done.returncode not in codes:
             return f"ended with {done.returncode}: {done.stderr[-2000:]}{done.stdout[-1000:]}"
         line = missing(shown, done.stdout.replace(f"{self.folder}/", ""))  # pages show paths from the folder on
         return None if line is None else f"does not print {line!r} but\n{done.stdout[-3000:]}"

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from slimai.app.check.verdict import judge_job, shadow_report
-from slimai.config.compose import compose_job, expand_sweep, hydra_ready
+from slimai.config.compose import compose_job, expand_sweep, hydra_ready, parse_sweep, require_lists
 from slimai.config.compose_errors import SEVERAL
 from slimai.config.composed import Composed
-from slimai.config.overrides import as_written, in_hydra_terms
+from slimai.config.overrides import as_written
 from slimai.errors import Diagnostic, InputError
 from slimai.language import label, labelled, translated
 from slimai.schema.root import SlimaiConfig
@@ -25,7 +24,7 @@ class CommandLine:
     """The words of a main job: Hydra's flags, the overrides as written, and what they ask for.
 
     passive: only shows something (``--cfg``, ``--info``, help). foreign: names another primary
-    configuration; adaptive: a sweeper that chooses its jobs while it runs. Their jobs are validated one by one.
+    configuration. Their jobs are validated one by one.
     """
 
     flags: tuple[str, ...]
@@ -33,8 +32,13 @@ class CommandLine:
     multirun: bool = False
     passive: bool = False
     foreign: bool = False
-    adaptive: bool = False
+    sweeper: str = ""
     config_dir: str | None = None
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the sweeper chooses its jobs while it runs."""
+        return self.sweeper not in ("", "basic")
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def read_words(words: Sequence[str]) -> CommandLine:
         multirun=bool(options.multirun) or mode,
         passive=passive,
         foreign=other_config,
-        adaptive=sweeper not in ("", "basic"),
+        sweeper=sweeper,
         config_dir=options.config_dir,
     )
 
@@ -121,7 +125,9 @@ def _jobs(line: CommandLine, own: list[str]) -> list[list[str]]:
     if not line.adaptive:
         return expand_sweep(line.overrides)
 
-    parsed = [OverridesParser.create().parse_override(in_hydra_terms(word)) for word in own]
+    parsed = parse_sweep(own)
+    if line.sweeper == "smart_search":
+        require_lists(parsed, own)
     first = [item for item in parsed if not item.is_sweep_override() or item.is_discrete_sweep()]
     return [[_first(item) for item in first]]
 

@@ -118,9 +118,20 @@ static int64_t gate_part(int64_t sum, int32_t row, const gate_table *t, const re
     return narrowed(held, t->multiplier[at], exponent);
 }
 
+/*@ helper s32 */
+static int64_t s32(int64_t value)
+{
+    return value > INT32_MAX ? INT32_MAX : (value < INT32_MIN ? INT32_MIN : value);
+}
+
 /*@ helper joined_parts */
+/* The sum of both parts of a gate, up to where the knots of 16-bit layers end; as TFLite joins them, each saturates. */
 static int32_t joined_parts(int64_t first, int64_t second, const recurrent *s)
 {
+    const int32_t reach = s->wide != 0 ? 43691 : 32768;
+    if (s->added != 0) {
+        return clamp_s64(s32(first) + s32(second), -reach, reach - 1);
+    }
     return s16(s16(first) + (s->wide != 0 ? s16(second) : second));
 }
 
@@ -264,7 +275,7 @@ void gru(const x_t *x, const w_t *w, const r_t *r, const b_t *bias, const b_t *c
                         continue;
                     }
                     if (s->after != 0) {
-                        parts[2] = (parts[1] * clamp_s64(parts[2], -65536, 65535) + 16384) >> 15;
+                        parts[2] = (parts[1] * s32(parts[2]) + 16384) >> 15;
                     }
                     parts[2] = gate_tanh(joined_parts(gate_part(sum, row, t, s), parts[2], s), 3, knots);
                 }

@@ -89,10 +89,10 @@ typedef struct {
     int32_t share;
 } gate_table;
 
-/* An LSTM or GRU of one direction. bits: integer bits of its cell or state; multiplier .. high: of its output. */
+/* An LSTM or GRU of one direction. added: parts of a gate are added before they saturate. bits: integer bits of its cell or state; multiplier .. high: of its output. */
 typedef struct {
     int32_t steps, batch, inputs, units;
-    int32_t backwards, after, wide, zero_x;
+    int32_t backwards, after, wide, added, zero_x;
     int32_t bits, cell_low, cell_high;
     int32_t multiplier, exponent, zero, low, high;
     int32_t entering_multiplier, entering_exponent;

@@ -73,8 +73,8 @@ class _Layer:
         core, attrs = self.core, self.writer.context.attrs
         members = [
             self.steps, self.batch, self.inputs, self.units, int(core.backwards),
-            int(attrs.get("linear_before_reset", 0)), int(core.wide), core.x.zero_point, bits, *cells, *out, *entering,
-            core.accumulator_bits(), core.wraps,
+            int(attrs.get("linear_before_reset", 0)), int(core.wide), int(core.added), core.x.zero_point,
+            bits, *cells, *out, *entering, core.accumulator_bits(), core.wraps,
         ]  # fmt: skip
         return f"&{self.writer.struct('recurrent', members, 'layer')}"
 

@@ -55,7 +55,7 @@ class _Axis:
 
 def _axes(writer: LayerWriter, taps: dict[int, tuple[Array, Array, Array]]) -> list[_Axis]:
     """Return four axes in memory order, those that stay joined to their neighbours where there are more."""
-    unit, order = 1 << weight_bits(len(taps)), writer.orders[writer.layer.inputs[0]]
+    unit, order = 1 << weight_bits(len(taps), writer.context.input().dtype.bits), writer.orders[writer.layer.inputs[0]]
     places = [axis_lists(writer, {axis: item[part] for axis, item in taps.items()}, merge=False) for part in (0, 1)]
     found = []
     for axis, lower, upper in zip(order, *places, strict=True):
@@ -77,7 +77,7 @@ def _axes(writer: LayerWriter, taps: dict[int, tuple[Array, Array, Array]]) -> l
 def _fixed(writer: LayerWriter, taps: dict[int, tuple[Array, Array, Array]]) -> None:
     """Write the weights of fixed point along the axes in memory."""
     context, x, name = writer.context, writer.context.input(), writer.layer.inputs[0]
-    unit = 1 << weight_bits(len(taps))
+    unit = 1 << weight_bits(len(taps), writer.context.input().dtype.bits)
     limit = writer.accumulator(float(largest(x) * unit ** len(taps)))
     real = np.array([x.scale / (context.out.scale * float(unit ** len(taps)))])
     source, target = writer.input(name), writer.output()

@@ -33,7 +33,9 @@ class _Chain:
         shapes = [self.context.shape(name) for name in inputs]
         shape: tuple[int, ...] = np.broadcast_shapes(*shapes)
         if op.startswith("Reduce"):
-            shape = tuple(1 if axis in attrs["axes"] else n for axis, n in enumerate(shapes[0]))
+            kept = tuple(1 if axis in attrs["axes"] else n for axis, n in enumerate(shapes[0]))
+            dropped = tuple(n for axis, n in enumerate(shapes[0]) if axis not in attrs["axes"])
+            shape = kept if attrs.get("keepdims", 1) else dropped
         number, output = len(self.made), self.node.outputs[0]
         target = output if last else self.context.add_tensor(f"{output}_{op.lower()}_{number}", shape)
         self.made.append(Node(self.node.name if last else target, op, inputs, (target,), attrs))
@@ -87,16 +89,15 @@ def reduced(context: Context, node: Node) -> tuple[Node, ...]:
         chain.add("ReduceSum", chain.add("Abs", x), last=True, **attrs)
     elif node.op == "ReduceSumSquare":
         chain.add("ReduceSum", chain.add("Mul", x, x), last=True, **attrs)
-    elif not attrs["keepdims"]:
-        return (node,)
     elif node.op == "ReduceLogSum":
-        chain.add("Log", chain.add("ReduceSum", x, **kept), last=True)
+        chain.add("Log", chain.add("ReduceSum", x, **attrs), last=True)
     elif _masked(context, x):
         return (node,)
     else:
         top = chain.add("ReduceMax", x, **kept)
-        total = chain.add("ReduceSum", _powers(chain, chain.add("Sub", x, top)), **kept)
-        chain.add("Add", chain.add("Log", total), top, last=True)
+        total = chain.add("ReduceSum", _powers(chain, chain.add("Sub", x, top)), **attrs)
+        shown = top if attrs["keepdims"] else chain.add("ReduceMax", x, **attrs)  # as the sum: without the axes
+        chain.add("Add", chain.add("Log", total), shown, last=True)
     return chain.done()
 
 

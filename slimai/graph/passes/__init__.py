@@ -22,6 +22,7 @@ from slimai.graph.passes.fuse_pad import FUSE_PAD
 from slimai.graph.passes.fuse_prelu import FUSE_PRELU
 from slimai.graph.passes.fuse_rsqrt import FUSE_RSQRT
 from slimai.graph.passes.fuse_sigmoid import FUSE_SIGMOID
+from slimai.graph.passes.fuse_softmax import FUSE_SOFTMAX
 from slimai.graph.passes.fuse_softplus import FUSE_SOFTPLUS
 from slimai.graph.passes.mean_of_transposed import MEAN_OF_TRANSPOSED
 from slimai.graph.passes.merge_reshape import MERGE_RESHAPE
@@ -52,6 +53,7 @@ PASSES: tuple[Pass, ...] = (
     MEAN_OF_TRANSPOSED,
     # while their sums and factors still stand beside them
     FUSE_LAYER_NORM,
+    FUSE_SOFTMAX,
     FUSE_MAGNITUDE,
     FUSE_GELU,
     FUSE_SIGMOID,

@@ -56,9 +56,12 @@ def expressions(graph: Graph, last: Node) -> Iterator[Expression]:
         yield Expression(source, nodes, _scalars(graph, nodes))
 
 
-def parts(graph: Graph, last: Node, fits: Fits) -> Iterator[tuple[str, tuple[Node, ...]]]:
-    """Yield (source, nodes): nodes that fit and compute the output of `last` from one tensor, the fewest first."""
-    order = _before(graph, last, fits)
+def parts(graph: Graph, last: Node, fits: Fits, most: int = LARGEST) -> Iterator[tuple[str, tuple[Node, ...]]]:
+    """Yield (source, nodes): nodes that fit and compute the output of `last` from one tensor, the fewest first.
+
+    most: of the nodes that are looked at.
+    """
+    order = _before(graph, last, fits, most)
     place = {node.outputs[0]: index for index, node in enumerate(order)}
     taken: set[int] = set()
     frontier = {last.outputs[0]}
@@ -76,11 +79,11 @@ def _scalars(graph: Graph, nodes: Iterable[Node]) -> dict[str, Values]:
     return {name: graph.constants[name].astype(np.float64).reshape(()) for name in names}
 
 
-def _before(graph: Graph, last: Node, fits: Fits) -> list[Node]:
+def _before(graph: Graph, last: Node, fits: Fits, most: int) -> list[Node]:
     """Return `last` and the nearest nodes before it that fit, each behind what it reads."""
     near: dict[str, Node] = {}
     queue = [last]
-    while queue and len(near) < LARGEST:
+    while queue and len(near) < most:
         node = queue.pop(0)
         if node.name in near or not fits(graph, node):
             continue

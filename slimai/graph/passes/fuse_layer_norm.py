@@ -7,15 +7,15 @@ LayerNormalization. Which numbers are epsilon, gain and bias follows from the va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from slimai.graph.ir import Array, Graph, Node, TensorInfo
 from slimai.graph.passes.base import Pass, Refusal, Replacement, removable
-from slimai.graph.passes.elementwise import FORMULAS, Values, has_formula
-from slimai.graph.passes.expression import parts
+from slimai.graph.passes.elementwise import Values
+from slimai.graph.passes.rows import REDUCTIONS, Operation, RowFunction, row_functions
 
 LARGEST_EPSILON = 0.1
 _ROWS = 16
@@ -55,74 +55,27 @@ def _goes_on(graph: Graph, node: Node) -> bool:
 def _found(graph: Graph, last: Node) -> _Found | None:
     if last.op not in {"Add", "Sub", "Mul", "Div"} or last.domain:
         return None
-    for source, nodes in parts(graph, last, _fits):
-        axes = _normalized_axes(graph, source, nodes)
-        if axes and graph.shape(source) == graph.shape(last.outputs[0]) and _by_row(graph, nodes, axes):
-            found = _as_normalization(graph, source, nodes, axes)
+    for rows in row_functions(graph, last, _axes_of, _OTHER):
+        reductions = sum(node.op in REDUCTIONS for node in rows.nodes)
+        if reductions >= 2 or any(node.op == "LayerNormalization" for node in rows.nodes):
+            found = _as_normalization(graph, rows)
             if found is not None:
                 return found
     return None
 
 
-def _fits(graph: Graph, node: Node) -> bool:
-    reads = [graph.tensors[name].dtype for name in node.inputs if name]
-    if node.domain or len(node.outputs) != 1 or {*reads, graph.tensors[node.outputs[0]].dtype} != {"float32"}:
-        return False
-    if node.op == "ReduceMean":
-        return bool(node.attrs["keepdims"])
-    return has_formula(node) or _is_norm(graph, node)
+def _axes_of(node: Node, rank: int) -> tuple[int, ...] | None:
+    if node.op != "LayerNormalization":
+        return None
+    return tuple(range(int(node.attrs.get("axis", -1)) % rank, rank))
 
 
-def _is_norm(graph: Graph, node: Node) -> bool:
-    return node.op == "LayerNormalization" and all(name in graph.constants for name in node.inputs[1:] if name)
-
-
-def _normalized_axes(graph: Graph, source: str, nodes: tuple[Node, ...]) -> tuple[int, ...]:
-    """Return the axes that all means and normalizations run over, or none where there is none or they differ."""
-    rank = len(graph.shape(source))
-    axes = {node.attrs["axes"] for node in nodes if node.op == "ReduceMean"}
-    means = sum(node.op == "ReduceMean" for node in nodes)
-    norms = [node for node in nodes if node.op == "LayerNormalization"]
-    axes |= {tuple(range(int(node.attrs.get("axis", -1)) % rank, rank)) for node in norms}
-    whole = len(axes) == 1 and (means >= 2 or bool(norms)) and 0 not in (found := next(iter(axes)))
-    return tuple(found) if whole else ()
-
-
-def _by_row(graph: Graph, nodes: tuple[Node, ...], axes: tuple[int, ...]) -> bool:
-    """Return whether all constants are alike for every row."""
-    for node in nodes:
-        rank = len(graph.shape(node.outputs[0]))
-        for name in node.inputs:
-            shape = graph.shape(name) if name in graph.constants and node.op != "LayerNormalization" else ()
-            offset = rank - len(shape)
-            if any(size != 1 and offset + place not in axes for place, size in enumerate(shape)):
-                return False
-    return True
-
-
-def _value(graph: Graph, source: str, nodes: tuple[Node, ...], x: Values) -> Values:
-    known: dict[str, Values] = {source: x}
-
-    def value(name: str) -> Values:
-        return known[name] if name in known else graph.constants[name].astype(np.float64)
-
-    with np.errstate(all="ignore"):
-        for node in nodes:
-            operands = [value(name) for name in node.inputs if name]
-            if node.op == "ReduceMean":
-                known[node.outputs[0]] = operands[0].mean(axis=node.attrs["axes"], keepdims=True)
-            elif node.op == "LayerNormalization":
-                known[node.outputs[0]] = _layer_norm(node, operands)
-            else:
-                known[node.outputs[0]] = FORMULAS[node.op](node.attrs, operands)
-    return np.broadcast_to(known[nodes[-1].outputs[0]], x.shape)
-
-
-def _layer_norm(node: Node, operands: list[Values]) -> Values:
-    x = operands[0]
-    axes = tuple(range(int(node.attrs.get("axis", -1)) % x.ndim, x.ndim))
-    found = _normalized(x, axes, float(node.attrs.get("epsilon", 1e-5))) * operands[1]
+def _layer_norm(node: Node, operands: Sequence[Values], axes: tuple[int, ...]) -> Values:
+    found = _normalized(operands[0], axes, float(node.attrs.get("epsilon", 1e-5))) * operands[1]
     return found + operands[2] if len(operands) > 2 else found
+
+
+_OTHER: Mapping[str, Operation] = {"LayerNormalization": _layer_norm}
 
 
 def _normalized(x: Values, axes: tuple[int, ...], epsilon: float) -> Values:
@@ -131,11 +84,12 @@ def _normalized(x: Values, axes: tuple[int, ...], epsilon: float) -> Values:
     return found
 
 
-def _as_normalization(graph: Graph, source: str, nodes: tuple[Node, ...], axes: tuple[int, ...]) -> _Found | None:
+def _as_normalization(graph: Graph, rows: RowFunction) -> _Found | None:
+    source, nodes, axes = rows.source, rows.nodes, rows.axes
     shape = graph.shape(source)
     for epsilon in _epsilons(graph, nodes):
         x = _rows(shape, axes, epsilon)
-        y = _value(graph, source, nodes, x)
+        y = rows(x)
         if not np.isfinite(y).all():
             continue
         unit = _normalized(x, axes, epsilon)

@@ -29,12 +29,18 @@ def ended(model: FileModel, outputs: Sequence[str], where: str) -> FileModel:
         message = "no operator of the model computes this tensor"
         raise InputError([Diagnostic(message + suggest(name, made), KEY, name, "", where) for name in unknown])
     wanted = {numbers[name] for name in outputs}
-    waiting = list(wanted)
+    waiting, handed_on = list(wanted), dict(model.states)
     while waiting:
-        op = writers.get(waiting.pop())
+        number = waiting.pop()
+        if number in handed_on and handed_on[number] not in wanted:  # what a state takes over is computed as well
+            wanted.add(handed_on[number])
+            waiting.append(handed_on[number])
+        op = writers.get(number)
         fresh = set(op.inputs if op is not None else ()) - wanted
         wanted |= fresh
         waiting += fresh
     kept = tuple(op for op in model.operators if not wanted.isdisjoint(op.outputs))
     inputs = tuple(number for number in model.inputs if number in wanted)
-    return replace(model, operators=kept, inputs=inputs, outputs=tuple(numbers[name] for name in outputs))
+    states = tuple(pair for pair in model.states if pair[0] in wanted)
+    ends = dict.fromkeys((*(numbers[name] for name in outputs), *(number for _, number in states)))
+    return replace(model, operators=kept, inputs=inputs, outputs=tuple(ends), states=states)

@@ -76,6 +76,8 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
         "UnidirectionalSequenceLSTMOptions",
         ("FusedActivationFunction", "CellClip", "ProjClip", "TimeMajor"),
     ),
+    "VAR_HANDLE": ("VarHandleOptions", ("SharedName",)),
+    "CALL_ONCE": ("CallOnceOptions", ("InitSubgraphIndex",)),
     "GELU": ("GeluOptions", ("Approximate",)),
     "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
     "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
@@ -125,13 +127,19 @@ class FileOperator:
 
 @dataclass(frozen=True)
 class FileModel:
-    """The first subgraph of a file. history: what was left out or computed while reading, one sentence each."""
+    """The first subgraph of a file.
+
+    history: what was left out or computed while reading, one sentence each. initial: what variables are filled with
+    before the first step, by their names. states: tensor that takes over -> what an earlier step gave, as pairs.
+    """
 
     tensors: tuple[FileTensor, ...]
     operators: tuple[FileOperator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     history: tuple[str, ...] = ()
+    initial: Mapping[str, Array] = field(default_factory=dict)
+    states: tuple[tuple[int, int], ...] = ()
 
 
 def read_file(path: str | Path) -> FileModel:
@@ -161,6 +169,12 @@ def _sentence(error: Exception) -> str:
 
 class _DamagedError(ValueError):
     """The file contradicts itself; the message says where."""
+
+
+def shared_name(op: FileOperator) -> str:
+    """Return the name of the variable that a VAR_HANDLE names; empty where it gives none."""
+    raw = op.options.get("SharedName")
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else ""
 
 
 @cache
@@ -193,9 +207,33 @@ class _Reader:
         inputs = tuple(graph.Inputs(i) for i in self._each(graph.InputsLength()))
         outputs = tuple(graph.Outputs(i) for i in self._each(graph.OutputsLength()))
         self._check_numbers(len(tensors), operators, inputs, outputs)
-        more = root.SubgraphsLength() - 1
-        history = (f"{more} of {more + 1} subgraphs left out: the first is the network",) if more else ()
-        return FileModel(tensors, operators, inputs, outputs, history)
+        once = {op.options.get("InitSubgraphIndex", 0) for op in operators if op.code == "CALL_ONCE"} - {0}
+        initial: dict[str, Array] = {}
+        for number in sorted(once):
+            initial |= self._initial(root, number, codes)
+        more = root.SubgraphsLength() - 1 - len(once)
+        history = (f"{more} of {root.SubgraphsLength()} subgraphs left out: the first is the network",) if more else ()
+        return FileModel(tensors, operators, inputs, outputs, history, initial)
+
+    def _initial(self, root: Any, number: int, codes: list[str]) -> dict[str, Array]:
+        """Return what a subgraph assigns to variables: constants, by the variable's name."""
+        if not 0 < number < root.SubgraphsLength():
+            raise _DamagedError(f"subgraph {number} is named, which is not there")
+        graph = root.Subgraphs(number)
+        tensors = [self._tensor(root, graph.Tensors(i), i) for i in self._each(graph.TensorsLength())]
+        operators = tuple(self._operator(graph.Operators(i), codes) for i in self._each(graph.OperatorsLength()))
+        self._check_numbers(len(tensors), operators, (), ())
+        names: dict[int, str] = {}
+        found: dict[str, Array] = {}
+        for op in operators:
+            if op.code == "VAR_HANDLE" and len(op.outputs) == 1:
+                names[op.outputs[0]] = shared_name(op) or tensors[op.outputs[0]].name
+            elif op.code == "ASSIGN_VARIABLE" and len(op.inputs) == 2 and op.inputs[0] in names:
+                value = tensors[op.inputs[1]].data
+                found[names[op.inputs[0]]] = np.full(1, np.nan) if value is None else value  # computed: not known here
+            else:
+                raise _DamagedError(f"a subgraph that fills variables holds {op.code}")
+        return found
 
     def _each(self, count: int) -> Iterator[int]:
         """Return the indices of a vector of `count` elements, taken from what may still be read."""

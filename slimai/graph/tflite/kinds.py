@@ -15,7 +15,6 @@ _WEIGHTED = {
 }  # fmt: skip
 _QUANTIZED = frozenset({"int8", "uint8", "int16"})
 _SUBGRAPHS = frozenset({"IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE"})
-_VARIABLES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 
 
 def dynamic_range(model: FileModel, where: str) -> list[Diagnostic]:
@@ -88,8 +87,6 @@ def unsupported(model: FileModel, rules: Container[str], where: str, told: Conta
 def _reason(code: str) -> str:
     if code in _SUBGRAPHS:
         return "control flow (other subgraphs) is not supported"
-    if code in _VARIABLES:
-        return "variables are not supported"
     return "operator is not supported"
 
 

@@ -20,6 +20,7 @@ from slimai.graph.tflite.fold import folded
 from slimai.graph.tflite.kinds import all_float, dynamic_range, is_float, unsupported
 from slimai.graph.tflite.naming import unique_names
 from slimai.graph.tflite.stored import StoredNetwork
+from slimai.graph.tflite.variables import without_variables
 
 RULES: dict[str, Callable[[Builder, FileOperator], None]] = {
     **spatial.RULES,
@@ -38,7 +39,7 @@ def is_float_tflite(path: str | Path) -> bool:
     Raises:
         InputError: the file cannot be read or is damaged.
     """
-    model = folded(read_file(path))
+    model = folded(without_variables(read_file(path), str(path)))
     return is_float(model) and not dynamic_range(model, str(path))
 
 
@@ -55,7 +56,7 @@ def load_tflite(path: str | Path, *, name: str | None = None, cut_outputs: Seque
         UnsupportedError: operators or tensors that are not supported; all of them in one error.
     """
     where = str(path)
-    file = folded(ended(read_file(path), cut_outputs, where))
+    file = folded(ended(without_variables(read_file(path), where), cut_outputs, where))
     model, edges = _without_float_edges(file)
     told = {id(op) for op in model.operators if _told_by_its_output(model, op)}
     problems = dynamic_range(model, where) or all_float(model, where)
@@ -184,5 +185,6 @@ def _graph(builder: Builder, name: str, edges: _Edges) -> Graph:
         tensors=builder.tensors,
         constants=builder.constants,
         history=(*model.history, *edges.history),
+        states={builder.names[state]: builder.names[number] for state, number in model.states},
     )
     return graph.edited(builder.nodes)

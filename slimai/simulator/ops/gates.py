@@ -15,6 +15,7 @@ from slimai.simulator.fixed_point import Int, half_up_shift, rounding_shift
 from slimai.simulator.ops.tflite_tables import sigmoid_of_scaled, tanh_of_scaled
 
 GATE_BITS = 3  # integer bits of what goes into a gate: steps of 2**-12
+WIDE_REACH = 43691  # of sums of gates in wide layers: 3 * 43690 is the last place between the 256 knots
 _LOW, _HIGH = -(1 << 15), (1 << 15) - 1
 _ONE2 = 1 << 13  # 1.0 with two integer bits
 # exp(-2**k), k = -2 .. 4, exp(-1/8), 1/3, 48/17 and -32/17, the last two with two integer bits; 0.15 fixed point
@@ -97,3 +98,15 @@ def gate_tables(*, wide: bool, cell_bits: int) -> tuple[Int, Int, Int]:
     if wide:
         return line_sigmoid(every), line_tanh(every, GATE_BITS), line_tanh(every, cell_bits)
     return fixed_sigmoid(every), fixed_tanh(every, GATE_BITS), fixed_tanh(every, cell_bits)
+
+
+@cache
+def added_tables(*, wide: bool) -> tuple[Int, Int]:
+    """Return sigmoid and tanh of gates whose parts are added, [2 * n] each: entry i belongs to the integer i - n.
+
+    n: 2**15; of wide layers `WIDE_REACH`, where the knots end: at 8 a sigmoid is 11 steps of 16 bits below 1.
+    """
+    if not wide:
+        return gate_tables(wide=False, cell_bits=0)[:2]
+    every = np.arange(-WIDE_REACH, WIDE_REACH, dtype=np.int64)
+    return line_sigmoid(every), line_tanh(every, GATE_BITS)

@@ -41,19 +41,19 @@ class RowScale:
 def row_scale(x: QParams, size: int, epsilon: float) -> RowScale:
     """Return the constants of rows of `size` integers on the grid `x`; `epsilon` is added to the real variance.
 
-    With reach = 2**bits - 1 and e2 = D * epsilon / s_x**2:
-    f = max(0, 62 - bit_length(max(D * reach**2, D**2) + floor(e2) + 1)), E = min(rhe(e2 * 2**f), 2**61),
+    With reach = 2**bits - 1 and e2 = D * epsilon / s_x**2, 2**61 at most:
+    f = max(0, 62 - bit_length(max(D * reach**2, D**2) + floor(e2) + 1)), E = rhe(e2 * 2**f),
     p = max(0, bit_length(D * reach) - 31), sqrt(2**f / D) = mu * 2**e with 1 <= mu < 2, g = 23 - ceil(log2(D) / 2).
     """
     reach = (1 << x.dtype.bits) - 1
-    added = min(size * epsilon / x.scale**2, 2.0**62)
+    added = min(size * epsilon / x.scale**2, 2.0**61)
     fraction = max(0, _ROOM - (max(size * reach**2, size**2) + int(added) + 1).bit_length())
     half, exponent = math.frexp(math.sqrt(2.0**fraction / size))
     pre = max(0, (size * reach).bit_length() - 31)
     grid = 23 - ((size - 1).bit_length() + 1) // 2
     return RowScale(
         fraction,
-        min(round(added * 2.0**fraction), 1 << 61),
+        round(added * 2.0**fraction),
         pre,
         size,
         61 - pre - (exponent - 1) - grid,

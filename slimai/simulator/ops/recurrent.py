@@ -15,11 +15,11 @@ import numpy as np
 from slimai.errors import InputError
 from slimai.quantizer.params import QParams
 from slimai.quantizer.plan import QWeight
-from slimai.simulator._reference_recurrent import gate_part, narrow_tail, saturate16
+from slimai.simulator._reference_recurrent import gate_part, narrow_tail, saturate16, saturate32
 from slimai.simulator.accumulate import exact_dtype, largest
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 from slimai.simulator.fixed_point import Int, quantize_multiplier, round_half_away
-from slimai.simulator.ops.gates import GATE_BITS, gate_tables
+from slimai.simulator.ops.gates import GATE_BITS, added_tables, gate_tables
 
 GATE_SCALE = 2.0 ** (GATE_BITS - 15)
 _COARSEST = 2.0**14  # multiplier of a sum of products: one step of input and weight is 4 units of a gate
@@ -48,6 +48,8 @@ class Recurrent:
         self.context, node = context, context.layer.node
         self.x, self.y = context.input(0), context.tensors[node.outputs[0]]
         self.wide = 16 in (self.x.dtype.bits, self.y.dtype.bits)
+        # TFLite saturates both parts of a gate, each at 8, which is wrong where they cancel: for its own networks only
+        self.added = "cell_clip" not in context.attrs
         self.backwards = context.attrs["direction"] == "reverse"
         weights, recurrent, bias = (_matrix(context, position) for position in (1, 2, 3))
         self.units = recurrent.values.shape[-1]
@@ -100,7 +102,7 @@ class Recurrent:
         return (1 << (bits - 1)) - 1 if bits else _UNBOUNDED
 
     def input_parts(self, x: Array, tally: Tally) -> Int:
-        """Return the input's part of all gates, [T, N, G * H] s16 of 3.12 fixed point."""
+        """Return the input's part of all gates, [T, N, G * H] with 12 bits of fraction, in 32 bits that saturate."""
         values = (x.astype(np.int64) - self.x.zero_point).astype(self.exact)
         sums = self.input_sums
         total = (values @ sums.weights.T.astype(self.exact)).astype(np.int64) + sums.bias
@@ -110,7 +112,7 @@ class Recurrent:
             span = 2 * (self.limit + 1)
             wrapped = (total + self.limit + 1) % span - self.limit - 1
             total = wrapped if self.wraps else np.clip(total, -self.limit - 1, self.limit)
-        return saturate16(gate_part(total, sums.multiplier, sums.exponent, wide=self.wide))
+        return saturate32(gate_part(total, sums.multiplier, sums.exponent, wide=self.wide))
 
     def by_step(self) -> tuple[Int, Int, Int]:
         """Return multipliers, exponents and biases of hidden values: [2, G * H] each, of the first step and others."""
@@ -213,8 +215,10 @@ def compile_lstm(context: LayerContext) -> Compiled:
     bits = cell_integer_bits(context, context.tensors[context.layer.node.outputs[3]])
     out = core.lstm_output()
     limits = cell_limits(float(context.attrs.get("cell_clip", 0.0)), bits)
-    numbers = (int(core.wide), 15 + bits, *limits, *out, core.limit, core.wraps, int(core.backwards))
+    numbers = (int(core.wide), int(core.added), 15 + bits, *limits, *out, core.limit, core.wraps, int(core.backwards))
     tables = gate_tables(wide=core.wide, cell_bits=bits)
+    if core.added:
+        tables = (*added_tables(wide=core.wide), tables[2])
     products = (core.hidden_sums.weights, *core.by_step()[:2])
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
@@ -251,7 +255,7 @@ def compile_gru(context: LayerContext) -> Compiled:
     out = core.output_numbers(step / core.y.scale)
     entering = core.output_numbers(core.h.scale / step)[:2]
     numbers = (int(core.wide), bits, *out, core.limit, core.wraps, int(core.backwards), after)
-    tables = gate_tables(wide=core.wide, cell_bits=0)[:2]
+    tables = added_tables(wide=core.wide)
     multiplier, exponent, every = core.by_step()
     bias = np.ascontiguousarray(every[:, 2 * core.units :])
     products = (core.hidden_sums.weights, multiplier, exponent, bias)

@@ -16,15 +16,17 @@ from slimai.simulator.ops.tflite_resize import compile_tflite_linear, tflite_lin
 from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import FlatRequantizer
 
-_MOST_BITS, _ALL_BITS = 11, 22
+_MOST_BITS = 11
+_ALL_BITS = {8: 22, 16: 27}  # by the bits of the input
 
 
-def weight_bits(axes: int) -> int:
+def weight_bits(axes: int, input_bits: int) -> int:
     """Return the bits of the weights along each of so many resized axes.
 
-    All of them together take 22 at most, so that sums of 8-bit integers stay within 32.
+    All of them together take 22 at most, so that sums of 8-bit integers stay within 32; 27 for 16-bit integers, whose
+    sums times a multiplier of 16 bits stay within 64.
     """
-    return min(_MOST_BITS, _ALL_BITS // max(axes, 1))
+    return min(_MOST_BITS, _ALL_BITS[input_bits] // max(axes, 1))
 
 
 def compile_resize(context: LayerContext) -> Compiled:
@@ -81,7 +83,7 @@ def _weighted_taps(context: LayerContext) -> dict[int, tuple[Int, Int, Int]]:
     """Return by resized axis lower and upper index, and the weight of the upper in 2**`weight_bits`."""
     mode, name = context.attrs["coordinate_transformation_mode"], context.layer.name
     axes, shape, sizes, scales = _extent(context)
-    unit = np.float32(1 << weight_bits(len(axes)))
+    unit = np.float32(1 << weight_bits(len(axes), context.input().dtype.bits))
     found = {}
     for axis in axes:
         lower, upper, fraction = linear_taps(shape[axis], sizes[axis], scales[axis], mode, name)
@@ -90,7 +92,7 @@ def _weighted_taps(context: LayerContext) -> dict[int, tuple[Int, Int, Int]]:
 
 
 def _linear_requantizer(context: LayerContext, axes: int) -> Requantizer:
-    unit = float((1 << weight_bits(axes)) ** axes)
+    unit = float((1 << weight_bits(axes, context.input().dtype.bits)) ** axes)
     return context.requantizer_of(np.array([context.input().scale / (context.out.scale * unit)]))
 
 
@@ -120,7 +122,7 @@ def _linear(context: LayerContext, axes: list[int], shape: Any, sizes: Any, scal
 def _fixed_linear(context: LayerContext, axes: list[int]) -> Compiled:
     """Weights round_half_even(fraction * 2**b) and their complement, of b bits; M = s_x / (s_y * 2**(b * axes))."""
     x, taps = context.input(), _weighted_taps(context)
-    unit = 1 << weight_bits(len(axes))
+    unit = 1 << weight_bits(len(axes), context.input().dtype.bits)
     bound = float(largest(x) * unit ** len(axes))
     limited = accumulator(context, bound)
     flat = FlatRequantizer(_linear_requantizer(context, len(axes)), limited)

@@ -111,6 +111,10 @@ def test_a_yaml_file_anywhere_is_a_target(tmp_path, monkeypatch):
     ("name", "content", "message"),
     [
         ("list.yaml", b"- 1\n", "should be a mapping of sections (got 'list')"),
+        ("text.yaml", b'"3"\n', "should be a mapping of sections (got 'str')"),
+        ("twice.yaml", b"'network: {}'\n", "should be a mapping of sections (got 'str')"),
+        ("number.yaml", b"3\n", "should be a mapping of sections (got 'int')"),
+        ("set.yaml", b"!!set {a}\n", "should be a mapping of sections (got 'set')"),
         ("bad.yaml", b"a: [\n", "not valid YAML"),
         ("latin.yaml", b"a: \xff\xfe\n", "is not UTF-8 text"),
         ("empty.yaml", b"\x00", "not valid YAML"),

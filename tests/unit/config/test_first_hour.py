@@ -109,6 +109,31 @@ def test_the_advice_for_several_values_can_be_followed(capsys, word, advice):
         assert cli.main(["validate", "+model=yolo", f"quantization.accuracy_level={cure}"]) == 0
 
 
+NOTHING = "there is no value to sweep over; a pattern stands for the names of a group's files"
+INTERVAL = "an interval has no list of values; write the values: key=1,2 or range(1,5)"
+
+
+@pytest.mark.parametrize("sweeper", ["basic", "smart_search"])
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("quantization.accuracy_level=glob(*)", NOTHING),
+        ("target=glob(zz*)", NOTHING),
+        ("quantization.range=range(5,5)", "there is no value to sweep over"),
+        ("dataset.calibration_count=interval(1,4)", INTERVAL),
+    ],
+)
+def test_a_sweep_over_nothing_or_over_an_interval_is_refused(capsys, sweeper, word, said):
+    assert cli.main(["-m", f"hydra/sweeper={sweeper}", "+model=yolo", word]) == 2
+    assert capsys.readouterr().err == f"override '{word}': {said}\n"
+
+
+@pytest.mark.parametrize("word", ["quantization.accuracy_level=glob(*)", "quantization.accuracy_level=range(5,5)"])
+def test_one_job_with_a_sweep_over_nothing_is_refused(capsys, word):
+    assert cli.main(["validate", "+model=yolo", word]) == 2
+    assert f"'{word}': quantization.accuracy_level: several values for one job; add -m for" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("word", "extra"),
     [("hydra/launcher=joblib", "joblib"), ("hydra/launcher=ray", "ray-launcher"), ("hydra/sweeper=optuna", "optuna")],

@@ -25,6 +25,12 @@ class Speller:
         self.constants[name] = np.asarray(value, dtype=F32)
         return name
 
+    def integers(self, values):
+        """Return the name of a constant of sizes or axes."""
+        name = f"i{len(self.constants)}"
+        self.constants[name] = np.array(values, np.int64)
+        return name
+
     def add(self, op, *operands, **attrs):
         names = [item if isinstance(item, str) else self.constant(item) for item in operands]
         if op in {"Add", "Mul", "Max", "Min"} and self.rng.integers(2):
@@ -189,4 +195,48 @@ def norm_power(s, x, axes, epsilon, gain, bias):
     return s.plus(s.add("Mul", s.add("Mul", centred, inverse), gain), bias)
 
 
-NORMS = (norm_pytorch, norm_two_subs, norm_keras, norm_power)
+def _sum(s, x, axes, *, kept):
+    """Return the sum with its axes, or without them and given them back."""
+    places = s.integers(axes)
+    if kept:
+        return s.add("ReduceSum", x, places, keepdims=1)
+    return s.add("Unsqueeze", s.add("ReduceSum", x, places, keepdims=0), places)
+
+
+def norm_jax(s, x, axes, epsilon, gain, bias):
+    """As flax: means by sums, the variance as the mean of squares less the square of the mean, not below 0."""
+    kept, count = bool(s.rng.integers(2)), float(gain.size)
+    mean = s.times(_sum(s, x, axes, kept=kept), 1 / count)
+    power = s.times(_sum(s, s.add("Mul", x, x), axes, kept=kept), 1 / count)
+    variance = s.add("Max", s.add("Sub", power, s.add("Mul", mean, mean)), 0.0)
+    root = s.add("Sqrt", s.plus(variance, epsilon))
+    return s.plus(s.add("Mul", s.add("Sub", x, mean), s.add("Mul", s.add("Reciprocal", root), gain)), bias)
+
+
+NORMS = (norm_pytorch, norm_two_subs, norm_keras, norm_power, norm_jax)
+
+
+def _largest(s, x, axis, *, kept):
+    top = s.add("ReduceMax", x, axes=[axis], keepdims=int(kept))
+    return top if kept else s.add("Unsqueeze", top, s.integers([axis]))
+
+
+def softmax_plain(s, x, axis):
+    powers = s.add("Exp", x)
+    return s.add("Div", powers, _sum(s, powers, [axis], kept=True))
+
+
+def softmax_shifted(s, x, axis):
+    kept = bool(s.rng.integers(2))
+    powers = s.add("Exp", s.add("Sub", x, _largest(s, x, axis, kept=kept)))
+    return s.add("Div", powers, _sum(s, powers, [axis], kept=kept))
+
+
+def softmax_jax(s, x, axis):
+    """With a maximum of at least the lowest float32, and the product with a reciprocal."""
+    top = s.add("Max", _largest(s, x, axis, kept=False), -3.4028234663852886e38)
+    powers = s.add("Exp", s.add("Sub", x, top))
+    return s.add("Mul", powers, s.add("Reciprocal", _sum(s, powers, [axis], kept=False)))
+
+
+SOFTMAXES = (softmax_plain, softmax_shifted, softmax_jax)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from spellings import NORMS, SPELLINGS, Speller
+from spellings import NORMS, SOFTMAXES, SPELLINGS, Speller
 
 from slimai.graph.load import load_onnx
 from slimai.graph.passes import PASSES, run_pass, run_passes
@@ -158,6 +158,39 @@ def test_gain_and_bias_of_a_spelled_layer_norm_are_its_constants_to_the_bit(buil
     assert node.op == "LayerNormalization"
     np.testing.assert_array_equal(graph.constants[gain], rows[0])
     np.testing.assert_array_equal(np.abs(graph.constants[bias]), np.abs(rows[1]))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [([1, 5, 8], -1), ([1, 6, 4, 5], 1), ([1, 3, 4, 6], 2)], ids=str)
+@pytest.mark.parametrize("spelling", SOFTMAXES, ids=[item.__name__ for item in SOFTMAXES])
+@given(seed=SEEDS)
+@generated
+def test_a_spelled_softmax_becomes_one(build, compare, spelling, shape, axis, seed):
+    s = Speller(seed)
+    path = build(s.nodes, {"x": shape}, [spelling(s, "x", axis)], s.constants)
+    graph = load_onnx(path)
+    assert ops(graph) == ["Softmax"]
+    assert graph.nodes[0].attrs["axis"] == axis % len(shape)
+    compare(path, graph, TOLERANCE)
+
+
+@pytest.mark.parametrize("case", ["another sum", "a factor in between", "squares", "an output in between"])
+def test_what_is_no_softmax_stays(build, compare, case):
+    s = Speller(1)
+    powers = s.add("Exp", s.add("Sub", "x", s.add("ReduceMax", "x", axes=[-1], keepdims=1)))
+    if case == "squares":
+        powers = s.add("Mul", powers, powers)
+    summed = s.add("Mul", powers, powers) if case == "another sum" else powers
+    total = s.add("ReduceSum", summed, s.integers([-1]), keepdims=1)
+    if case == "a factor in between":
+        total = s.add("Mul", total, 1.5)
+    outputs = [s.add("Div", powers, total)] + ([powers] if case == "an output in between" else [])
+    path = build(s.nodes, {"x": [1, 5, 8]}, outputs, s.constants)
+    graph = load_onnx(path)
+    assert "Softmax" not in ops(graph)
+    if case == "an output in between":
+        assert any(line.startswith("fuse_softmax: ") and line.endswith("is an output of the network")
+                   for line in graph.refusals)  # fmt: skip
+    compare(path, graph, TOLERANCE)
 
 
 def norm(*, mean=(-1,), variance=(-1,), gain=None):

@@ -92,3 +92,23 @@ def test_limits_are_covered_to_half_a_step(spread, share):
     assert abs(top - high) <= asymmetric.scale * 0.5001
     symmetric = symmetric_params(max(-low, high), S8)
     assert limits_of(symmetric)[1] >= max(-low, high) * (1 - 1e-6)
+
+
+LARGEST = float(np.finfo(np.float32).max)
+ENDS = st.floats(0, LARGEST, width=32)
+
+
+@given(st.sampled_from([S8, S16, U8]), ENDS, ENDS, st.booleans())
+def test_every_integer_stands_for_a_finite_float32(dtype, below, above, symmetric):
+    params = symmetric_params(above, dtype) if symmetric else asymmetric_params(-below, above, dtype)
+    for integer in (dtype.low, dtype.high):
+        with np.errstate(over="raise"):
+            real = np.float32(integer - params.zero_point) * np.float32(params.scale)
+        assert np.isfinite(real)
+    step = params.scale * 1.01
+    reach = [
+        (params.dtype.low - params.zero_point) * params.scale,
+        (params.dtype.high - params.zero_point) * params.scale,
+    ]
+    assert reach[1] >= above - step
+    assert symmetric or reach[0] <= -below + step

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 from pydantic_core import PydanticCustomError
 
-from slimai.schema.percent import PercentileRange, percent_text
+import slimai
+from slimai.schema.percent import PercentileRange, base60_message, percent_text
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,14 @@ def test_a_wrong_range_says_why(written, message):
 def test_the_text_parses_back():
     for text in ("96:99:0.5", "96:99", "98", "99.99"):
         assert str(PercentileRange.parse(text)) == text
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 59.0, 60.5, -496])
+def test_numbers_that_are_no_base_60_number(value):
+    assert base60_message(value) == "a plain number is not enough"
+
+
+@pytest.mark.parametrize("key", ["metric.input_size=inf", "metric.input_size=[inf,3]", "network.mean=[nan]"])
+def test_endless_numbers_are_refused_by_key(key):
+    with pytest.raises(slimai.InputError, match=key.partition("=")[0]):
+        slimai.load_config(["+model=yolo", key])

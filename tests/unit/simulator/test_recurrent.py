@@ -24,7 +24,7 @@ from slimai.schema.target import TargetSection
 from slimai.simulator import _kernels_recurrent as kernels
 from slimai.simulator import _reference_recurrent as twins
 from slimai.simulator.cost import node_macs
-from slimai.simulator.ops.gates import gate_tables
+from slimai.simulator.ops.gates import added_tables, gate_tables
 from slimai.simulator.program import compile_plan
 
 UNITS, INPUTS = 12, 6
@@ -48,10 +48,13 @@ def test_kernels_equal_their_numpy_twins(seed, wide, backwards, after, acc_bits,
     limit = (1 << 62) - 1 if acc_bits is None else (1 << (acc_bits - 1)) - 1
     zero = 0 if wide else int(rng.integers(-128, 128))
     out = (int(rng.integers(2**30, 2**31)), int(rng.integers(-30, -5)), zero, -high - 1, high)
-    tables = gate_tables(wide=wide, cell_bits=bits)
+    tables, added = gate_tables(wide=wide, cell_bits=bits), bool(seed & 1)
+    if added:
+        tables = (*added_tables(wide=wide), tables[2])
+        parts *= 5
     h, c = rng.integers(-high - 1, high + 1, (batch, units)) - zero, rng.integers(-32768, 32768, (batch, units))
     cells = (-(1 << 15), (1 << 15) - 1) if rng.random() < 0.5 else (-9000, 9000)
-    numbers = (int(wide), 15 + bits, *cells, *out, limit, int(wraps), int(backwards))
+    numbers = (int(wide), int(added), 15 + bits, *cells, *out, limit, int(wraps), int(backwards))
     gru_numbers = (int(wide), bits, *out, limit, int(wraps), int(backwards), int(after))
     bias = rng.integers(-(10**5), 10**5, (2, units))
     found = []

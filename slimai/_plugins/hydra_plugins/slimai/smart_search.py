@@ -62,7 +62,7 @@ class SmartSearchSweeper(Sweeper):
         folder = Path(self.hydra_config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.hydra_config, folder / "multirun.yaml")
-        self._axes = read_axes(arguments)
+        self._axes = read_axes(arguments, self.hydra_context.config_loader if self.hydra_context else None)
         self._started = time.monotonic()
         best = self._exhaustive() if self.strategy == "exhaustive" else self._coordinate()
         chosen = self._axes.overrides(best)

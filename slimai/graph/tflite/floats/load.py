@@ -20,9 +20,10 @@ from slimai.graph.tflite.floats.writer import Writer
 from slimai.graph.tflite.fold import folded
 from slimai.graph.tflite.kinds import all_quantized, dynamic_range, unsupported
 from slimai.graph.tflite.naming import unique_names
+from slimai.graph.tflite.variables import without_variables
 
 OPSET = 20  # the first with Gelu
-HISTORY = "slimai_history"  # entry of the model's metadata
+HISTORY, STATES = "slimai_history", "slimai_states"  # entries of the model's metadata
 RULES: dict[str, Callable[[Writer, FileOperator], None]] = {
     **matrix.RULES,
     **spatial.RULES,
@@ -48,7 +49,7 @@ def onnx_of_tflite(
         UnsupportedError: operators or tensors that are not supported; all of them in one error.
     """
     where = str(path)
-    model = folded(ended(read_file(path), cut_outputs, where))
+    model = folded(ended(without_variables(read_file(path), where), cut_outputs, where))
     if not model.outputs:
         raise InputError.at(where, "the network has no outputs", cure="convert it again")
     wrong = dynamic_range(model, where) or all_quantized(model, where)
@@ -61,9 +62,17 @@ def onnx_of_tflite(
         raise InputError(errors)
     made = _model(writer)
     _require_declared_shapes(writer, made)
-    told = made.metadata_props.add()
-    told.key, told.value = HISTORY, "\n".join([*model.history, *_turned(writer)])
+    states = [f"{writer.names[state]}\t{writer.names[number]}" for state, number in model.states]
+    for key, lines in ((HISTORY, [*model.history, *_turned(writer)]), (STATES, states)):
+        told = made.metadata_props.add()
+        told.key, told.value = key, "\n".join(lines)
     return made
+
+
+def states_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the states of a model that was read from TFLite: input -> the output that it takes over."""
+    texts = [item.value for item in model.metadata_props if item.key == STATES]
+    return dict(line.split("\t", 1) for text in texts for line in text.split("\n") if line)
 
 
 def history_of(model: onnx.ModelProto) -> tuple[str, ...]:
