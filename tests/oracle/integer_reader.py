@@ -1,8 +1,8 @@
 """A reader of ``<name>_quant.npz`` that knows nothing but the file, docs/deploy.md and docs/arithmetic.md.
 
-It imports NumPy and the standard library alone, and computes every tensor of a network in 64-bit integers, layer by
-layer, tap by tap: slow, short, and independent of the simulator. `dsp` and `tflite` recipes of the common operators,
-NCHW and NHWC.
+It imports NumPy and the standard library alone (as `recurrent_reader` does), and computes every tensor of a network in
+64-bit integers, layer by layer, tap by tap: slow, short, and independent of the simulator. `dsp` and `tflite` recipes of
+the common operators, NCHW and NHWC.
 """
 
 import copy
@@ -10,6 +10,7 @@ import json
 import math
 
 import numpy as np
+from recurrent_reader import gru, lstm
 
 TYPES = {"s8": (-128, 127), "u8": (0, 255), "s16": (-32768, 32767)}
 
@@ -508,6 +509,8 @@ OPERATORS = {
     "Slice": moved(sliced),
     "Pad": moved(padded),
     "ArgMax": index_of_largest,
+    "LSTM": lstm,
+    "GRU": gru,
 }
 
 

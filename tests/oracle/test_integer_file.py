@@ -6,14 +6,18 @@ Oracle: `integer_reader`, NumPy and Python integers alone. Every integer of ever
 from __future__ import annotations
 
 import ast
+import zlib
 from pathlib import Path
 
+import gate_functions
 import integer_reader
 import numpy as np
 import onnx
 import pytest
+import recurrent_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operators import SAMPLES, integer_case
 
 from slimai.calibration.collect import channel_magnitudes, collect
 from slimai.codegen.vectors import noise
@@ -34,20 +38,40 @@ NORMALIZATIONS = ("LayerNormalization", "InstanceNormalization")
 PRESETS = ("native", "xi_sym", "single", "gemmlowp", "tflite_s64")
 
 
+def imported(module):
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {
+        name for node in found for name in ([node.module] if isinstance(node, ast.ImportFrom) else _names(node))
+    }  # fmt: skip
+
+
+def _names(node):
+    return [item.name for item in node.names]
+
+
 def test_the_reader_knows_nothing_of_the_project():
-    tree = ast.parse(Path(integer_reader.__file__).read_text(encoding="utf-8"))
-    names = {
-        name
-        for node in ast.walk(tree)
-        for name in (
-            [item.name for item in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert names == {"copy", "json", "math", "numpy"}
+    assert imported(integer_reader) == {"copy", "json", "math", "numpy", "recurrent_reader"}
+    assert imported(recurrent_reader) == {"numpy", "gate_functions"}
+    assert imported(gate_functions) == {"__future__", "math", "functools"}
+
+
+@pytest.mark.parametrize("bits", [32, 16])
+@pytest.mark.parametrize("dtype", ["s8", "u8", "s16"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_it_computes_recurrent_layers(tmp_path, op, dtype, bits):
+    for number, sample in enumerate(SAMPLES[op]):
+        rng = np.random.default_rng(zlib.crc32(f"{op} {dtype} {bits} {number}".encode()))
+        plan, feeds, _ = integer_case(op, sample, "xi_sym", dtype, rng)
+        target = TargetSection(acc_bits=bits)
+        program = compile_plan(plan, target, arithmetic="xi_sym")
+        np.savez(tmp_path / "net.npz", **integer_file(program, target))
+        names = [name for name in plan.layers[0].outputs if name]
+        expected = program.run(feeds, capture=names)
+        real = {name: plan.tensors[name].dequantize(feeds[name]) for name in plan.graph.inputs}
+        found = integer_reader.run(tmp_path / "net.npz", real)
+        for name in names:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=f"{name} of sample {number}")
 
 
 def images(graph, seed, count=3):
