@@ -1,8 +1,8 @@
 """A reader of ``<name>_quant.npz`` that knows nothing but the file, docs/deploy.md and docs/arithmetic.md.
 
 It imports NumPy and the standard library alone (as `recurrent_reader` does), and computes every tensor of a network in
-64-bit integers, layer by layer, tap by tap: slow, short, and independent of the simulator. `dsp` and `tflite` recipes of
-the common operators, NCHW and NHWC.
+64-bit integers, layer by layer, tap by tap: slow, short, and independent of the simulator. `dsp` and `tflite` recipes
+of the common operators, NCHW and NHWC.
 """
 
 import copy
