@@ -3,7 +3,7 @@
 A peer is `tool:method`; see `PEERS` for the tools. All of them quantize activations to 8 bits and weights to 8 bits by
 channel, and run in float between quantization and dequantization (ONNX Runtime without graph optimizations, AIMET's own
 simulation): on processors without VNNI the fused u8 x s8 kernels of ONNX Runtime saturate inside, which would be held
-against the peer. NNCF and AIMET are optional (extra `peers`).
+against the peer. All but ONNX Runtime are optional: extra `peers`, or environments that peers.py makes.
 """
 
 from __future__ import annotations
@@ -117,10 +117,41 @@ def aimet(method: str, task: Task) -> list[Feeds]:
     return [dict(zip(names, sim.session.run(None, dict(feeds)), strict=True)) for feeds in task.validation]
 
 
+def onnxsim(method: str, task: Task) -> list[Feeds]:
+    """Return the outputs of onnxsim.quantize_static: every activation u8 asymmetric, weights s8 per channel, QDQ.
+
+    `method` is minmax, percentile, mse, entropy or auto, each with the tool's own settings.
+    """
+    import onnx
+    import onnxsim as tool
+
+    model = tool.quantize_static(onnx.load(task.model), list(task.calibration), method=method, full_graph=True)
+    return _run_qdq(model.SerializeToString(), task.validation)
+
+
+def quark(method: str, task: Task) -> list[Feeds]:
+    """Return the outputs of AMD Quark's ModelQuantizer for ONNX.
+
+    `method` is one of its configurations, for example A8W8 (s8 symmetric), INT8_CNN_DEFAULT (u8) or XINT8 (scales that
+    are powers of two).
+    """
+    import onnx
+    from quark.onnx import ModelQuantizer
+    from quark.onnx.quantization.config.config import Config
+
+    config = Config.get_default_config(method)
+    model = ModelQuantizer(config).quantize_model(
+        onnx.load(task.model), calibration_data_reader=_Reader(task.calibration)
+    )
+    return _run_qdq(model.SerializeToString(), task.validation)
+
+
 PEERS: Mapping[str, tuple[str, Callable[[str, Task], list[Feeds]]]] = {
     "ort": ("onnxruntime", ort),
     "nncf": ("nncf", nncf),
     "aimet": ("aimet-onnx", aimet),
+    "onnxsim": ("onnxsim", onnxsim),
+    "quark": ("amd-quark", quark),
 }
 
 

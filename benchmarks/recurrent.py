@@ -1,6 +1,7 @@
 """Recurrent networks over many steps: SQNR of early and late steps at levels 1, 3 and 4, beside ONNX Runtime's QDQ.
 
     python benchmarks/recurrent.py [--seeds 4] [--steps 200] [--ops LSTM,GRU,cell] [--spreads uniform,normal]
+        [--weights compensated]
     python benchmarks/recurrent.py --speech FOLDER [--silero silero_vad_16k_sequence.onnx]
         [--dtln model_1.onnx model_2.onnx]
 
@@ -10,9 +11,10 @@ bits, one channel; two thirds of the files, in order of their names, are for cal
 sequence network (wheel silero-vad, silero_vad/data) takes 200 frames of 32 ms with white noise of -20 dB; DTLN (MIT,
 breizhn/DTLN on GitHub, folder pretrained_model) is network 2 on what network 1 in float makes of the same sound, 100
 steps of 8 ms, states carried. Figures are 10 log10(sum y^2 / sum (y - y~)^2) of output 0: of all steps, of the first
-and of the last quarter of them. Settings are the defaults of a level, range 100, nearest weights; ONNX Runtime: weights
-per channel, the better of MinMax and Percentile 99.99, s8 symmetric activations beside level 1, u8 beside level 3,
-states carried in float.
+and of the last quarter of them. Settings are the defaults of a level, range 100, nearest weights or, with --weights
+compensated, rounded ones as a run delivers them (of a sequence at most 32 single steps, kept where the outputs gain);
+ONNX Runtime: weights per channel, the better of MinMax and Percentile 99.99, s8 symmetric activations beside level 1,
+u8 beside level 3, states carried in float.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import tempfile
 import wave
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,7 +201,21 @@ class Network:
             best.append(self.quarters([self._over_steps(quantized.run, feeds) for feeds in self.validation]))
         return max(best, key=min)
 
-    def levels(self, target: Any) -> Iterator[list[float]]:
+    def rounding(self, plan: Any, target: Any, folder: Path) -> Mapping[str, Any]:
+        """Return the rounded weights that a run delivers with this plan, by node name."""
+        from slimai.app.float_pass.weight_rounding import SEQUENCE_STEPS
+        from slimai.calibration.unrolled import single_steps
+        from slimai.simulator.rounding_guard import guarded
+        from slimai.simulator.rounding_pass import Images, RoundingPass
+
+        samples, graph = self.calibration, replace(self.graph, sequences=())
+        if self.graph.sequences:
+            samples = list(single_steps(self.graph, samples, SEQUENCE_STEPS))
+        images = Images(len(samples), lambda: samples)
+        found = RoundingPass(graph, plan, target, images, folder).run()
+        return guarded(graph, plan, found, target, images, arithmetic="native").layers
+
+    def levels(self, target: Any, *, compensated: bool = False) -> Iterator[list[float]]:
         """Yield the figures of each level."""
         from slimai.calibration.collect import collect
         from slimai.quantizer.options import QuantOptions
@@ -211,7 +227,11 @@ class Network:
         for level in LEVELS:
             aids = DEFAULTS[level]
             options = QuantOptions(level=level, bias_correction=aids.bias_correction, tail_clipping=aids.tail_clipping)
-            program = compile_plan(build_plan(self.graph, stats, options, target), target)
+            plan = build_plan(self.graph, stats, options, target)
+            if compensated and level < 4:
+                found = self.rounding(plan, target, self.file.with_suffix(".rounding"))
+                plan = build_plan(self.graph, stats, replace(options, rounding=found), target)
+            program = compile_plan(plan, target)
             run = lambda feeds, program=program: program.dequantize(program.run(feeds))  # noqa: E731
 
             yield self.quarters([self._over_steps(run, feeds) for feeds in self.validation])
@@ -243,6 +263,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--ops", default="LSTM,GRU,cell")
     parser.add_argument("--spreads", default="uniform,normal")
     parser.add_argument("--target", default="vision_dsp")
+    parser.add_argument("--weights", choices=("nearest", "compensated"), default="nearest")
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--silero", type=Path)
     parser.add_argument("--dtln", type=Path, nargs=2)
@@ -253,7 +274,8 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         for case in cases(given, Path(name)):
             network = Network(case, Path(name))
-            (one, three, four), peers = network.levels(target), [network.peer(symmetric=item) for item in (True, False)]
+            one, three, four = network.levels(target, compensated=given.weights == "compensated")
+            peers = [network.peer(symmetric=item) for item in (True, False)]
             cells = (" / ".join(f"{item:.1f}" for item in found) for found in (one, peers[0], three, peers[1], four))
             print(f"| {case.path.stem} | {' | '.join(cells)} |", flush=True)
     return 0

@@ -10,13 +10,54 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+class _Store(Protocol):
+    """The values of one name, by image."""
+
+    def write(self, start: int, array: Array) -> None:
+        """Store the images from `start` on."""
+
+    def read(self, indices: Sequence[int]) -> Array:
+        """Return the images with these indices, in this order."""
+
+    def bytes(self, images: int) -> int:
+        """Return the size of the values of `images` images."""
+
+    def close(self) -> None:
+        """Delete what is on disk."""
+
+
+@dataclass(frozen=True)
+class _Uneven:
+    """A folder with an ``.npy`` file an image, for images that differ in shape."""
+
+    folder: Path
+
+    def write(self, start: int, array: Array) -> None:
+        for row, values in enumerate(array, start):
+            np.save(self._path(row), values, allow_pickle=False)
+
+    def read(self, indices: Sequence[int]) -> Array:
+        return np.stack([np.load(self._path(index), allow_pickle=False) for index in indices])
+
+    def bytes(self, images: int) -> int:
+        return sum(np.load(self._path(image), mmap_mode="r").nbytes for image in range(images))
+
+    def close(self) -> None:
+        for path in self.folder.iterdir():
+            path.unlink()
+        self.folder.rmdir()
+
+    def _path(self, image: int) -> Path:
+        return self.folder / f"{image}.npy"
 
 
 @dataclass(frozen=True)
@@ -54,6 +95,13 @@ class _File:
             first = last
         return values
 
+    def bytes(self, images: int) -> int:
+        return images * self.row
+
+    def close(self) -> None:
+        os.close(self.handle)
+        self.path.unlink(missing_ok=True)
+
     def _fill(self, data: memoryview, place: int) -> None:
         while data:
             count = os.preadv(self.handle, [data], place)
@@ -63,12 +111,17 @@ class _File:
 
 
 class Spill:
-    """Named arrays `[images, ...]` in one folder, each a ``.npy`` file that is filled batch by batch."""
+    """Named arrays `[images, ...]` in one folder, each a ``.npy`` file that is filled batch by batch.
 
-    def __init__(self, folder: Path, images: int) -> None:
+    even: whether all images of a name have one shape; else each has a file of its own, and only images of one shape can
+    be read together.
+    """
+
+    def __init__(self, folder: Path, images: int, *, even: bool = True) -> None:
         self.folder = folder
         self.images = images
-        self._files: dict[str, _File] = {}
+        self.even = even
+        self._files: dict[str, _Store] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
@@ -76,7 +129,9 @@ class Spill:
         """Return what another process has filled, for reading; `names` in the order of their first `put`."""
         spill = cls(folder, images)
         for index, name in enumerate(names):
-            spill._files[name] = _opened(folder / f"{index}.npy")
+            uneven = folder / str(index)
+            spill.even = not uneven.is_dir()
+            spill._files[name] = _opened(folder / f"{index}.npy") if spill.even else _Uneven(uneven)
         return spill
 
     @property
@@ -88,9 +143,14 @@ class Spill:
         """Store a batch whose first image has the index `start`; axis 0 of every array is the batch."""
         for name, array in arrays.items():
             if name not in self._files:
-                path = self.folder / f"{len(self._files)}.npy"
-                self._files[name] = _created(path, (self.images, *array.shape[1:]), array.dtype)
+                self._files[name] = self._made(self.folder / str(len(self._files)), array)
             self._files[name].write(start, array)
+
+    def _made(self, path: Path, like: Array) -> _Store:
+        if self.even:
+            return _created(path.with_suffix(".npy"), (self.images, *like.shape[1:]), like.dtype)
+        path.mkdir(exist_ok=True)
+        return _Uneven(path)
 
     def get(self, start: int, stop: int, names: Sequence[str] | None = None) -> dict[str, Array]:
         """Return the images start (included) to stop (excluded), by name."""
@@ -102,13 +162,12 @@ class Spill:
 
     def bytes(self) -> int:
         """Return the size of the values on disk."""
-        return sum(self.images * file.row for file in self._files.values())
+        return sum(file.bytes(self.images) for file in self._files.values())
 
     def close(self) -> None:
         """Delete the files."""
         for file in self._files.values():
-            os.close(file.handle)
-            file.path.unlink(missing_ok=True)
+            file.close()
         self._files.clear()
 
 

@@ -38,10 +38,15 @@ class Blob:
     def real(self, shape: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Return the real values as float32 in the output's own `shape`; None = [N, H, W, C].
 
+        One size of `shape` may be -1, the steps of sequences that differ in length: as many as the blob holds.
+
         Raises: InputError where `shape` has another size.
         """
         with np.errstate(over="ignore"):  # float32 is narrower; whoever scores looks for what is not finite
             values = (self.numbers / self.coefficient).transpose(0, 2, 3, 1).astype(np.float32)
+        if shape is not None and -1 in shape:
+            known = math.prod(side for side in shape if side != -1)
+            shape = [values.size // known if side == -1 and known else side for side in shape]
         if shape is not None and math.prod(shape) != values.size:
             raise InputError(f"the blob holds {values.size} values, not those of shape {tuple(shape)}")
         return np.asarray(values if shape is None else values.reshape(shape), np.float32, order="C")

@@ -62,7 +62,7 @@ class Preprocess:
         with ThreadPoolExecutor(threads) as pool:
             looked = list(pool.map(self._checked, unique.values()))
         found = [problem for _, problems in looked for problem in problems]
-        found = found or self._uneven(unique.values())
+        found = found or self._contradicting(unique.values())
         rest = len(found) - SHOWN
         more = [Diagnostic(f"and {rest} more mistakes like these")] if rest > 0 else []
         placed = {files: geometry for files, (geometry, _) in zip(unique, looked, strict=True)}
@@ -82,24 +82,32 @@ class Preprocess:
             raise InputError(Diagnostic(message, file=sample.list_file or None, line=sample.line))
         return next(iter(found.values()), None)
 
-    def _uneven(self, samples: Iterable[Sample]) -> list[Diagnostic]:
-        """Return the samples of a list whose sequences are not as long as its first one's."""
+    def step_range(self, samples: Sequence[Sample]) -> tuple[int, int] | None:
+        """Return the fewest and the most steps of the samples' sequences, by their headers; None without sequences.
+
+        Raises:
+            InputError: those of one sample differ.
+        """
+        if not samples or not any(spec.sequence for spec in self.inputs):
+            return None
+        found = [self.steps(sample) or 1 for sample in samples]
+        return min(found), max(found)
+
+    def uneven(self, samples: Sequence[Sample]) -> bool:
+        """Return whether the sequences of the samples differ in length, so that none can share a batch."""
+        found = self.step_range(samples)
+        return found is not None and found[0] != found[1]
+
+    def _contradicting(self, samples: Iterable[Sample]) -> list[Diagnostic]:
+        """Return the samples whose own sequences differ in length."""
         if not any(spec.sequence for spec in self.inputs):
             return []
-        first: dict[str, tuple[int | None, int | None]] = {}
         problems: list[Diagnostic] = []
         for sample in samples:
             try:
-                steps = self.steps(sample)
+                self.steps(sample)
             except InputError as error:
                 problems.extend(error.diagnostics)
-                continue
-            wanted, line = first.setdefault(sample.list_file, (steps, sample.line))
-            if steps != wanted:
-                message = f"a sequence of {steps} steps, but that of line {line} has {wanted}"
-                cure = "give all sequences of a list one length: cut them, or begin new samples"
-                where = sample.list_file or None
-                problems.append(Diagnostic(message, suggestion=cure, file=where, line=sample.line))
         return problems
 
     def _checked(self, sample: Sample) -> tuple[ImageGeometry | None, list[Diagnostic]]:

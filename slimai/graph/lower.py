@@ -132,6 +132,14 @@ def _rsqrt(out: Lowered, graph: Graph, node: Node) -> None:
     out.add(node, "Reciprocal", (out.add(node, "Sqrt", node.inputs, f"{y}_sqrt"),), y)
 
 
+def _squared_difference(out: Lowered, graph: Graph, node: Node) -> None:
+    """An operator of TFLite: (a - b)^2."""
+    del graph
+    y = node.outputs[0]
+    difference = out.add(node, "Sub", node.inputs, f"{y}_difference")
+    out.add(node, "Mul", (difference, difference), y)
+
+
 def _silu(out: Lowered, graph: Graph, node: Node) -> None:
     del graph
     (x,), y = node.inputs, node.outputs[0]
@@ -312,6 +320,7 @@ _RULES: dict[str, Callable[[Lowered, Graph, Node], None]] = {
     "Gelu": _gelu,
     "Pow": _pow,
     "Rsqrt": _rsqrt,
+    "SquaredDifference": _squared_difference,
     **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"), _reduce),
     "Gather": _gather,
     "Tile": _tile,

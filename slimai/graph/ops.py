@@ -10,6 +10,7 @@ ConvTranspose      x, w [, b]                  as Conv, and output_padding
 Gemm               a, b [, c]                  transB (alpha = beta = 1 and transA = 0 are folded)
 MatMul             a, b
 Add Sub Mul Div    a, b                        NumPy broadcasting; either operand may be a constant
+SquaredDifference  a, b                        (a - b)^2, of TFLite; as Sub
 Max Min            a, b                        NumPy broadcasting; either operand may be a constant
 Where              mask (constant bool), a, b  NumPy broadcasting; either operand may be a constant
 Relu Sigmoid Tanh HardSwish SiLU Mish Softplus Softsign Exp Erf Abs Neg Log Sqrt Rsqrt Reciprocal  x
@@ -226,6 +227,7 @@ TRAITS: dict[str, Traits] = {
     "Mul": _arithmetic(sign="kept", scale="free", clamp="takes", operands="own", qlinear="QLinearMul",
                        aliases=("XIEltwiseMul",)),
     "Div": _arithmetic(sign="kept", scale="free", clamp="takes", operands="own"),
+    "SquaredDifference": _arithmetic(onnx=None, sign="never_negative", scale="free", clamp="takes", operands="own"),
     "Max": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
     "Min": _arithmetic(onnx=None, sign="kept", scale="free", clamp="takes", operands="output"),
     "Where": Traits(family="arithmetic", batch="broadcast", sign="formula", scale="free", clamp="takes",

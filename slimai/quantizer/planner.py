@@ -187,6 +187,8 @@ class LayerBuilder:
             return made
         same = np.broadcast_to(rounded.weight.scale == grid.scale, rounded.bias.shape)
         weight = self.store.mixed(rounded.weight, grid, layout)
+        if not has_bias_slot(step.node):
+            return QuantizedLayer(weight, None, made.decisions)
         own = np.zeros(rounded.bias.shape, np.int64) if made.bias is None else made.bias
         real = rounded.bias + self.options.bias_offsets.get(step.name, 0.0)
         reads = self.network.params[step.inputs[0]]

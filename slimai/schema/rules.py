@@ -220,6 +220,21 @@ def metric_class(config: Sections) -> Iterator[Problem]:
         yield _warn("network.class", f"is {found}, and metric {name} is for {' or '.join(fitting)}")
 
 
+def sequences_scored(config: Sections) -> Iterator[Problem]:
+    """Of the metrics that slimai brings, only those that compare whole outputs know what a sequence is."""
+    name = config.metric.metric_cls
+    stepwise = any(node.seq for node in config.network.input_node_name.values())
+    if not stepwise or name not in METRICS or METRICS[name].section is PlainMetric:
+        return
+    plain = " or ".join(known for known, row in METRICS.items() if row.section is PlainMetric)
+    yield Problem(
+        "metric.metric_cls",
+        "this metric scores one output a sample, and a sequence (seq: true) has one a step",
+        f"use {plain}, or a metric plug-in, which gets [1, steps, ...]",
+        name,
+    )
+
+
 def search_needs_score(config: Sections) -> Iterator[Problem]:
     """Several settings are compared by their score."""
     if config.metric.metric_cls == "NoMetric" and config.quantization.candidates > 1:
@@ -335,6 +350,7 @@ RULES = (
     Rule(metric_class, ("metric.metric_cls", "network.class")),
     Rule(detection_head, ("metric.metric_cls", "metric.metric_input")),
     Rule(detection_outputs, ("metric.metric_cls", "metric.metric_input", "metric.replace_output")),
+    Rule(sequences_scored, ("metric.metric_cls", "network.input_node_name")),
     Rule(search_needs_score, ("metric.metric_cls", "quantization")),
     Rule(score_range, ("metric.score_range",)),
     Rule(adjusting, ("metric.adjust", "quantization")),

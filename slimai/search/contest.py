@@ -180,12 +180,15 @@ class Contest:
         entrant.costs.append(cost)
         return entrant
 
-    def unit(self, entrant: Entrant, order: Sequence[int], seconds: float | None) -> Unit:
-        """Return the work that extends the entrant's records to the images `order`; units are taken in as given out."""
+    def unit(self, entrant: Entrant, order: Sequence[int], seconds: float | None, following: int = 0) -> Unit:
+        """Return the work that extends the entrant's records to the images `order`; units are taken in as given out.
+
+        following: see `Unit`.
+        """
         self._running.append(entrant)
         if len(self._running) == 1:
             self._headline.begin(entrant.candidates[0])
-        return Unit(entrant.candidates[0], tuple(order[len(entrant.records) :]), seconds)
+        return Unit(entrant.candidates[0], tuple(order[len(entrant.records) :]), seconds, following)
 
     def on_batch(self, images: int, records: Sequence[Record]) -> None:
         """Count images of the unit that was given out first; `records`: all of the unit so far."""

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.artifacts.spill import Spill
 from slimai.data.sample import Sample
 from slimai.errors import InputError
 from slimai.metrics.base import Metric, Record
@@ -25,16 +24,33 @@ class Runner(Protocol):
         ...
 
 
+class ImageArrays(Protocol):
+    """Named arrays of a whole image set, wherever they lie."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names, in order."""
+        ...
+
+    def pick(self, indices: Sequence[int], names: Sequence[str] | None = None) -> dict[str, Array]:
+        """Return the images with these indices, in this order, by name."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
 @dataclass(frozen=True)
 class Validation:
-    """The validation set, preprocessed once: samples, inputs on disk, float outputs on disk.
+    """The validation set, preprocessed once: samples, inputs and float outputs (on disk, where a run has them).
 
     outputs: names of the network's outputs in the metric's order. batch: images a run.
     """
 
     samples: Sequence[Sample]
-    inputs: Spill
-    reference: Spill
+    inputs: ImageArrays
+    reference: ImageArrays
     outputs: tuple[str, ...]
     batch: int
 

@@ -86,7 +86,7 @@ def _units(contest: Contest, waiting: deque[Candidate]) -> Iterator[Unit]:
         if len(entrant.candidates) > 1 or entrant.outcome is not None:
             contest.stage.advance(len(order))
         else:
-            yield contest.unit(entrant, order, contest.setup.watch.left())
+            yield contest.unit(entrant, order, contest.setup.watch.left(), len(waiting))
 
 
 def _cut_short(contest: Contest, waiting: int) -> str:

@@ -116,11 +116,11 @@ def _run_rung(contest: Contest, alive: Sequence[Entrant], order: Sequence[int]) 
     short = [entrant for entrant in alive if len(entrant.records) < len(order)]
 
     def units() -> Iterator[Unit]:
-        for entrant in short:
+        for place, entrant in enumerate(short, start=1):
             spare = contest.spare(len(contest.setup.validation.samples))
             if spare is not None and not spare:
                 return
-            yield contest.unit(entrant, order, spare)
+            yield contest.unit(entrant, order, spare, len(short) - place)
 
     for measured in contest.setup.executor.stream(units(), contest.on_batch):
         entrant, _ = contest.take_in(measured)

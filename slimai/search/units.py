@@ -15,11 +15,15 @@ from slimai.search.evaluate import OnBatch, Runner, Validation, evaluate
 
 @dataclass(frozen=True)
 class Unit:
-    """Images (indices into the validation set) of one candidate; `seconds` is the time it may take, or None."""
+    """Images (indices into the validation set) of one candidate; `seconds` is the time it may take, or None.
+
+    following: how many units, at most, are still given out after this one before anybody waits for results.
+    """
 
     candidate: Candidate
     indices: tuple[int, ...]
     seconds: float | None = None
+    following: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from slimai.simulator.context import LayerContext
 from slimai.simulator.fixed_point import quantize_multiplier
 from slimai.simulator.layout import is_channels_last
 from slimai.simulator.ops.clamp import prelu_requantizers
-from slimai.simulator.ops.elementwise import tflite_sum_scale
+from slimai.simulator.ops.elementwise import squared_difference_scale, tflite_sum_scale
 from slimai.simulator.ops.move import carried_tables, carry_table, pad_value
 from slimai.simulator.ops.pool import WindowMean, mean_requantizer, tflite_mean_tables, window_counts
 from slimai.simulator.ops.resize import linear_tables, nearest_tables
@@ -82,7 +82,15 @@ def _sum(context: LayerContext) -> Tables:
     """Return T31's multipliers of TFLite's sum: of both operands and of the result."""
     if context.rule.recipe != "tflite":
         return {}
-    left, double = tflite_sum_scale(context)
+    return _rescaled(context, *tflite_sum_scale(context))
+
+
+def _squared_difference(context: LayerContext) -> Tables:
+    """Return T31's multipliers of both operands; that of the result is the layer's own."""
+    return _rescaled(context, *squared_difference_scale(context))
+
+
+def _rescaled(context: LayerContext, left: int, double: float) -> Tables:
     scales = np.array([context.input(0).scale, context.input(1).scale]) / double
     multiplier, exponent = quantize_multiplier(scales)
     return {"operand_multiplier": multiplier, "operand_shift": exponent, "left_shift": np.array([left])}
@@ -124,6 +132,7 @@ _OF_OPERATOR: dict[str, Callable[[LayerContext], Tables]] = {
     "AveragePool": _average,
     **dict.fromkeys(("GlobalAveragePool", "ReduceMean"), _mean),
     **dict.fromkeys(("Add", "Sub"), _sum),
+    "SquaredDifference": _squared_difference,
     "PRelu": _slopes,
     "Softmax": _softmax,
     "Resize": _resize,

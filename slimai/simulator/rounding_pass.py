@@ -119,9 +119,8 @@ class RoundingPass:
             return None
         layer, weight, name = step.layer, step.layer.weight, step.layer.node.name
         rows = Rows.of(self.graph, layer.node)
-        if rows is None or not has_bias_slot(layer.node):
-            no_place = f"{layer.node.op} has no place for the bias that goes with rounded weights"
-            return LayerReport(name, "its weights are no constant matrix" if rows is None else no_place)
+        if rows is None:
+            return LayerReport(name, "its weights are no constant matrix")
         if weight.dtype.bits > 8:
             return LayerReport(name, "its weights have 16 bits")
         samples = self.images.count * rows.samples(self.images.count)
@@ -184,7 +183,8 @@ class RoundingPass:
         scale = np.broadcast_to(item.weight.scale, (rows.groups * rows.outputs,)).reshape(shape)
         step = self.plan.tensors[layer.inputs[0]].scale
         weights = rows.weights(stored).astype(np.float64)
-        problem = Problem(weights, scale, step, units.reshape(shape), item.weight.dtype.high)
+        biased = has_bias_slot(layer.node)
+        problem = Problem(weights, scale, step, units.reshape(shape), item.weight.dtype.high, biased)
         trust = problem.trusted(fit, held)
         trial = problem.fitted(fit, trust)
         own = np.zeros(shape) if layer.bias is None else layer.bias.reshape(shape) * (step * scale)
@@ -203,7 +203,9 @@ def _rounded(item: Todo, stored: Array, found: Fitted) -> RoundedLayer:
 
 
 def with_rounding(layer: Layer, rounded: RoundedLayer, reads: QParams) -> Layer:
-    """Return the layer with rounded weights and their bias, which it gets where it had none."""
+    """Return the layer with rounded weights and their bias, which it gets where it had none but has a place."""
+    if not has_bias_slot(layer.node):
+        return replace(layer, weight=rounded.weight)
     room = 2.0 ** BIAS_ROOM_BITS[reads.dtype.bits]
     bias = np.clip(np.rint(rounded.bias / (reads.scale * rounded.weight.scale)), -room, room)
     return replace(layer, weight=rounded.weight, bias=bias.astype(np.int64))

@@ -11,6 +11,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from slimai.blobs.reader import read_blob
@@ -122,11 +123,11 @@ def finished(tmp_path_factory, slimai, cache_dir):
     return run_in(slimai, folder), [truth_of(folder / "m.onnx", one, (1, 4, 1)) for one in sequences_of()]
 
 
-def steps_in(path, output):
+def steps_in(path, output, steps=STEPS):
     """Return [steps, ...] of a blob, whose N are the steps."""
     blob = read_blob(path)
-    assert blob.numbers.shape[0] == STEPS, output
-    return blob.real().reshape(STEPS, -1)
+    assert blob.numbers.shape[0] == steps, output
+    return blob.real().reshape(steps, -1)
 
 
 def test_float_blobs_hold_every_step(finished):
@@ -183,6 +184,68 @@ def test_dumps_are_scored_as_the_run_scored_them(finished, slimai):
     done = slimai("metric", "--metric-cls", "cosine", *files, *words, cwd=out)
     assert done.returncode == 0, done.stderr
     assert abs(json.loads(done.stdout)["value"] - value) < 1e-5, "six digits are printed"
+
+
+LENGTHS = (37, STEPS, 1, 64, 90)
+
+
+def uneven_folder(folder, cache_dir, calibration):
+    """Return a job that validates the first steps of the sequences, so many of each as LENGTHS says."""
+    folder_of(folder, cache_dir, sequences_of())
+    for place, (sequence, steps) in enumerate(zip(sequences_of(), LENGTHS, strict=True)):
+        np.save(folder / f"v{place}.npy", sequence[:steps])
+    (folder / "val.txt").write_text(f"{SAMPLES}\n" + "".join(f"v{place}.npy\n" for place in range(SAMPLES)))
+    job = (folder / "job.yaml").read_text()
+    lists = f"dataset: {{calibration_set: {calibration}, validation_set: val.txt}}"
+    (folder / "job.yaml").write_text(
+        job.replace("dataset: {calibration_set: list.txt, validation_set: list.txt}", lists)
+    )
+    return folder
+
+
+def test_sequences_of_differing_length_give_what_the_whole_ones_began_with(finished, tmp_path, slimai, cache_dir):
+    """Calibrated alike, a sequence's integers are those that the longer one has at its first steps, exactly."""
+    whole, truth = finished
+    out = run_in(slimai, uneven_folder(tmp_path, cache_dir, "list.txt"))
+    for number, steps in enumerate(LENGTHS):
+        for name, value in truth[number].items():
+            found, wanted = steps_in(out / "net_ref" / f"v{number}_{name}.blob", name, steps), value[:steps]
+            np.testing.assert_allclose(found, wanted.reshape(steps, -1), rtol=0, atol=1e-4 * np.abs(value).max())
+            for level in (1, 3, 4):
+                blobs = [
+                    read_blob(folder / f"acc{level}" / "net_100" / f"{stem}{number}_{name}.blob").numbers
+                    for folder, stem in ((out, "v"), (whole, "s"))
+                ]
+                np.testing.assert_array_equal(blobs[0], blobs[1][:steps], err_msg=f"{name} {level}")
+    assert f"sequences: x, 1 to {STEPS} steps a validation sample" in (out / "slimai.log").read_text()
+    run = json.loads((out / "run.json").read_text())
+    assert {item["name"]: item["shape"] for item in run["outputs"]}["y"] == [1, -1, 3]
+    value = next(item["value"] for item in run["candidates"] if item["accuracy_level"] == 3)
+    files = ("--octrl", out / "output_control.octrl", "--imagelist", out / "tmp_val.txt")
+    words = ("--blobs", out / "acc3" / "net_100", "--ref", out / "net_ref", "--format", "json")
+    done = slimai("metric", "--metric-cls", "cosine", *files, *words, cwd=out)
+    assert done.returncode == 0, done.stderr
+    assert abs(json.loads(done.stdout)["value"] - value) < 1e-5, "six digits are printed"
+
+
+def test_calibration_takes_every_step_of_sequences_of_differing_length(tmp_path, slimai):
+    """The limits are those of all steps of all sequences in float; two workers find the same bytes as one process."""
+    outs = []
+    for workers in (1, 2):
+        (tmp_path / str(workers)).mkdir()
+        folder = uneven_folder(tmp_path / str(workers), tmp_path / f"cache{workers}", "val.txt")
+        words = (f"smart_search.workers={workers}", "quantization.accuracy_level=3", "metric.output_debug=3")
+        outs.append(run_in(slimai, folder, *words))
+    steps = [truth_of(tmp_path / "1" / "m.onnx", one[:n], (1, 4, 1))["y"]
+             for one, n in zip(sequences_of(), LENGTHS, strict=True)]  # fmt: skip
+    every = np.concatenate([one.reshape(-1) for one in steps])
+    profiles = [(out / "net_100.yaml").read_text() for out in outs]
+    assert profiles[0] == profiles[1]
+    entry = next(item for item in yaml.safe_load(profiles[0]) if item["NodeOutputName"] == "MatMul_head__1:0")
+    np.testing.assert_allclose((entry["FloatMin"], entry["FloatMax"]), (every.min(), every.max()), rtol=1e-5)
+    for number in range(SAMPLES):
+        blobs = [out / "net_100" / f"v{number}_y.blob" for out in outs]
+        assert blobs[0].read_bytes() == blobs[1].read_bytes()
 
 
 def test_two_workers_and_a_second_run_find_the_same(finished, tmp_path, slimai, cache_dir):

@@ -247,6 +247,10 @@ SAMPLES: dict[str, tuple[Sample, ...]] = {
         Sample(two_operands(scalar.quotient), (SHAPE, SHAPE), above=0.5),
         Sample(two_operands(scalar.quotient), constants={0: (4, 1, 1)}, above=0.5),
     ),
+    "SquaredDifference": (
+        Sample(two_operands(scalar.squared_difference), (SHAPE, SHAPE), spelled_out=True),
+        Sample(two_operands(scalar.squared_difference), constants={1: (4, 1, 1)}, spelled_out=True),
+    ),
     "Where": (
         Sample(two_operands(selected), (SHAPE, SHAPE), masks={0: MASK}),
         Sample(two_operands(selected), constants={2: (4, 1, 1)}, masks={0: MASK}),

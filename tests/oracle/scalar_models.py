@@ -57,6 +57,19 @@ class Single:
         return (acc * self.m + half(self.t)) >> self.t if self.m else 0
 
 
+def t31(value: int, multiplier: float) -> int:
+    """TFLite's 31-bit multiplier with two roundings, the second half away from zero."""
+    fraction, exponent = math.frexp(multiplier)
+    m = rha(fraction * 2.0**31)
+    if m == 1 << 31:
+        m, exponent = 1 << 30, exponent + 1
+    if exponent < -31:
+        return 0
+    high = ((value << max(exponent, 0)) * m + (1 << 30)) >> 31
+    size = (abs(high) + half(max(-exponent, 0))) >> max(-exponent, 0)
+    return size if high >= 0 else -size
+
+
 RULES = {"xi_sym": XiSym, "single": Single}
 
 
@@ -147,6 +160,20 @@ def add(rule, a, a_q, b, b_q, y_q, sign=1):
 def mul(rule, a, a_q, b, b_q, y_q):
     tail = y_q.tail(rule, a_q.scale * b_q.scale / y_q.scale)
     return [tail((u - a_q.zero) * (v - b_q.zero)) for u, v in zip(a, b, strict=True)]
+
+
+def squared_difference(rule, a, a_q, b, b_q, y_q):
+    """TFLite's under every rule."""
+    del rule
+    left = 0 if max(q.high - q.low for q in (a_q, b_q)) > 255 else 7
+    double = 2.0 * max(a_q.scale, b_q.scale)
+
+    def brought(v, q):
+        return t31((v - q.zero) << left, q.scale / double)
+
+    real = double * double / ((1 << 2 * left) * y_q.scale)
+    pairs = ((brought(u, a_q), brought(v, b_q)) for u, v in zip(a, b, strict=True))
+    return [clamp(y_q.zero + t31((u - v) ** 2, real), y_q.low, y_q.high) for u, v in pairs]
 
 
 def chosen(choose, rule, a, a_q, b, b_q, y_q):

@@ -119,3 +119,36 @@ def test_no_integer_of_the_larger_or_smaller_differs(op, dtype):
         assert np.count_nonzero(found != expected) == 0
         ends = (expected == grid.dtype.low) | (expected == grid.dtype.high)
         assert np.count_nonzero(ends) <= 0.1 * expected.size
+
+
+def squared_difference(rng, first, second, kinds):
+    """Return grids, operands and LiteRT's integers of one pair of shapes; most of the output is not at its ends."""
+    a_q, b_q = (params(kind, float(np.exp(rng.uniform(-9, -2))), int(rng.integers(-90, 91))) for kind in kinds[:2])
+    a, b = random_integers(rng, a_q, first), random_integers(rng, b_q, second)
+    a.flat[:2] = a_q.dtype.low, a_q.dtype.high
+    real = np.square(a_q.scale * (a.astype(float) - a_q.zero_point) - b_q.scale * (b.astype(float) - b_q.zero_point))
+    y_q = params(kinds[2], float(np.quantile(real, 0.97)) / 255, int(rng.integers(-128, -90)))
+    tensors = [
+        Tensor(name, shape, _NUMPY[q.dtype.name], q.scale, q.zero_point)
+        for name, shape, q in (("a", first, a_q), ("b", second, b_q), ("y", first, y_q))
+    ]
+    model = build("SQUARED_DIFFERENCE", tensors[:2], tensors[2:], "SquaredDifference")
+    return (a_q, b_q, y_q), (a, b), model
+
+
+def test_no_integer_of_a_squared_difference_differs():
+    """48 pairs of shapes and grids; the two scales are up to e^7 apart."""
+    rng = np.random.default_rng(11)
+    compared = saturated = 0
+    for first, second in SHAPES * 8:
+        (a_q, b_q, y_q), (a, b), model = squared_difference(rng, first, second, ("s8", "s8", "s8"))
+        expected, *again = (run(model, [a, b])[0] for _ in range(3))
+        assert all(np.array_equal(expected, item) for item in again)
+        plan = one_op(Op("SquaredDifference", ("a", "b"), "y"), {"a": first, "b": second}, first,
+                      {"a": a_q, "b": b_q}, y_q)  # fmt: skip
+        (step,) = program(plan, "gemmlowp").steps
+        found = step.compiled.kernel([a, b], None)[0]
+        assert np.count_nonzero(found != expected) == 0
+        compared += expected.size
+        saturated += np.count_nonzero((expected == -128) | (expected == 127))
+    assert saturated <= 0.2 * compared, "a broadcast operand lays many outputs at one place"

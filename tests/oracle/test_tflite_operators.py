@@ -141,6 +141,17 @@ def pair(rng, dtype, operator="ADD", second=(1, 5, 6, 7), constant=False, fused=
     )
 
 
+def squared_difference(rng, dtype, first=(1, 5, 6, 7), second=(1, 5, 6, 7), constant=False):
+    a, b, info = grid(rng, dtype), grid(rng, dtype), np.iinfo(dtype)
+    right = activation("b", second, b, dtype)
+    if constant:
+        right.data = rng.integers(info.min, info.max + 1, second).astype(dtype)
+    y = (float(np.float32((128 * (a[0] + b[0])) ** 2 / 255)), -110)
+    shape = np.broadcast_shapes(first, second)
+    ins = [activation("a", first, a, dtype), right]
+    return build("SQUARED_DIFFERENCE", ins, [activation("y", shape, y, dtype)], "SquaredDifference", 1)
+
+
 def extreme(rng, dtype, operator, second=(1, 5, 6, 7), constant=False, same=True):
     """TFLite copies the integers whatever the grids say."""
     a = grid(rng, dtype)
@@ -318,6 +329,10 @@ CASES = [
             ("grids", {"same": False}), ("gate", {"second": (1, 1, 1, 7)}), ("rows", {"second": (1, 5, 1, 1)}),
         )
     ),
+    Case("squared-difference-int8", squared_difference),
+    Case("squared-difference-mean-int8", squared_difference, {"second": (1, 1, 1, 7)}),
+    Case("squared-difference-rows-int8", squared_difference, {"first": (1, 1, 6, 1)}),
+    Case("squared-difference-constant-int8", squared_difference, {"second": (7,), "constant": True}),
     Case("average-pool", pool),
     Case("average-pool-valid-relu", pool, {"padding": VALID, "fused": RELU}),
     Case("average-pool-global", pool, {"kernel": (9, 8), "stride": 1, "padding": VALID}),

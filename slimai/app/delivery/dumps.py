@@ -114,7 +114,8 @@ class Dumps:
         Raises:
             SlimaiError: the disk has not room for it.
         """
-        need = layer_bytes(plan, images * (self.job.steps or 1))
+        steps = sum(self.job.preprocess.steps(sample) or 1 for sample in self.job.validation[:images])
+        need = layer_bytes(plan, steps)
         free = shutil.disk_usage(self.output).free
         if need > free:
             raise SlimaiError(

@@ -134,13 +134,17 @@ class ExportCheck:
         return ExportFacts(count, found)
 
     def _at(self, model: bytes, level: str, count: int) -> tuple[Arrays, LevelFacts]:
-        """Return the outputs and the score at a level."""
+        """Return the outputs of all images, one behind the other, and the score at a level."""
         graph, indices = self.plan.graph, range(count)
         try:
             session = FloatSession(model, as_users=level)
             parts = [run_samples(graph, session.run, self.validation.inputs.pick([index])) for index in indices]
-            outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            records = measure_batch(self.metric, self.validation, indices, outputs)
+            measured = (
+                measure_batch(self.metric, self.validation, [index], part)
+                for index, part in zip(indices, parts, strict=True)
+            )
+            records = [record for each in measured for record in each]
+            outputs = {name: np.concatenate([part[name].reshape(-1) for part in parts]) for name in parts[0]}
         except (InputError, SlimaiError) as error:
             return {}, LevelFacts(None, None, str(error))
         return outputs, LevelFacts(self.metric.combine(records).score)

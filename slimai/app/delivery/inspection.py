@@ -19,7 +19,7 @@ from slimai.app.delivery.layer_facts import layer_facts, memory_table, proof_tab
 from slimai.app.delivery.score_alone import score_losses, score_of_first
 from slimai.app.delivery.suggestions import commands, suggested, write_suggested
 from slimai.app.delivery.worst_images import worst_images
-from slimai.app.float_pass.local import batch_size, float_runner
+from slimai.app.float_pass.local import float_batch, float_runner
 from slimai.app.float_pass.notes import states_note, turned_note
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
@@ -90,9 +90,9 @@ def first_dumps(job: Job, reporter: Reporter) -> None:
         reporter.line(line)
     if dumps.level < FIXED:
         return
-    run = float_runner(job)
+    run, batch = float_runner(job), float_batch(job, job.graph, job.calibration)
     with reporter.stage("dump calibration outputs", len(job.calibration)) as stage:
-        for samples, feeds in iter_batches(job.calibration, job.preprocess, batch_size(job.graph)):
+        for samples, feeds in iter_batches(job.calibration, job.preprocess, batch):
             dumps.float_outputs(dumps.output / dumps.name, samples, run(feeds))
             stage.advance(len(samples))
 

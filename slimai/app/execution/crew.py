@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from slimai.app.execution.work import Spec, Work
+from slimai.app.execution.work import Carrier, Spec, Work
 from slimai.app.execution.workers import Pool, start_pool
 from slimai.errors import SlimaiError
 from slimai.schema.smart_search import SmartSearchSection
@@ -46,19 +46,32 @@ class Crew:
     """The workers of one run, started with the first work for them and stopped once.
 
     open_spec: makes the plain values that a worker opens the job with. due: whether the search will need the workers
-    anyhow, so that starting them for a float pass costs nothing more.
+    anyhow, so that starting them for a float pass costs nothing more. carrier: of workers that may have machines of
+    their own, None for those of this one.
     """
 
     def __init__(
-        self, open_spec: Callable[[], Spec], settings: SmartSearchSection, reporter: Reporter, *, due: bool
+        self,
+        open_spec: Callable[[], Spec],
+        settings: SmartSearchSection,
+        reporter: Reporter,
+        *,
+        due: bool,
+        carrier: Carrier | None = None,
     ) -> None:
         self._open_spec = open_spec
+        self._carrier = carrier
         self._settings = settings
         self._reporter = reporter
         self._due = due
         self._pool: Pool | None = None
         self._same: bool | None = None
         self._closed = False
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are when all have started."""
+        return self._settings.workers
 
     def run(self, work: Iterable[Work]) -> Iterator[Any]:
         """Yield the results in the order of the work, which is taken from the iterable when there is room for it."""
@@ -102,6 +115,8 @@ class Crew:
             if self._closed:
                 raise SlimaiError("smart_search.workers: the workers of this run have been stopped")
             self._pool = start_pool(self._open_spec(), self._settings)
+            if self._carrier is not None:
+                self._pool.carried_by(self._carrier)
         return self._pool
 
 

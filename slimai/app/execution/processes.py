@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from slimai.app.execution.work import Opener, Spec, Work
+from slimai.app.execution.work import Carrier, Opener, Spec, Work
 from slimai.errors import SlimaiError
 
 _opener: list[Opener] = []  # the job of this process, set by its initializer
@@ -69,6 +69,9 @@ class Processes:
             if not running:
                 return
             yield _result(running.popleft())
+
+    def carried_by(self, carrier: Carrier) -> None:
+        """Take no notice: processes of this machine see its files."""
 
     def open(self, work: Work) -> None:
         """Start the processes, each with this work."""

@@ -22,12 +22,44 @@ class Spec(Protocol):
         """Return what `Work.run` gets."""
         ...
 
+    def seen(self) -> bool:
+        """Return whether this machine sees the files that opening and the work read."""
+        ...
+
 
 class Work(Protocol):
     """Something a worker can do: a plain value that other processes and machines can be sent."""
 
+    @property
+    def machine_bits(self) -> bool:
+        """Whether the last bits of the result depend on the machine's processor and ONNX Runtime."""
+        ...
+
     def run(self, worker: Any) -> Any:
         """Return the result, a plain value too."""
+        ...
+
+
+class Handle(Protocol):
+    """A value that was sent once; any worker can get it, read-only, in any number of works."""
+
+    def get(self) -> Any:
+        """Return the value."""
+        ...
+
+
+Share = Callable[[Any], Handle]  # puts a value where all workers can get it
+
+
+class Carrier(Protocol):
+    """Makes, in the main process, what a worker gets that does not see the run's files: values in their place."""
+
+    def spec(self) -> Spec:
+        """Return what opens the job without its files; SlimaiError where this job cannot do without."""
+        ...
+
+    def work(self, work: Any, share: Share) -> Work:
+        """Return the work with what it would read; values that several works need are put once, by `share`."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from slimai.app.execution.processes import Processes
 from slimai.app.execution.ray_actors import Actors
-from slimai.app.execution.work import Spec, Work
+from slimai.app.execution.work import Carrier, Spec, Work
 from slimai.schema.smart_search import SmartSearchSection
 
 
@@ -16,6 +16,10 @@ class Pool(Protocol):
 
     def run(self, work: Iterable[Work]) -> Iterator[Any]:
         """Yield the results in the order of the work, which is taken from the iterable when there is room for it."""
+        ...
+
+    def carried_by(self, carrier: Carrier) -> None:
+        """Let workers that do not see the run's files get what they would read from `carrier`."""
         ...
 
     def open(self, work: Work) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.candidates.stored_reference import reference_runner
@@ -33,6 +33,11 @@ def batch_size(graph: Graph) -> int:
     return _batch(graph, BATCH_ELEMENTS)
 
 
+def float_batch(job: Job, graph: Graph, samples: Sequence[Sample]) -> int:
+    """Return how many of these samples run through a float network at once: one where sequences differ in length."""
+    return 1 if job.preprocess.uneven(samples) else batch_size(graph)
+
+
 def integer_batch(graph: Graph) -> int:
     """Return how many images run through an integer network at once.
 
@@ -48,12 +53,23 @@ def _batch(graph: Graph, elements: int) -> int:
     return max(1, min(MOST_IMAGES, elements // max(largest, 1)))
 
 
-def collect_part(job: Job, graph: Graph, images: slice, *, bins: int, batch: int, runner: FloatRunner) -> Statistics:
+def collect_part(
+    job: Job,
+    graph: Graph,
+    images: slice,
+    *,
+    bins: int,
+    batch: int,
+    runner: FloatRunner,
+    samples: Sequence[Sample] | None = None,
+) -> Statistics:
     """Return the statistics over a slice of the calibration images, in one thread.
 
-    runner: of `activations_runner`. What is wrong with an image is told as in a pass over all of them.
+    runner: of `activations_runner`. samples: those of the slice, where their files lie elsewhere than the job says.
+    What is wrong with an image is told as in a pass over all of them.
     """
-    found = iter_batches(job.calibration[images], job.preprocess, batch, threads=1)
+    own = job.calibration[images] if samples is None else samples
+    found = iter_batches(own, job.preprocess, batch, threads=1)
     batches = (arrays for _, arrays in found)
     what = collected_tensors(graph)
     return collect(graph, batches, **what, bins=bins, names=_names(job), first=images.start, runner=runner)

@@ -35,6 +35,8 @@ def states_note(job: Job) -> tuple[str, ...]:
         told.append(f"{name} takes over {output}" + ("" if known else " (by their names; state: false is against it)"))
     lines = [f"states: {'; '.join(told)}"] if told else []
     if graph.sequences:
-        count = "" if job.steps is None else f", {job.steps} steps a validation sample"
+        fewest, most = job.steps or (0, 0)
+        steps = f"{fewest} to {most}" if fewest < most else str(most)
+        count = "" if job.steps is None else f", {steps} steps a validation sample"
         lines.append(f"sequences: {', '.join(graph.sequences)}{count}; states begin anew with every sample")
     return tuple(lines)

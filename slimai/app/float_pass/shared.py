@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from slimai.app.float_pass.local import (
     _batches,
     _names,
-    batch_size,
     collected_tensors,
+    float_batch,
     float_runner,
     integer_batch,
 )
@@ -77,7 +77,7 @@ class _CalibrationPass:
     reporter: Reporter
 
     def run(self, crew: Crew | None, network: str, rewrites: Rewrites) -> Statistics:
-        count, batch = len(self.job.calibration), batch_size(self.graph)
+        count, batch = len(self.job.calibration), float_batch(self.job, self.graph, self.job.calibration)
         pace = None if crew is None else crew.pace(count, batch)
         work = partial(CalibrationWork, rewrites, network, self.bins, batch)
         with self.reporter.stage("calibrate", count) as stage:
@@ -107,9 +107,10 @@ def reference(job: Job, folder: Path, reporter: Reporter, *, crew: Crew | None =
     """
     run = float_runner(job)
     count = len(job.validation)
-    inputs, outputs = Spill(folder / "inputs", count), Spill(folder / "reference", count)
+    even = not job.preprocess.uneven(job.validation)
+    inputs, outputs = (Spill(folder / name, count, even=even) for name in ("inputs", "reference"))
     placed: list[Sample] = []
-    batch = batch_size(job.graph)
+    batch = float_batch(job, job.graph, job.validation)
     pace = None if crew is None else crew.pace(count, batch)
     with reporter.stage("float reference", count) as stage:
 
@@ -127,4 +128,4 @@ def reference(job: Job, folder: Path, reporter: Reporter, *, crew: Crew | None =
             rest = slices(count, batch, start=len(placed))
             for part in crew.run(ReferenceWork(start, stop) for start, stop in rest):
                 keep(*part)
-    return Validation(tuple(placed), inputs, outputs, job.outputs, integer_batch(job.graph))
+    return Validation(tuple(placed), inputs, outputs, job.outputs, integer_batch(job.graph) if even else 1)

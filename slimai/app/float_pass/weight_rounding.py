@@ -113,8 +113,9 @@ class WeightRounding:
         count = len(self.job.calibration)
         if not graph.sequences:
             return Images(count, lambda: self._batches(batch_size(graph)))
-        steps = len(chosen_steps(self.job.preprocess.steps(self.job.calibration[0]) or 1, SEQUENCE_STEPS))
-        return Images(count * steps, lambda: single_steps(graph, self._batches(1), SEQUENCE_STEPS))
+        steps = [self.job.preprocess.steps(sample) or 1 for sample in self.job.calibration]
+        count = sum(len(chosen_steps(each, SEQUENCE_STEPS)) for each in steps)
+        return Images(count, lambda: single_steps(graph, self._batches(1), SEQUENCE_STEPS))
 
     def _batches(self, batch: int) -> Iterator[Mapping[str, NDArray[Any]]]:
         return (arrays for _, arrays in iter_batches(self.job.calibration, self.job.preprocess, batch))

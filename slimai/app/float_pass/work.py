@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from slimai.app.float_pass.local import collect_part, collected_tensors, float_runner
 from slimai.app.opening.content_keys import graph_hash
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from slimai.quantizer.rewrites.aids import Rewrites
 
     Arrays = dict[str, NDArray[Any]]
+
+
+W_contra = TypeVar("W_contra", contravariant=True)
+
+
+class Opens(Protocol[W_contra]):
+    """Work of a float pass that opens a session first, on a worker of some kind."""
+
+    def opened(self, worker: W_contra) -> Any:
+        """Return what it needs, opened now or with an earlier part."""
+        ...
 
 
 class OpenedJob(Protocol):
@@ -46,6 +57,7 @@ class CalibrationWork:
     batch: int
     start: int
     stop: int
+    machine_bits: ClassVar[bool] = True
 
     def run(self, worker: OpenedJob) -> Statistics:
         """Return the statistics of these images."""
@@ -77,6 +89,7 @@ class ReferenceWork:
 
     start: int
     stop: int
+    machine_bits: ClassVar[bool] = True
 
     def run(self, worker: OpenedJob) -> tuple[Sequence[Sample], Arrays, Arrays]:
         """Return the samples with their geometry, inputs and reference outputs."""
@@ -95,8 +108,9 @@ class ReferenceWork:
 class OpenWork:
     """Nothing but the opening that some work of a float pass needs, so that the work itself begins at once."""
 
-    work: CalibrationWork | ReferenceWork
+    work: Opens[Any]
+    machine_bits: ClassVar[bool] = True
 
-    def run(self, worker: OpenedJob) -> None:
+    def run(self, worker: Any) -> None:
         """Open the job, and the session of the pass."""
         self.work.opened(worker)

@@ -22,8 +22,8 @@ class Job:
     """A checked job: the float network, the images, the metric; and what is worth a warning.
 
     outputs: the network's outputs in the metric's order. stored: the network with its integers, when it was
-    quantized elsewhere; `graph` is then its meaning in float. turned: how many pictures EXIF turns. steps: of
-    a validation sample's sequences, None without any.
+    quantized elsewhere; `graph` is then its meaning in float. turned: how many pictures EXIF turns. steps: the fewest
+    and the most of a validation sample's sequences, None without any.
     """
 
     config: SlimaiConfig
@@ -37,11 +37,17 @@ class Job:
     mix: Mix = field(default_factory=Mix)
     stored: StoredNetwork | None = None
     turned: int = 0
-    steps: int | None = None
+    steps: tuple[int, int] | None = None
 
     def sample_shape(self, output: str) -> tuple[int, ...]:
-        """Return the shape of an output of one validation sample: [1, ...], of a sequence [1, steps, ...]."""
+        """Return the shape of an output of one validation sample: [1, ...], of a sequence [1, steps, ...].
+
+        Steps are -1 where samples differ in them.
+        """
         from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
 
         own = sample_shape(self.graph.shape(output))
-        return own if self.steps is None else (1, self.steps, *own[1:])
+        if self.steps is None:
+            return own
+        fewest, most = self.steps
+        return (1, most if fewest == most else -1, *own[1:])

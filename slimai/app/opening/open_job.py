@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from slimai.metrics.base import Metric
 
 T = TypeVar("T")
-OF_SEQUENCES = ("cosine", "NoMetric")
 
 
 @dataclass
@@ -120,13 +119,13 @@ def reopen(config_json: str, calibration: tuple[Sample, ...], validation: tuple[
     return Job(config, graph, preprocess, calibration, validation, metric, outputs, (), mix, stored, steps=steps)
 
 
-def sequence_steps(preprocess: Preprocess, samples: tuple[Sample, ...]) -> int | None:
-    """Return how many steps the samples' sequences have, by the first one's header; None without sequences.
+def sequence_steps(preprocess: Preprocess, samples: tuple[Sample, ...]) -> tuple[int, int] | None:
+    """Return the fewest and the most steps of the samples' sequences, by their headers; None without sequences.
 
     A file that cannot be read is told by the survey of all of them.
     """
     try:
-        return preprocess.steps(samples[0]) if samples else None
+        return preprocess.step_range(samples)
     except InputError:
         return None
 
@@ -235,11 +234,11 @@ def metric_for(
     graph: Graph,
     outputs: tuple[str, ...],
     samples: tuple[Sample, ...],
-    steps: int | None = None,
+    steps: tuple[int, int] | None = None,
 ) -> Metric:
     """Return the metric of the configuration, the labels of `samples` read; raises InputError with what is wrong.
 
-    steps: of the samples' sequences, None without sequences.
+    steps: the fewest and the most of the samples' sequences, None without sequences.
     """
     from slimai.graph.samples import sample_shape  # noqa: PLC0415 - spares numpy
     from slimai.metrics.base import MetricContext  # noqa: PLC0415 - spares numpy
@@ -248,8 +247,7 @@ def metric_for(
     section = config.metric
     shapes = [sample_shape(graph.shape(name)) for name in outputs]
     if steps is not None:
-        _require_metric_of_sequences(section.metric_cls)
-        shapes = [(1, steps, *shape[1:]) for shape in shapes]
+        shapes = [(1, steps[1], *shape[1:]) for shape in shapes]
     context = MetricContext(
         outputs=outputs,
         shapes=tuple(shapes),
@@ -269,17 +267,6 @@ def metric_for(
         context,
         score_range=section.score_range,
     )
-
-
-def _require_metric_of_sequences(name: str | None) -> None:
-    """Refuse the metrics that take a sample for one picture or one decision."""
-    from slimai.metrics.table import METRICS  # noqa: PLC0415 - spares numpy
-
-    if name is None or name in OF_SEQUENCES or name not in METRICS:
-        return
-    message = "this metric scores one output a sample, and a sequence (seq: true) has one a step"
-    cure = f"use {' or '.join(OF_SEQUENCES)}, or a metric plug-in, which gets [1, steps, ...]"
-    raise InputError(Diagnostic(message, "metric.metric_cls", name, cure))
 
 
 def _input_size(config: SlimaiConfig, graph: Graph) -> tuple[int, int] | None:

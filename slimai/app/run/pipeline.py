@@ -106,6 +106,8 @@ class _Run:
         """Run the stages that the configuration names."""
         asked = self.job.config.stages
         plain = quantizer_for(self.job, self._calibrate, self._rounder())
+        if self.wiring.carrier is not None:
+            self.wiring.carrier.networks = plain.networks
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
         notes = (*reference_note(self.job), *states_note(self.job), *turned_note(self.job), *outputs_note(self.job))
         for line in (*notes, *self.job.mix.lines, *joins_note(plain, self.candidates)):

@@ -12,12 +12,15 @@ from slimai.app.candidates.programs import Planned, Programs
 from slimai.app.candidates.quantizer import Quantizer
 from slimai.app.execution.crew import Crew
 from slimai.app.opening.job import Job
-from slimai.app.run.worker import CrewExecutor, WorkerSpec
+from slimai.app.run.carried import JobCarrier
+from slimai.app.run.crew_executor import CrewExecutor
+from slimai.app.run.worker import WorkerSpec
 from slimai.artifacts.cache import Cache
 from slimai.artifacts.journal import Journal
 from slimai.artifacts.lock import RUN
 from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter
+from slimai.search.race import image_order
 from slimai.search.units import Executor, Inline
 
 STATE_DIR = ".slimai"
@@ -55,7 +58,20 @@ class Wiring:
         settings = self._job.config.search
         if settings.workers == 1 and settings.executor == "processes":
             return None
-        return Crew(self._worker_spec, settings, self._reporter, due="use_quant_profile" in self._job.config.stages)
+        due = "use_quant_profile" in self._job.config.stages
+        return Crew(self._worker_spec, settings, self._reporter, due=due, carrier=self.carrier)
+
+    @cached_property
+    def carrier(self) -> JobCarrier | None:
+        """What makes the works of nodes that do not see this run's files; None where all workers are of this machine.
+
+        It is told the networks, plans and images of the run once they are made.
+        """
+        settings, images = self._job.config.search, len(self._job.validation)
+        if settings.executor == "processes":
+            return None
+        order = image_order(images, settings.seed) if settings.strategy == "racing" else range(images)
+        return JobCarrier(self._job, self.memory_limit // settings.workers, order)
 
     def _worker_spec(self) -> WorkerSpec:
         settings = self._job.config.search
@@ -76,6 +92,8 @@ class Wiring:
     def executor(self, validation: Validation, planned: Planned, quantizer: Quantizer) -> Executor:
         """Return what runs the units of the search: this process, or the workers."""
         edits: Mapping[str, tuple[float, float]] = quantizer.edits
+        if self.carrier is not None:
+            self.carrier.planned, self.carrier.validation = planned, validation
         if self.crew is not None:
             return CrewExecutor(self.crew, validation, edits)
         programs = Programs(planned.take, self.memory_limit, warn=self._reporter.warn, spare=_spare(planned, quantizer))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from slimai.app.candidates.choose import quantizer_for
 from slimai.app.candidates.programs import Programs
-from slimai.app.execution.crew import Crew
 from slimai.app.float_pass.shared import calibrate
 from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.open_job import reopen
@@ -21,32 +20,9 @@ from slimai.artifacts.lock import RUN
 from slimai.artifacts.spill import Spill
 from slimai.data.sample import Sample
 from slimai.errors import SlimaiError
-from slimai.search.evaluate import OnBatch, Validation
+from slimai.search.evaluate import Validation
 from slimai.search.events import Silent
 from slimai.search.units import Measured, Unit, measure
-
-
-class CrewExecutor:
-    """Runs the units of a search on the workers; the records are those that one process would give.
-
-    edits: limits by tensor that a person has set.
-    """
-
-    def __init__(self, crew: Crew, validation: Validation, edits: Mapping[str, tuple[float, float]]) -> None:
-        self._crew = crew
-        self._validation = validation
-        self._edits = edits
-
-    def stream(self, units: Iterable[Unit], on_batch: OnBatch) -> Iterator[Measured]:
-        """Yield the results in the order of the units."""
-        found: Measured
-        for found in self._crew.run(UnitWork.sent(unit, self._validation, self._edits) for unit in units):
-            on_batch(len(found.records), found.records)
-            yield found
-
-    def close(self) -> None:
-        """Stop the workers: nothing after the search needs them."""
-        self._crew.close()
 
 
 @dataclass(frozen=True)
@@ -72,12 +48,15 @@ class WorkerSpec:
         self._check_shared()
         return Worker(self, stopped)
 
-    def _check_shared(self) -> None:
+    def seen(self) -> bool:
+        """Return whether this machine sees the run's folder."""
         try:
-            holder = (self.output / RUN).read_text(encoding="utf-8")
+            return (self.output / RUN).read_text(encoding="utf-8") == self.holder
         except OSError:
-            holder = ""
-        if holder != self.holder:
+            return False
+
+    def _check_shared(self) -> None:
+        if not self.seen():
             raise SlimaiError(
                 f"path.output_dir: a node ({socket.gethostname()}) does not see {self.output}; "
                 "put path.output_dir and path.tmp_dir on a disk that all nodes share"
@@ -136,6 +115,7 @@ class UnitWork:
     outputs: tuple[str, ...]
     batch: int
     edits: Mapping[str, tuple[float, float]]
+    machine_bits: ClassVar[bool] = False
 
     @classmethod
     def sent(cls, unit: Unit, validation: Validation, edits: Mapping[str, tuple[float, float]]) -> UnitWork:

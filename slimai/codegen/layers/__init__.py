@@ -12,7 +12,7 @@ Write = Callable[[LayerWriter], None]
 
 _MODULES = {
     "matrix": ("Conv", "ConvTranspose", "Gemm", "MatMul"),
-    "elementwise": ("Add", "Sub", "Mul", "Div", "PRelu"),
+    "elementwise": ("Add", "Sub", "Mul", "Div", "SquaredDifference", "PRelu"),
     "choice": ("Max", "Min", "Where"),
     "pointwise": (
         "Relu", "Clip", "Requantize", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "SiLU", "Mish",

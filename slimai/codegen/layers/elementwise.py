@@ -14,7 +14,7 @@ from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.fixed_point import quantize_multiplier
 from slimai.simulator.ops.clamp import prelu_slope
-from slimai.simulator.ops.elementwise import common_weights
+from slimai.simulator.ops.elementwise import common_weights, squared_difference_bound, squared_difference_scale
 from slimai.simulator.requantize import GEMMLOWP, Requantizer, build_requantizer
 
 Int = NDArray[np.int64]
@@ -117,6 +117,24 @@ def _tflite_sum(writer: LayerWriter, sign: int) -> None:
         "add_tflite",
         [x, y, f"&{nest}", a.zero_point, b.zero_point, left, *scales, sign, table, writer.output()], rule=rule,
         x_t=params_type(a), w_t=params_type(b), acc_t=acc, y_t=params_type(out),
+    )  # fmt: skip
+
+
+def write_squareddifference(writer: LayerWriter) -> None:
+    """Write TFLite's squared difference, which is the same under every preset."""
+    context = writer.context
+    a, b, out = context.input(0), context.input(1), context.out
+    left, double = squared_difference_scale(context)
+    limit = writer.accumulator(squared_difference_bound(context))
+    real = np.array([double * double / ((1 << 2 * left) * out.scale)])
+    requantizer = build_requantizer(GEMMLOWP, real, out, context.layer.name, context.limits)
+    x, y, nest = _paired(writer)
+    scales = [_scale(writer, params, double) for params in (a, b)]
+    table, rule = writer.tables(requantizer, limit)
+    writer.call(
+        "squared_difference",
+        [x, y, f"&{nest}", a.zero_point, b.zero_point, left, *scales, table, writer.output()], rule=rule,
+        x_t=params_type(a), w_t=params_type(b), acc_t=writer.sum_type(limit), y_t=params_type(out),
     )  # fmt: skip
 
 

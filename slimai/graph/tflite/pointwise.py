@@ -14,7 +14,7 @@ Rule = Callable[[Builder, FileOperator], None]
 
 
 def two_operands(kind: str, **attrs: int) -> Rule:
-    """Return the rule of ADD, SUB, MUL, MAXIMUM or MINIMUM; one operand may be a stored constant."""
+    """Return the rule of ADD, SUB, MUL, MAXIMUM ...; one operand may be a stored constant."""
 
     def rule(b: Builder, op: FileOperator) -> None:
         constant = [b.tensor(op, position).data is not None for position in (0, 1)]
@@ -28,6 +28,13 @@ def two_operands(kind: str, **attrs: int) -> Rule:
         b.emit_clamped(op, kind, names, dict(attrs), shape=shape)
 
     return rule
+
+
+def squared_difference(b: Builder, op: FileOperator) -> None:
+    """SQUARED_DIFFERENCE, of 8 bits."""
+    if any(b.tensor(op, position).dtype == "int16" for position in (0, 1)):
+        raise b.wrong(op, "TFLite has no kernel of it for 16 bits", "int16")
+    two_operands("SquaredDifference")(b, op)
 
 
 def _operand(b: Builder, op: FileOperator, position: int, *, constant: bool) -> str:
@@ -140,6 +147,7 @@ RULES: dict[str, Rule] = {
     "MUL": two_operands("Mul"),
     "MAXIMUM": two_operands("Max", integers_kept=1),
     "MINIMUM": two_operands("Min", integers_kept=1),
+    "SQUARED_DIFFERENCE": squared_difference,
     "RELU": unary("Relu"),
     "RELU6": unary("Clip", lo=0.0, hi=6.0),
     "RELU_N1_TO_1": unary("Clip", lo=-1.0, hi=1.0),

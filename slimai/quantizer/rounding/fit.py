@@ -39,7 +39,8 @@ class Problem:
     """A layer whose integers are to be found.
 
     weights: [G, O, K] real. scale: [G, O] of the integer weights. input_scale: of the integers that the layer reads.
-    units: [G, O] of the moments' targets. high: largest integer.
+    units: [G, O] of the moments' targets. high: largest integer. biased: whether the layer has a place for the bias
+    that makes up for the mean error; without one the weights answer for the mean too.
     """
 
     weights: Vector
@@ -47,6 +48,7 @@ class Problem:
     input_scale: float
     units: Vector
     high: int
+    biased: bool = True
 
     def fitted(self, moments: Moments, trust: Trust) -> Fitted:
         """Return the integers with the least output error over the samples of `moments`, and their bias."""
@@ -88,13 +90,15 @@ class Problem:
     def _centred(self, moments: Moments, index: int) -> tuple[Vector, Vector]:
         """Return H [K, K] in squares of the input's integers, and c [O, K] in those by steps of the weights."""
         count = moments.count
-        v, y = moments.v[index] / count, moments.y[index] / count
+        v, y = (part[index] / count * self.biased for part in (moments.v, moments.y))  # what the bias takes over
         h = moments.vv[index] / count - np.outer(v, v)
         cross = (moments.vy[index] / count - np.outer(v, y)).T
         return h, cross * (self.units[index] / (self.input_scale * self.scale[index]))[:, None]
 
     def bias(self, integers: NDArray[np.int64], moments: Moments) -> Vector:
-        """Return [G, O] the real bias with which the mean output is the one meant."""
+        """Return [G, O] the real bias with which the mean output is the one meant; zeros where there is no place."""
+        if not self.biased:
+            return np.zeros(self.units.shape)
         v, y = moments.v / moments.count, moments.y / moments.count
         reached = np.stack([_product(part, mean) for part, mean in zip(integers.astype(float), v, strict=True)])
         bias: Vector = self.units * y - self.input_scale * self.scale * reached
@@ -103,7 +107,7 @@ class Problem:
     def error(self, integers: NDArray[np.int64], bias: Vector, moments: Moments) -> float:
         """Return the mean squared error of the layer's output, over the samples of `moments` and all channels."""
         step = np.square(self.input_scale * self.scale)
-        spread = moments.yy / moments.count - np.square(moments.y / moments.count)
+        spread = moments.yy / moments.count - np.square(moments.y / moments.count) * self.biased
         shift = np.square(self.bias(integers, moments) - bias)
         total = float((spread * np.square(self.units) + shift).sum())
         for index, part in enumerate(integers):

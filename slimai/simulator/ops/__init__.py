@@ -14,7 +14,7 @@ _HERE = "slimai.simulator.ops"
 _MODULES = {
     "conv": ("Conv", "ConvTranspose"),
     "matmul": ("Gemm", "MatMul"),
-    "elementwise": ("Add", "Sub", "Mul"),
+    "elementwise": ("Add", "Sub", "Mul", "SquaredDifference"),
     "quotient": ("Div",),
     "choice": ("Max", "Min", "Where"),
     "clamp": ("Relu", "Clip", "PRelu", "Requantize"),

@@ -1,4 +1,4 @@
-"""Add, Sub and Mul of two activations (or an activation and a constant), with NumPy broadcasting."""
+"""Add, Sub, Mul and SquaredDifference of two activations (or an activation and a constant), with NumPy broadcasting."""
 
 from __future__ import annotations
 
@@ -128,6 +128,35 @@ def tflite_sum_scale(context: LayerContext) -> tuple[int, float]:
     """Return by how many bits both operands of TFLite's sum are shifted left, and S of docs/arithmetic.md."""
     left = 15 if context.out.dtype.bits > 8 or context.wide else 20
     return left, 2.0 * max(context.input(0).scale, context.input(1).scale)
+
+
+def compile_squareddifference(context: LayerContext) -> Compiled:
+    """Return the kernel of TFLite's SQUARED_DIFFERENCE, under every preset: its difference on 16 bits, squared."""
+    a, b, out = context.input(0), context.input(1), context.out
+    left, double = squared_difference_scale(context)
+    bound = squared_difference_bound(context)
+    real = np.array([double * double / ((1 << 2 * left) * out.scale)])
+    requantizer = build_requantizer(GEMMLOWP, real, out, context.layer.name, context.limits)
+    difference = _table_sum(a, b, double, left, -1)
+
+    def accumulate(x: Array, y: Array, acc: Array) -> None:
+        difference(x, y, acc)
+        np.multiply(acc, acc, out=acc)
+
+    flat = FlatRequantizer(requantizer, accumulator(context, bound))
+    return Compiled(_paired(context, accumulate, flat, bound), requantizer.table())
+
+
+def squared_difference_scale(context: LayerContext) -> tuple[int, float]:
+    """Return by how many bits both operands are shifted left, 7 of 8 bits and 0 of 16, and S of docs/arithmetic.md."""
+    a, b = context.input(0), context.input(1)
+    return 0 if max(largest(a), largest(b)) > 255 else 7, 2.0 * max(a.scale, b.scale)
+
+
+def squared_difference_bound(context: LayerContext) -> float:
+    """Return what no squared difference exceeds: |a'|, |b'| are at most |a - z| * 2^left / 2, rounded twice."""
+    magnitudes = largest(context.input(0)) + largest(context.input(1))
+    return float(((magnitudes << squared_difference_scale(context)[0]) // 2 + 4) ** 2)
 
 
 def _table_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> Accumulate:

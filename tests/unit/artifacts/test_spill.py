@@ -47,6 +47,26 @@ def test_any_choice_of_images_comes_back_exactly(tmp_path_factory, case, data):
     assert list(folder.iterdir()) == []
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.sampled_from(TYPES), st.integers(0, 2**32 - 1))
+def test_images_of_differing_shape_come_back_exactly(tmp_path_factory, lengths, dtype, seed):
+    rng = np.random.default_rng(seed)
+    arrays = [{name: rng.integers(-9, 9, (1, size, 3)).astype(dtype) for name in ("x", "a/b:0")} for size in lengths]
+    folder = tmp_path_factory.mktemp("spill")
+    spill = Spill(folder, len(lengths), even=False)
+    for place, each in enumerate(arrays):
+        spill.put(place, each)
+    for each in (spill, Spill.opened(folder, len(lengths), spill.names)):
+        assert each.names == ("x", "a/b:0")
+        for place, wanted in enumerate(arrays):
+            for name, array in each.pick([place]).items():
+                assert array.dtype == dtype
+                assert np.array_equal(array, wanted[name])
+    assert spill.bytes() == sum(array.nbytes for each in arrays for array in each.values())
+    spill.close()
+    assert list(folder.iterdir()) == []
+
+
 def test_what_is_read_may_be_written_to(tmp_path):
     spill = Spill(tmp_path, 2)
     spill.put(0, {"x": np.zeros((2, 3), np.float32)})

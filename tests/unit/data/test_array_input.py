@@ -97,15 +97,14 @@ def test_sequences_of_another_rank(tmp_path, file):
     ]
 
 
-def test_sequences_of_a_list_are_equally_long(tmp_path):
+def test_sequences_of_a_list_may_differ_in_length_and_those_of_a_sample_may_not(tmp_path):
     one = InputSpec("x", (1, 4), layout="NonImage", sequence=True)
     samples = [sample(tmp_path, np.zeros((steps, 4), np.float32), line=line) for line, steps in ((2, 7), (3, 8))]
-    assert refused(Preprocess([one]), *samples) == [
-        (
-            "list.txt:3: a sequence of 8 steps, but that of line 2 has 7; give all sequences of a list one length: "
-            "cut them, or begin new samples"
-        )
-    ]
+    assert refused(Preprocess([one]), *samples) == []
+    assert Preprocess([one]).step_range(samples) == (7, 8)
+    assert Preprocess([one]).uneven(samples)
+    assert not Preprocess([one]).uneven(samples[1:])
+    assert not Preprocess([InputSpec("x", (1, 4), layout="NonImage")]).uneven(samples)
     two = [one, InputSpec("z", (1, 1), 1, "NonImage", sequence=True)]
     uneven = sample(tmp_path, np.zeros((7, 4), np.float32), np.zeros(6, np.float32))
     assert refused(Preprocess(two), uneven) == [

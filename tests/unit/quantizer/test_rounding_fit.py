@@ -32,9 +32,9 @@ class Samples:
         self.moments = Moments.empty(groups, inputs, outputs)
         self.moments.add(self.v, self.y, 127)
 
-    def problem(self, high=127):
+    def problem(self, high=127, *, biased=True):
         scale = np.broadcast_to(np.abs(self.weights).max() / high, self.weights.shape[:2])
-        return Problem(self.weights, scale, STEP, self.units.reshape(self.weights.shape[:2]), high)
+        return Problem(self.weights, scale, STEP, self.units.reshape(self.weights.shape[:2]), high, biased)
 
     def error(self, problem, integers, bias):
         """Oracle: every sample, in float64."""
@@ -74,6 +74,22 @@ def test_fitted_integers_have_a_smaller_error_than_nearest_ones_on_other_samples
     before = held.error(problem, nearest, problem.bias(nearest, fit.moments))
     after = held.error(problem, found.integers, found.bias)
     assert after < 0.6 * before
+
+
+def test_without_a_place_for_a_bias_the_weights_answer_for_the_mean_too():
+    """Oracle: all 7^3 rows of integers within -3..3, each with the error of the samples themselves."""
+    every = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    for seed in range(5):
+        samples = Samples(seed, 300, groups=1, inputs=3, outputs=2)
+        problem = samples.problem(3, biased=False)
+        free = Trust(np.full((1, 2), len(PULLS) - 1))  # of all pulls the one nearest to least squares
+        found = problem.fitted(samples.moments, free)
+        np.testing.assert_array_equal(found.bias, np.zeros((1, 2)))
+        error = samples.error(problem, found.integers, found.bias)
+        assert problem.error(found.integers, found.bias, samples.moments) == pytest.approx(error, rel=1e-7)
+        made = STEP * samples.v[0].astype(float) @ every.T * problem.scale[0, 0]
+        errors = np.square(made[:, :, None] - (samples.y * samples.units)[:, None, :]).mean(axis=0)  # [343, O]
+        assert error <= errors.min(axis=0).mean() * 1.02, "the ridge of 1e-4 and the pull of 1e-3 may cost 2 %"
 
 
 def test_a_channel_leaves_its_float_weights_only_where_held_out_samples_gain():

@@ -39,7 +39,19 @@ class Case:
     drop: tuple[str, ...] = field(default=())
 
 
+SEQUENCES = {"network.input_node_name": {"x": {"seq": True}}, "network.input_data_layout": "NonImage"}
+
 CASES = [
+    *(
+        Case(
+            "sequences_scored",
+            {**SEQUENCES, "metric.metric_cls": name, "network.class": network_class},
+            "metric.metric_cls: this metric scores one output a sample, and a sequence (seq: true) has one a step "
+            f"(got '{name}'); use cosine or NoMetric, or a metric plug-in, which gets [1, steps, ...]",
+            drop=("metric.metric_input",),
+        )
+        for name, network_class in (("top1", "Classification"), ("top1_5", "Other"))
+    ),
     Case(
         "four_bit_weights",
         {"quantization.weight_bits": 4},
@@ -451,6 +463,14 @@ def test_a_broken_rule_is_the_only_diagnostic(case):
     assert len(found) == 1, [str(item) for item in found]
     assert found[0].severity == case.severity
     assert (config is None) == (case.severity == "error")
+
+
+@pytest.mark.parametrize("name", ["cosine", "NoMetric"])
+def test_whole_outputs_of_sequences_are_scored(name):
+    change = {**SEQUENCES, "metric.metric_cls": name}
+    config, found = judge_values(changed(change, ("metric.metric_input",)))
+    assert config is not None
+    assert found == []
 
 
 def test_every_rule_has_a_case():

@@ -191,6 +191,41 @@ def test_a_layer_with_fewer_samples_than_weights_stays(tmp_path):
     assert [report.why for report in found.reports] == ["19 samples for 20 weights a row"]
 
 
+@pytest.mark.parametrize("level", [0, 3])
+def test_a_product_without_a_place_for_a_bias_is_rounded_too(level, tmp_path):
+    """Its input is far from zero in the mean, which no bias can make up for; the layer still has none afterwards."""
+    rng = np.random.default_rng(3)
+    weights, mixing = rng.normal(size=(24, 6)).astype(np.float32), rng.normal(size=(24, 24)) / 5
+    tensors = {name: TensorInfo(name, shape) for name, shape in (("x", (1, 9, 24)), ("w", (24, 6)), ("y", (1, 9, 6)))}
+    graph = Graph("net", (Node("n", "MatMul", ("x", "w"), ("y",)),), ("x",), ("y",), tensors, {"w": weights})
+
+    def inputs(count):
+        return {"x": (rng.normal(size=(count, 9, 24)) @ mixing + 1.0).astype(np.float32)}
+
+    images = [inputs(1) for _ in range(16)]
+    setting = (graph, images, collect(graph, images))
+    found = rounded(setting, level, tmp_path)
+    (report,) = found.reports
+    assert report.kept
+    assert report.rounded_error < 0.6 * report.nearest_error
+    x = inputs(40)
+    truth = FloatSession(graph).run(x)["y"]
+    errors = []
+    for rounding in ({}, found.layers):
+        plan = plan_of(setting, level, rounding=rounding)
+        assert plan.layers[0].bias is None
+        errors.append(float(np.square(compile_and_run(plan, x) - truth).mean()))
+    assert errors[1] < 0.9 * errors[0], "most of level 3's error is the rounding of y"
+    shown = Images(16, lambda: images)
+    kept = guarded(graph, plan_of(setting, level), found, TargetSection(), shown, arithmetic="native")
+    assert list(kept.layers) == ["n"]
+
+
+def compile_and_run(plan, feeds):
+    program = compile_plan(plan, TargetSection())
+    return program.dequantize(program.run(feeds))["y"]
+
+
 def test_level_4_has_nothing_to_round(setting, tmp_path):
     found = rounded(setting, 4, tmp_path)
     assert not found.layers
