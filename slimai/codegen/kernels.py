@@ -3,7 +3,8 @@
 A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is taken as it stands;
 ``/*@ kernel NAME T... */`` one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t
 q_t`` and the function ``tail``; ``p_t`` is the type in which weights lie, which are then read as ``w_t``: bytes of two
-where that is ``int4_t``. ``/*@ part NAME T... */`` begins a function that kernels of the same types call.
+where that is ``int4_t``. ``/*@ part NAME T... */`` begins a function that kernels of the same types call;
+where ``tail`` has a form for eight channels at once, its `prepare` and `tails` (c/lanes.c) replace the plain ones.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from functools import cache
 from importlib.resources import files
 
 FAMILIES = (
-    "requantize", "conv", "elementwise", "choice", "clamp", "tables", "normalised", "normalization", "softmax", "pool",
-    "volume", "move", "resize", "argmax", "recurrent",
+    "requantize", "lanes", "conv", "elementwise", "choice", "clamp", "tables", "normalised", "normalization", "softmax",
+    "pool", "volume", "move", "resize", "argmax", "recurrent",
 )  # fmt: skip
 _MARK = re.compile(r"^/\*@ (helper|kernel|part) (\w+)((?: \w+)*) \*/\n", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -50,6 +51,8 @@ def library() -> Mapping[str, Piece]:
         marks = list(_MARK.finditer(text))
         for mark, after in zip(marks, [*marks[1:], None], strict=True):
             body = text[mark.end() : after.start() if after else len(text)].strip() + "\n"
+            if mark[2] in found:
+                raise ValueError(f"the kernel library has two pieces {mark[2]} (the second in {family}.c)")
             found[mark[2]] = Piece(mark[1], mark[2], tuple(mark[3].split()), body)
     return found
 
@@ -79,8 +82,14 @@ class KernelSet:
         name = "_".join([self.prefix, kernel, *endings])
         if "w_t" in words:
             words |= {"w_t": "int8_t", "p_t": "uint8_t"} if halves else {"p_t": words["w_t"]}
+        own = {"read_weights": "halves"} if halves else {}
+        words["lanes_t"] = "plain_lanes"
+        lanes = {"xi_sym_s32": "xi_sym", "gemmlowp_s32": "gemmlowp"}.get(words.get("tail", ""))
+        if lanes:
+            words["lanes_t"] = f"{lanes}_lanes"
+            own |= {part: f"{lanes}_{part}" for part in ("prepare", "tails")}
         for part in _called(piece.text, "part"):
-            words[part] = self._part("halves" if halves and part == "read_weights" else part, words)
+            words[part] = self._part(own.get(part, part), words)
         text = piece.text.replace(f"void {kernel}(", f"void {name}(")
         self.made[name] = _replaced(text, words)
         return name
@@ -89,8 +98,10 @@ class KernelSet:
         """Return the name of a part for the types of its kernel, and take it in."""
         piece = library()[name]
         own = {word: words[word] for word in piece.words}
-        own[name] = "_".join([name, *(_SHORT[kind] for kind in own.values())])
-        self.parts[own[name]] = _replaced(piece.text, own)
+        endings = [_SHORT.get(kind, kind) for word, kind in own.items() if word != "q_t" or "tail" not in own]
+        own[name] = "_".join([name, *endings])
+        nested = {part: self._part(part, words) for part in _called(piece.text, "part") - {name}}
+        self.parts[own[name]] = _replaced(piece.text, own | nested)
         return own[name]
 
     def header(self) -> str:
@@ -101,7 +112,7 @@ class KernelSet:
 
     def source(self) -> str:
         """Return the functions: the helpers that are needed, then the kernels in use."""
-        own = [text for made in (self.parts, self.made) for _, text in sorted(made.items())]
+        own = [*self.parts.values(), *(text for _, text in sorted(self.made.items()))]
         wanted = _needed("\n".join(own))
         helpers = [piece.text for piece in library().values() if piece.name in wanted]
         return "\n".join([*helpers, *own])

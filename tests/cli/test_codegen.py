@@ -81,6 +81,13 @@ def test_wrong_words_end_with_code_2(model, tmp_path, capsys, words):
     assert not (tmp_path / "c").exists()
 
 
+def test_only_the_source_is_asked_for(capsys):
+    assert main(["codegen"]) == 2
+    said = capsys.readouterr().err
+    assert "RUN_DIR|MODEL [codegen.KEY=VALUE ...]" in said
+    assert said.endswith("the following arguments are required: RUN_DIR|MODEL\n")
+
+
 def run_json(folder, **changes):
     values = {"slimai": slimai.__version__, "network": "net", "arithmetic": "native", "target_settings": {}}
     values["best"] = {"profile": "net_100.yaml"}

@@ -1,13 +1,16 @@
 """A reader of ``<name>_quant.npz`` that knows nothing but the file, docs/deploy.md and docs/arithmetic.md.
 
-It imports NumPy and the standard library alone, and computes every tensor of a network in 64-bit integers, layer by
-layer, tap by tap: slow, short, and independent of the simulator. `dsp` and `tflite` recipes of the common operators.
+It imports NumPy and the standard library alone (as `recurrent_reader` does), and computes every tensor of a network in
+64-bit integers, layer by layer, tap by tap: slow, short, and independent of the simulator. `dsp` and `tflite` recipes
+of the common operators, NCHW and NHWC.
 """
 
+import copy
 import json
 import math
 
 import numpy as np
+from recurrent_reader import gru, lstm
 
 TYPES = {"s8": (-128, 127), "u8": (0, 255), "s16": (-32768, 32767)}
 
@@ -412,9 +415,77 @@ def index_of_largest(layer):
     return found.reshape(layer.shape)
 
 
+def quotient(layer):
+    """Return a / b: the divisor's leading bit split off, the reciprocal of the rest on lines between 257 knots."""
+    a, b = np.broadcast_arrays(layer.centred(0), layer.centred(1))
+    size = np.maximum(np.abs(b), 1)
+    n = np.array([int(value).bit_length() - 1 for value in size.reshape(-1)]).reshape(size.shape)
+    fraction = np.where(n < 16, size << np.maximum(15 - n, 0), size >> 1) - 2**15
+    knots, place = layer.table("knots"), fraction >> 7
+    reciprocal = knots[place] + (((knots[place + 1] - knots[place]) * (fraction & 127) + 64) >> 7)
+    product = (np.abs(a) * reciprocal + 2**14) >> 15
+    found = up(product * layer.table("multiplier")[n], layer.table("shift")[n])
+    found = np.where(b == 0, np.where(a == 0, 0, 2**32), found)
+    return layer.finished(layer.grid["zero_point"] + np.where((a < 0) != (b < 0), -found, found))
+
+
+def normalized(layer, rows):
+    """Return N of section 5, [rows, places], in Python integers."""
+    (low, high), grid = TYPES[layer.operands[0][1]["type"]], layer.operands[0][1]
+    size, reach = rows.shape[1], high - low
+    e2 = min(size * layer.attrs["epsilon"] / grid["scale"] ** 2, 2.0**62)
+    f = max(0, 62 - (max(size * reach**2, size**2) + math.floor(e2) + 1).bit_length())
+    epsilon, p = min(round(e2 * 2.0**f), 2**61), max(0, (size * reach).bit_length() - 31)
+    e = math.frexp(math.sqrt(2.0**f / size))[1] - 1
+    g = 23 - -(-(size - 1).bit_length() // 2)
+    found = []
+    for row in rows.tolist():
+        total = sum(row)
+        mean, rest = total // size, total % size
+        centred = [value - mean for value in row]
+        spread = (sum(c * c for c in centred) << f) - ((rest * rest << f) // size) + epsilon
+        h = max(62 - spread.bit_length(), 0) // 2 * 2
+        root = math.isqrt(spread << h)
+        inverse = 2**61 // root if spread else 0
+        u = min(max(61 - p - e - g - h // 2, 0), 62)
+        scaled = [(size * c - rest + (1 << p >> 1)) >> p for c in centred]
+        found.append([(d * inverse + (1 << u >> 1)) >> u for d in scaled])
+    return np.array(found, np.int64)
+
+
+def normalized_layer(layer):
+    x, axis = layer.operands[0][0], layer.attrs["axis"]
+    n = normalized(layer, x.reshape(-1, math.prod(x.shape[axis:])))
+    return affine(layer, n, layer.table("factor"), layer.table("offset")).reshape(x.shape)
+
+
+def normalized_channels(layer):
+    x = layer.operands[0][0]
+    n = normalized(layer, x.reshape(x.shape[0] * x.shape[1], -1)).reshape(*x.shape[:2], -1)
+    return affine(layer, n, layer.table("factor")[:, None], layer.table("offset")[:, None]).reshape(x.shape)
+
+
+def affine(layer, n, factor, offset):
+    return layer.finished(layer.grid["zero_point"] + up(n * factor + offset, layer.table("shift")[0]))
+
+
+def pictures(operator):
+    """Return an operator over pictures [N, C, ...] that takes those of NHWC networks too."""
+
+    def either(layer):
+        if not layer.attrs.get("channels_last", 0):
+            return operator(layer)
+        moved = copy.copy(layer)
+        moved.operands = {place: (np.moveaxis(x, -1, 1), grid) for place, (x, grid) in layer.operands.items()}
+        moved.shape = [layer.shape[0], layer.shape[-1], *layer.shape[1:-1]]
+        return np.moveaxis(operator(moved), 1, -1)
+
+    return either
+
+
 OPERATORS = {
-    "Conv": convolution,
-    "ConvTranspose": transposed_convolution,
+    "Conv": pictures(convolution),
+    "ConvTranspose": pictures(transposed_convolution),
     "Gemm": product,
     "MatMul": product,
     "Add": lambda layer: added(layer, 1),
@@ -422,9 +493,12 @@ OPERATORS = {
     "Mul": lambda layer: layer.requantized(layer.centred(0) * layer.centred(1)),
     **dict.fromkeys(("Relu", "Clip", "Requantize", "Sigmoid", "Tanh", "HardSwish", "LeakyRelu", "Elu"), function),
     "PRelu": sloped,
-    "MaxPool": largest,
-    "AveragePool": averaged,
-    "GlobalAveragePool": mean,
+    "Div": quotient,
+    "LayerNormalization": normalized_layer,
+    "InstanceNormalization": normalized_channels,
+    "MaxPool": pictures(largest),
+    "AveragePool": pictures(averaged),
+    "GlobalAveragePool": pictures(mean),
     "ReduceMean": mean,
     "Softmax": softmax,
     "Concat": concatenated,
@@ -435,6 +509,8 @@ OPERATORS = {
     "Slice": moved(sliced),
     "Pad": moved(padded),
     "ArgMax": index_of_largest,
+    "LSTM": lstm,
+    "GRU": gru,
 }
 
 

@@ -6,43 +6,72 @@ Oracle: `integer_reader`, NumPy and Python integers alone. Every integer of ever
 from __future__ import annotations
 
 import ast
+import zlib
 from pathlib import Path
 
+import gate_functions
 import integer_reader
 import numpy as np
 import onnx
 import pytest
+import recurrent_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operators import SAMPLES, integer_case
 
 from slimai.calibration.collect import channel_magnitudes, collect
+from slimai.codegen.vectors import noise
 from slimai.data.array_file import read_npz
 from slimai.graph.load import load_onnx
 from slimai.quantizer.options import QuantOptions
 from slimai.quantizer.planner import build_plan
+from slimai.quantizer.prequantized import preset_as_stored
+from slimai.quantizer.quantized_file import load_quantized
 from slimai.quantizer.rewrites.clustering import cluster_channels
 from slimai.schema.target import TargetSection
 from slimai.simulator.integer_file import integer_file, smallest, stored_tables
 from slimai.simulator.program import compile_plan
 
 SHARED = ("kws_dscnn.onnx", "resnet8_cifar10.onnx")
+STORED = ("kws_ref_model_int8", "resnet8_cifar10_int8", "ad01_int8", "hello_world_int8", "mobilenet_v1_0.25_128_quant")
+NORMALIZATIONS = ("LayerNormalization", "InstanceNormalization")
 PRESETS = ("native", "xi_sym", "single", "gemmlowp", "tflite_s64")
 
 
+def imported(module):
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {
+        name for node in found for name in ([node.module] if isinstance(node, ast.ImportFrom) else _names(node))
+    }  # fmt: skip
+
+
+def _names(node):
+    return [item.name for item in node.names]
+
+
 def test_the_reader_knows_nothing_of_the_project():
-    tree = ast.parse(Path(integer_reader.__file__).read_text(encoding="utf-8"))
-    names = {
-        name
-        for node in ast.walk(tree)
-        for name in (
-            [item.name for item in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert names == {"json", "math", "numpy"}
+    assert imported(integer_reader) == {"copy", "json", "math", "numpy", "recurrent_reader"}
+    assert imported(recurrent_reader) == {"numpy", "gate_functions"}
+    assert imported(gate_functions) == {"__future__", "math", "functools"}
+
+
+@pytest.mark.parametrize("bits", [32, 16])
+@pytest.mark.parametrize("dtype", ["s8", "u8", "s16"])
+@pytest.mark.parametrize("op", ["LSTM", "GRU"])
+def test_it_computes_recurrent_layers(tmp_path, op, dtype, bits):
+    for number, sample in enumerate(SAMPLES[op]):
+        rng = np.random.default_rng(zlib.crc32(f"{op} {dtype} {bits} {number}".encode()))
+        plan, feeds, _ = integer_case(op, sample, "xi_sym", dtype, rng)
+        target = TargetSection(acc_bits=bits)
+        program = compile_plan(plan, target, arithmetic="xi_sym")
+        np.savez(tmp_path / "net.npz", **integer_file(program, target))
+        names = [name for name in plan.layers[0].outputs if name]
+        expected = program.run(feeds, capture=names)
+        real = {name: plan.tensors[name].dequantize(feeds[name]) for name in plan.graph.inputs}
+        found = integer_reader.run(tmp_path / "net.npz", real)
+        for name in names:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=f"{name} of sample {number}")
 
 
 def images(graph, seed, count=3):
@@ -82,6 +111,24 @@ def test_it_computes_real_networks(shared_data, tmp_path, model, level):
     compare(load_onnx(shared_data / "models/onnx" / model), tmp_path / "net.npz", level)
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize("model", STORED)
+def test_it_computes_stored_networks(shared_data, tmp_path, model):
+    """TFLite networks are NHWC; their integers are the file's own."""
+    target = TargetSection()
+    plan = load_quantized(shared_data / f"models/tflite/{model}.tflite")
+    program = compile_plan(plan, target, arithmetic=preset_as_stored(plan, target))
+    np.savez(tmp_path / "net.npz", **integer_file(program, target))
+    grids = {name: plan.tensors[name] for name in plan.graph.inputs}
+    names = [name for layer in plan.layers for name in layer.outputs]
+    for sample in noise(program, 2):
+        expected = program.run(sample, capture=names)
+        feed = {name: grids[name].dequantize(value) for name, value in sample.items()}
+        found = integer_reader.run(tmp_path / "net.npz", feed)
+        for name in names:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
 class _Drawn:
     """A network being drawn: nodes and constants, and a source of numbers."""
 
@@ -107,6 +154,8 @@ class _Drawn:
         pads = [draw(st.integers(0, kernel // 2)) for _ in range(4)]
         weight = self.normal(channels, 3, kernel, kernel, scale=self.rng.uniform(0.1, 3))
         strides = draw(st.sampled_from([[1, 1], [2, 1]]))
+        near = zip((6, 7), pads[:2], pads[2:], strides, strict=True)
+        self.space = [(size + first + last - kernel) // stride + 1 for size, first, last, stride in near]
         x = self.node("Conv", "x", weight, self.normal(channels), pads=pads, strides=strides)
         kinds = ["Relu", "Sigmoid", "Tanh", "HardSwish", "LeakyRelu", "Clip", "PRelu", "none"]
         kind = draw(st.sampled_from(kinds))
@@ -120,12 +169,20 @@ class _Drawn:
 
     def branch(self, x, channels):
         """Add a layer that keeps the shape."""
-        kind = self.draw(st.sampled_from(["depthwise", "MaxPool", "AveragePool", "Mul"]))
+        kind = self.draw(st.sampled_from(["depthwise", "MaxPool", "AveragePool", "Mul", *NORMALIZATIONS]))
+        if kind == "InstanceNormalization":
+            return self.node(kind, x, self.normal(channels), self.normal(channels), epsilon=self.epsilon())
+        if kind == "LayerNormalization":
+            gain, bias = self.normal(*self.space), self.normal(*self.space)
+            return self.node(kind, x, gain, bias, axis=2, epsilon=self.epsilon())
         if kind == "depthwise":
             return self.node("Conv", x, self.normal(channels, 1, 3, 3), group=channels, pads=[1] * 4)
         if kind == "Mul":
             return self.node("Mul", x, self.normal(channels, 1, 1))
         return self.node(kind, x, kernel_shape=[3, 3], pads=[1] * 4)
+
+    def epsilon(self):
+        return self.draw(st.sampled_from([1e-12, 1e-5, 1e-3]))
 
     def tail(self, x, size):
         """Add what the network ends with."""
@@ -154,7 +211,7 @@ def network(draw):
     drawn, channels, make = _Drawn(draw), draw(st.sampled_from([2, 4])), onnx.helper
     stem = drawn.stem(channels)
     branches = [stem, *(drawn.branch(stem, channels) for _ in range(draw(st.integers(1, 2))))]
-    join = draw(st.sampled_from(["Concat", "Add", "Sub"]))
+    join = draw(st.sampled_from(["Concat", "Add", "Sub", "Div"]))
     whole = drawn.node("Concat", *branches, axis=1) if join == "Concat" else drawn.node(join, *branches[:2])
     last = drawn.tail(whole, channels * (len(branches) if join == "Concat" else 1))
     graph = make.make_graph(

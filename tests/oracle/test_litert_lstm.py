@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from recurrent_samples import sigma, tanh
+from gate_functions import sigma, tanh
 from tflite_builder import run
 from tflite_lstm import LstmCase, lstm_model, random_case
 

@@ -149,7 +149,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("source", type=Path, metavar="RUN_DIR|MODEL", help="folder of a finished run, or a quantized .onnx or .tflite")
-    add("settings", nargs="*", metavar="codegen.KEY=VALUE", help="prefix, test_vectors, weights, byte_order")
+    add(
+        "settings", nargs="*", default=[], metavar="codegen.KEY=VALUE", help="prefix, test_vectors, weights, byte_order"
+    )
     add("-o", "--output", type=Path, metavar="DIR", help="folder to write (default: <name>_c)")
     add("--arithmetic", choices=ARITHMETIC, help="requantization of all layers of a model (default: native)")
     add("--inputs", type=Path, metavar="X.npz", help="samples for the test vectors, one array per network input")

@@ -3,32 +3,77 @@
    sum (x - z) w + bias = sum x w + (bias - z sum w): `bias` comes with the zero point in it, and padding holds z. */
 
 /*@ part patch x_t */
-/* Elements `first` to `first + count` of the patch [kernel_height][kernel_width][in_channels / groups] under an output pixel,
-   `zero` where it lies beyond the picture. They are stretches of neighbours: a row of the window where it has no gaps. */
-static void patch(const x_t *x, const window *s, int32_t channel, int32_t pixel, int32_t first, int32_t count,
-                  int32_t zero, int16_t *to)
+/* Elements `first` to `first + count` of the patch [kernel_height][kernel_width][in_channels / groups] whose corner is at
+   `top` and `left`, `zero` where it lies beyond the picture. They are stretches of neighbours: a row of the window where it
+   has no gaps. */
+static void patch(const x_t *x, const window *s, int32_t channel, int32_t top, int32_t left, int32_t first,
+                  int32_t count, int32_t zero, int16_t *to)
 {
-    const int32_t depth = s->in_channels / s->groups, row = s->kernel_width * depth, end = first + count;
-    const int32_t top = pixel / s->out_width * s->stride_y - s->pad_top;
-    const int32_t left = pixel % s->out_width * s->stride_x - s->pad_left;
+    const int32_t depth = s->in_channels / s->groups, row = s->kernel_width * depth;
     const int32_t whole = s->groups == 1 && s->dilation_x == 1 && left >= 0 && left + s->kernel_width <= s->in_width;
-    int32_t at = first, k;
-    while (at < end) {
-        const int32_t in_row = at % row, iy = top + at / row * s->dilation_y, ix = left + in_row / depth * s->dilation_x;
-        const int32_t left_over = whole != 0 ? row - in_row : depth - in_row % depth;
-        const int32_t run = left_over < end - at ? left_over : end - at;
+    const int32_t stretch = whole != 0 ? row : depth;
+    int32_t ky = 0, in_row = first, begin, ix = left, k;
+    if (first != 0) {
+        ky = first / row;
+        in_row = first % row;
+        ix = left + in_row / depth * s->dilation_x;
+    }
+    begin = whole != 0 || first == 0 ? in_row : in_row % depth; /* in its stretch */
+    while (count > 0) {
+        const int32_t iy = top + ky * s->dilation_y, run = stretch - begin < count ? stretch - begin : count;
         if (iy < 0 || iy >= s->in_height || ix < 0 || ix >= s->in_width) {
             for (k = 0; k < run; k++) {
                 to[k] = (int16_t)zero;
             }
         } else {
-            const x_t *from = x + (iy * s->in_width + ix) * s->in_channels + channel + in_row % depth;
+            const x_t *from = x + (iy * s->in_width + (whole != 0 ? left : ix)) * s->in_channels + channel + begin;
             for (k = 0; k < run; k++) {
                 to[k] = (int16_t)from[k];
             }
         }
         to += run;
-        at += run;
+        count -= run;
+        in_row += run;
+        ix += s->dilation_x;
+        begin = 0;
+        if (in_row == row) {
+            in_row = 0;
+            ix = left;
+            ky++;
+        }
+    }
+}
+
+/*@ part rows_of x_t */
+/* The patches of `many` pixels from `pixel` on, as in `patch`, each `wide` from the next. */
+static void rows_of(const x_t *x, const window *s, int32_t channel, int32_t pixel, int32_t many, int32_t first,
+                    int32_t count, int32_t zero, int32_t wide, int16_t *to)
+{
+    const int32_t straight = s->kernel_height * s->kernel_width * s->stride_y * s->stride_x == 1 && s->pad_top == 0 &&
+                             s->pad_left == 0 && s->out_width == s->in_width && s->out_height == s->in_height;
+    int32_t oy = pixel / s->out_width, ox = pixel % s->out_width, j, k;
+    if (straight != 0 && s->in_channels == wide) {
+        const x_t *from = x + pixel * wide;
+        for (k = 0; k < many * wide; k++) {
+            to[k] = (int16_t)from[k];
+        }
+        return;
+    }
+    for (j = 0; j < many; j++) {
+        if (straight != 0) {
+            const x_t *from = x + (pixel + j) * s->in_channels + channel + first;
+            for (k = 0; k < count; k++) {
+                to[j * wide + k] = (int16_t)from[k];
+            }
+            continue;
+        }
+        patch(x, s, channel, oy * s->stride_y - s->pad_top, ox * s->stride_x - s->pad_left, first, count, zero,
+              to + j * wide);
+        ox++;
+        if (ox == s->out_width) {
+            ox = 0;
+            oy++;
+        }
     }
 }
 
@@ -53,145 +98,187 @@ static const int8_t *halves(const uint8_t *w, int32_t at, int32_t count, int8_t 
     return to;
 }
 
-/*@ kernel conv x_t w_t b_t acc_t y_t q_t tail */
-/* Weights [out_channels][kernel_height][kernel_width][in_channels / groups]. Eight pixels by up to 16 channels at once; patches
-   and weights come in stretches of 64, widened to 16 bits and filled with weights of 0 to a multiple of 8. */
-void conv(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
+/*@ part eight_dots acc_t */
+/* start[c] + the product of a row with line c, for the lines of `lines` in use; count is a multiple of 8. */
+static void eight_dots(const int16_t *row, int16_t lines[8][128], int32_t count, int32_t used, const acc_t *start,
+                       acc_t *sum)
 {
-    const q_t q = *table;
+    int32_t k, c;
+    if (used == 8) {
+        acc_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
+        for (k = 0; k < count; k++) {
+            s0 += (acc_t)row[k] * lines[0][k];
+            s1 += (acc_t)row[k] * lines[1][k];
+            s2 += (acc_t)row[k] * lines[2][k];
+            s3 += (acc_t)row[k] * lines[3][k];
+            s4 += (acc_t)row[k] * lines[4][k];
+            s5 += (acc_t)row[k] * lines[5][k];
+            s6 += (acc_t)row[k] * lines[6][k];
+            s7 += (acc_t)row[k] * lines[7][k];
+        }
+        sum[0] = start[0] + s0;
+        sum[1] = start[1] + s1;
+        sum[2] = start[2] + s2;
+        sum[3] = start[3] + s3;
+        sum[4] = start[4] + s4;
+        sum[5] = start[5] + s5;
+        sum[6] = start[6] + s6;
+        sum[7] = start[7] + s7;
+        return;
+    }
+    for (c = 0; c < used; c++) {
+        acc_t only = 0;
+        for (k = 0; k < count; k++) {
+            only += (acc_t)row[k] * lines[c][k];
+        }
+        sum[c] = start[c] + only;
+    }
+}
+
+/*@ kernel conv x_t w_t b_t acc_t y_t q_t tail */
+/* Weights [out_channels][kernel_height][kernel_width][in_channels / groups]. Eight channels at once, by as many pixels as 1024
+   elements of their patches hold. Patches and weights come in stretches of 128, widened to 16 bits and filled with weights of
+   0 to a multiple of 8. */
+void conv(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *q, y_t *y)
+{
     const int32_t depth = s->in_channels / s->groups, share = s->out_channels / s->groups;
     const int32_t taps = s->kernel_height * s->kernel_width * depth, pixels = s->out_height * s->out_width;
-    const int32_t straight = s->kernel_height * s->kernel_width * s->stride_y * s->stride_x == 1 && s->pad_top == 0 &&
-                             s->pad_left == 0 && s->out_width == s->in_width && s->out_height == s->in_height;
-    int16_t rows[8][64] = {{0}}, line[64];
-    w_t own[64];
-    acc_t sum[16][8];
-    int32_t pixel, o, block, c, first, j, k;
-    for (pixel = 0; pixel < pixels; pixel += 8) {
-        const int32_t many = pixels - pixel < 8 ? pixels - pixel : 8;
-        for (o = 0; o < s->out_channels; o += block) {
-            const int32_t group = o / share;
-            block = (group + 1) * share - o < 16 ? (group + 1) * share - o : 16;
-            for (c = 0; c < block; c++) {
-                for (j = 0; j < 8; j++) {
-                    sum[c][j] = (acc_t)bias[o + c];
-                }
-            }
-            for (first = 0; first < taps; first += 64) {
-                const int32_t count = taps - first < 64 ? taps - first : 64, filled = (count + 7) / 8 * 8;
-                for (j = 0; j < many; j++) {
-                    if (straight != 0) {
-                        const x_t *from = x + (pixel + j) * s->in_channels + group * depth + first;
-                        for (k = 0; k < count; k++) {
-                            rows[j][k] = (int16_t)from[k];
-                        }
-                    } else {
-                        patch(x, s, group * depth, pixel + j, first, count, zero, rows[j]);
-                    }
-                }
-                for (c = 0; c < block; c++) {
+    const int32_t wide = taps < 128 ? (taps + 7) / 8 * 8 : 128, room = 1024 / wide, most = room < 32 ? room : 32;
+    int16_t rows[1024] = {0}, lines[8][128];
+    w_t own[128];
+    acc_t start[8] = {0}, sum[32 * 8] = {0};
+    lanes_t lanes;
+    int32_t pixel, o, used, c, first, j, k;
+    for (o = 0; o < s->out_channels; o += used) {
+        const int32_t group = o / share, left_over = (group + 1) * share - o;
+        used = left_over < 8 ? left_over : 8;
+        prepare(q, o, used, &lanes);
+        for (c = 0; c < used; c++) {
+            start[c] = (acc_t)bias[o + c];
+        }
+        for (pixel = 0; pixel < pixels; pixel += most) {
+            const int32_t many = pixels - pixel < most ? pixels - pixel : most;
+            for (first = 0; first < taps; first += 128) {
+                const int32_t count = taps - first < 128 ? taps - first : 128, filled = (count + 7) / 8 * 8;
+                for (c = 0; c < used && (pixel == 0 || taps > 128); c++) {
                     const w_t *weight = read_weights(w, (o + c) * taps + first, count, own);
-                    acc_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
                     for (k = 0; k < count; k++) {
-                        line[k] = weight[k];
+                        lines[c][k] = weight[k];
                     }
                     for (; k < filled; k++) {
-                        line[k] = 0;
+                        lines[c][k] = 0;
                     }
-                    for (k = 0; k < filled; k++) {
-                        s0 += (acc_t)line[k] * rows[0][k];
-                        s1 += (acc_t)line[k] * rows[1][k];
-                        s2 += (acc_t)line[k] * rows[2][k];
-                        s3 += (acc_t)line[k] * rows[3][k];
-                        s4 += (acc_t)line[k] * rows[4][k];
-                        s5 += (acc_t)line[k] * rows[5][k];
-                        s6 += (acc_t)line[k] * rows[6][k];
-                        s7 += (acc_t)line[k] * rows[7][k];
-                    }
-                    sum[c][0] += s0;
-                    sum[c][1] += s1;
-                    sum[c][2] += s2;
-                    sum[c][3] += s3;
-                    sum[c][4] += s4;
-                    sum[c][5] += s5;
-                    sum[c][6] += s6;
-                    sum[c][7] += s7;
+                }
+                rows_of(x, s, group * depth, pixel, many, first, count, zero, wide, rows);
+                for (j = 0; j < many; j++) {
+                    eight_dots(rows + j * wide, lines, filled, used, first == 0 ? start : sum + 8 * j, sum + 8 * j);
                 }
             }
-            for (c = 0; c < block; c++) {
-                y_t *out = y + pixel * s->out_channels + o + c;
-                int32_t made[8];
-                for (j = 0; j < many; j++) {
-                    made[j] = tail(sum[c][j], o + c, &q);
-                }
-                for (j = 0; j < many; j++) {
-                    out[j * s->out_channels] = (y_t)made[j];
-                }
-            }
+            tails(sum, many, q, &lanes, s->out_channels, y + pixel * s->out_channels + o);
         }
     }
 }
 
-/*@ kernel depthwise x_t w_t b_t acc_t y_t q_t tail */
-/* One input channel an output channel. Weights [kernel_height][kernel_width][out_channels]. Eight pixels of a row by up to 32
-   channels at once. */
-void depthwise(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *table, y_t *y)
+/*@ part strip x_t */
+/* Eight channels, the input's `from`, of `count` neighbours in row `iy` from column `ix` on, each `step` from the next; `zero`
+   beyond the picture. */
+static void strip(const x_t *x, const window *s, const int32_t *from, int32_t iy, int32_t ix, int32_t count, int32_t zero,
+                  int32_t step, x_t *to)
 {
-    const q_t q = *table;
+    const int32_t inside = iy >= 0 && iy < s->in_height, neighbours = from[7] - from[0] == 7;
+    const int32_t last = inside != 0 ? s->in_width - ix : 0, end = last < count ? last : count;
+    int32_t k = ix < 0 ? -ix : 0, c;
+    if (k > 0 || end < count) {
+        int32_t place;
+        for (place = 0; place < count; place++) {
+            for (c = 0; c < 8; c++) {
+                to[place * step + c] = (x_t)zero;
+            }
+        }
+    }
+    for (; k < end && neighbours != 0; k++) {
+        memcpy(to + k * step, x + (iy * s->in_width + ix + k) * s->in_channels + from[0], 8 * sizeof(x_t));
+    }
+    for (; k < end; k++) {
+        for (c = 0; c < 8; c++) {
+            to[k * step + c] = x[(iy * s->in_width + ix + k) * s->in_channels + from[c]];
+        }
+    }
+}
+
+/*@ part eight_sums acc_t */
+/* Adds the products of `count` taps, of eight channels each, to their sums. */
+static void eight_sums(const int16_t *x, const int16_t *w, int32_t count, acc_t *sum)
+{
+    int32_t i, c;
+    for (c = 0; c < 8; c++) {
+        acc_t only = sum[c];
+        i = 0;
+        do {
+            only += (acc_t)x[8 * i + c] * w[8 * i + c];
+            i++;
+        } while (i < count);
+        sum[c] = only;
+    }
+}
+
+/*@ kernel depthwise x_t w_t b_t acc_t y_t q_t tail */
+/* One input channel an output channel. Weights [kernel_height][kernel_width][out_channels]. Eight channels by up to sixteen
+   pixels of a row at once, the kernel in tiles of up to 32 taps. A tile's input lies column by column, so that the taps of a
+   pixel are neighbours. */
+void depthwise(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *q, y_t *y)
+{
     const int32_t channels = s->out_channels, repeat = channels / s->in_channels;
-    acc_t sum[8][32] = {{0}}, turned[32][8];
-    w_t own[32];
-    int32_t oy, ox, first, ky, kx, c, j;
-    for (oy = 0; oy < s->out_height; oy++) {
-        for (ox = 0; ox < s->out_width; ox += 8) {
-            const int32_t many = s->out_width - ox < 8 ? s->out_width - ox : 8;
-            for (first = 0; first < channels; first += 32) {
-                const int32_t count = channels - first < 32 ? channels - first : 32;
-                y_t *out = y + (oy * s->out_width + ox) * channels + first;
+    const int32_t tile_width = s->dilation_x == 1 && s->kernel_width <= 32 ? s->kernel_width : 1;
+    const int32_t lines = 32 / tile_width, tile_height = s->kernel_height < lines ? s->kernel_height : lines;
+    const int32_t fitting = (104 / tile_height - tile_width) / s->stride_x + 1, most = fitting < 16 ? fitting : 16;
+    const int32_t single = tile_height == s->kernel_height && tile_width == s->kernel_width;
+    x_t near[104 * 8];
+    int16_t wide[104 * 8], line[32 * 8];
+    acc_t start[8] = {0}, sum[16 * 8] = {0};
+    w_t own[8];
+    lanes_t lanes;
+    int32_t from[8], oy, ox, first, ky, kx, i, c, j;
+    for (first = 0; first < channels; first += 8) {
+        const int32_t used = channels - first < 8 ? channels - first : 8;
+        int32_t ready = 0;
+        prepare(q, first, used, &lanes);
+        for (c = 0; c < 8; c++) {
+            from[c] = (first + (c < used ? c : 0)) / repeat;
+            start[c] = c < used ? (acc_t)bias[first + c] : 0;
+        }
+        for (oy = 0; oy < s->out_height; oy++) {
+            for (ox = 0; ox < s->out_width; ox += most) {
+                const int32_t many = s->out_width - ox < most ? s->out_width - ox : most;
                 for (j = 0; j < many; j++) {
-                    for (c = 0; c < count; c++) {
-                        sum[j][c] = (acc_t)bias[first + c];
-                    }
+                    memcpy(sum + 8 * j, start, sizeof start);
                 }
-                for (ky = 0; ky < s->kernel_height; ky++) {
-                    const int32_t iy = oy * s->stride_y - s->pad_top + ky * s->dilation_y;
-                    for (kx = 0; kx < s->kernel_width; kx++) {
-                        const w_t *weight =
-                            read_weights(w, (ky * s->kernel_width + kx) * channels + first, count, own);
-                        for (j = 0; j < many; j++) {
-                            const int32_t ix = (ox + j) * s->stride_x - s->pad_left + kx * s->dilation_x;
-                            if (iy < 0 || iy >= s->in_height || ix < 0 || ix >= s->in_width) {
-                                for (c = 0; c < count && zero != 0; c++) {
-                                    sum[j][c] += (acc_t)zero * weight[c];
-                                }
-                            } else if (repeat == 1) {
-                                const x_t *in = x + (iy * s->in_width + ix) * channels + first;
-                                for (c = 0; c < count; c++) {
-                                    sum[j][c] += (acc_t)in[c] * weight[c];
-                                }
-                            } else {
-                                const x_t *in = x + (iy * s->in_width + ix) * s->in_channels;
-                                for (c = 0; c < count; c++) {
-                                    sum[j][c] += (acc_t)in[(first + c) / repeat] * weight[c];
-                                }
+                for (ky = 0; ky < s->kernel_height; ky += tile_height) {
+                    const int32_t height = s->kernel_height - ky < tile_height ? s->kernel_height - ky : tile_height;
+                    const int32_t count = height * tile_width, columns = (many - 1) * s->stride_x + tile_width;
+                    for (kx = 0; kx < s->kernel_width; kx += tile_width) {
+                        const int32_t left = ox * s->stride_x - s->pad_left + kx * s->dilation_x;
+                        for (i = 0; i < height; i++) {
+                            const int32_t iy = oy * s->stride_y - s->pad_top + (ky + i) * s->dilation_y;
+                            strip(x, s, from, iy, left, columns, zero, 8 * height, near + 8 * i);
+                        }
+                        for (i = 0; i < columns * height * 8; i++) {
+                            wide[i] = (int16_t)near[i];
+                        }
+                        for (i = 0; i < count && ready == 0; i++) {
+                            const int32_t tap = (ky + i % height) * s->kernel_width + kx + i / height;
+                            const w_t *weight = read_weights(w, tap * channels + first, used, own);
+                            for (c = 0; c < 8; c++) {
+                                line[8 * i + c] = c < used ? weight[c] : 0;
                             }
+                        }
+                        ready = single;
+                        for (j = 0; j < many; j++) {
+                            eight_sums(wide + 8 * j * s->stride_x * height, line, count, sum + 8 * j);
                         }
                     }
                 }
-                for (c = 0; c < count; c++) {
-                    for (j = 0; j < 8; j++) {
-                        turned[c][j] = sum[j][c];
-                    }
-                }
-                for (c = 0; c < count; c++) {
-                    int32_t made[8];
-                    for (j = 0; j < many; j++) {
-                        made[j] = tail(turned[c][j], first + c, &q);
-                    }
-                    for (j = 0; j < many; j++) {
-                        out[j * channels + c] = (y_t)made[j];
-                    }
-                }
+                tails(sum, many, q, &lanes, channels, y + (oy * s->out_width + ox) * channels + first);
             }
         }
     }

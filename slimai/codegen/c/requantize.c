@@ -136,18 +136,26 @@ static int32_t single_s64(int64_t sum, int32_t channel, const single_table *q)
     return clamp_s64(scaled(held, q->multiplier[at], q->shift[at]) + q->zero, q->low, q->high);
 }
 
+/*@ helper high_s32 */
+/* (value * factor + 2^30) >> 31 for a factor of at most 2^31. Raised by 2^31 the value has no sign, which makes the product
+   cheap and adds just factor to the result. */
+static int32_t high_s32(int32_t value, uint32_t factor)
+{
+    const uint32_t raised = (uint32_t)value + 2147483648u;
+    return (int32_t)((uint32_t)(((uint64_t)raised * factor + 1073741824u) >> 31) - factor);
+}
+
 /*@ helper gemmlowp_s32 */
 static int32_t gemmlowp_s32(int32_t sum, int32_t channel, const gemmlowp_table *q)
 {
     const int32_t at = channel * q->step, exponent = q->exponent[at];
-    int64_t value;
+    int32_t value;
     if (exponent > 0) {
-        value = two_roundings(sum, q->multiplier[at], exponent);
-    } else {
-        value = ((int64_t)sum * q->multiplier[at] + 1073741824) >> 31;
-        value = shifted_away(value, -exponent);
+        return clamp_s64(two_roundings(sum, q->multiplier[at], exponent) + q->zero, q->low, q->high);
     }
-    return clamp_s64(value + q->zero, q->low, q->high);
+    value = high_s32(sum, (uint32_t)q->multiplier[at]);
+    value -= (int32_t)(value < 0 && exponent < 0);
+    return rounded_clamped(value, -exponent, q->zero, q->low, q->high);
 }
 
 /*@ helper gemmlowp_s64 */

@@ -37,6 +37,25 @@ typedef struct {
     int32_t step, zero, low, high, acc_bits, acc_wraps;
 } tflite_dense_table;
 
+/* What eight channels from `first` on, `used` of them real, make of their sums: see the functions ..._prepare. Each entry stands
+   four times, for four pixels. */
+typedef struct {
+    int32_t first, used;
+} plain_lanes;
+
+typedef struct {
+    uint32_t pre[32];
+    int16_t factor[32], most[32], offset[32];
+    uint16_t half[32], scale[32];
+    int32_t first, used, narrow;
+} xi_sym_lanes;
+
+typedef struct {
+    uint32_t factor[32], scale[32];
+    int32_t away[32];
+    int32_t first, used, right;
+} gemmlowp_lanes;
+
 /* A window over pictures [height][width][channels]; pads may be negative. */
 typedef struct {
     int32_t in_height, in_width, in_channels;
