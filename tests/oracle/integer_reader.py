@@ -10,9 +10,9 @@ import json
 import math
 
 import numpy as np
+from reader_arithmetic import RULES, TYPES, away, limited, looked_up, t31, up
+from reader_layers import normalized_channels, normalized_layer, quotient, resized
 from recurrent_reader import gru, lstm
-
-TYPES = {"s8": (-128, 127), "u8": (0, 255), "s16": (-32768, 32767)}
 
 
 def read(path):
@@ -87,64 +87,6 @@ class _Layer:
         return y if limits is None else np.minimum(y, limits.reshape(1, -1, *(1,) * (y.ndim - 2)))
 
 
-def limited(acc, network):
-    """Return sums held to the accumulator, where it has less than 32 bits."""
-    bits, overflow = network["accumulator"]["bits"], network["accumulator"]["overflow"]
-    if bits >= 32:
-        return acc
-    half = 1 << (bits - 1)
-    return np.clip(acc, -half, half - 1) if overflow == "saturate" else (acc + half) % (2 * half) - half
-
-
-def up(value, shift):
-    """Return value / 2^shift, half up; beyond 62 there is nothing left of 64 bits."""
-    shift = np.minimum(shift, 62)
-    return (value + np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)) >> shift
-
-
-def away(value, shift):
-    """Return value / 2^shift, half away from zero."""
-    return np.sign(value) * up(np.abs(value), shift)
-
-
-def xi_sym(acc, tables):
-    a16 = np.clip(up(acc, tables["pre_shift"]), -32768, 32767)
-    return up(a16 * tables["multiplier"], tables["shift"])
-
-
-def wide(acc, multiplier):
-    """Return the sums as Python integers where products need more than 64 bits, which 16-bit layers do."""
-    top = int(np.abs(acc).max(initial=0)) * int(np.abs(multiplier).max(initial=0))
-    return acc.astype(object) if top >= 2**61 else acc
-
-
-def half_up(acc, tables):
-    return narrow(up(wide(acc, tables["multiplier"]) * tables["multiplier"], tables["shift"]))
-
-
-def narrow(values):
-    """Return int64; what is beyond 62 bits is beyond every output's range too."""
-    return np.clip(values, -(2**62), 2**62).astype(np.int64)
-
-
-def gemmlowp(acc, tables):
-    return t31(acc, tables["multiplier"], tables["shift"])
-
-
-def t31(value, multiplier, exponent):
-    shifted = value << np.maximum(exponent, 0)
-    high = (wide(shifted, multiplier) * multiplier + (1 << 30)) >> 31
-    return away(narrow(high), np.maximum(-exponent, 0))
-
-
-def float64(acc, tables):
-    product = acc.astype(np.float64) * tables["multiplier"]
-    return (np.sign(product) * np.floor(np.abs(product) + 0.5)).astype(np.int64)
-
-
-RULES = {"xi_sym": xi_sym, "single": half_up, "tflite_s64": half_up, "gemmlowp": gemmlowp, "float64": float64}
-
-
 def convolution(layer):
     x, w, a = layer.centred(), layer.weight(), layer.attrs
     rank, groups = x.ndim - 2, a["group"]
@@ -215,15 +157,11 @@ def added(layer, sign):
     return layer.requantized(parts[0] + sign * parts[1])
 
 
-def looked_up(layer, values, grid, table):
-    return values if table is None else table[values - TYPES[grid["type"]][0]]
-
-
 def function(layer):
     values, grid = layer.operands[0]
     table, knots = layer.table("table"), layer.table("knots")
     if knots is None:
-        return layer.finished(looked_up(layer, values, grid, table))
+        return layer.finished(looked_up(values, grid, table))
     bits, below, above, shift = layer.tables.get("focus", (0, 0, 0, 1))
     u = line(knots, values, 7 - int(bits), 1 << (15 - int(bits)))
     if bits:
@@ -251,15 +189,14 @@ def moved(move):
 
     def operator(layer):
         values, grid = layer.operands[0]
-        return looked_up(layer, move(layer, values), grid, layer.table("table_0"))
+        return looked_up(move(layer, values), grid, layer.table("table_0"))
 
     return operator
 
 
 def concatenated(layer):
     parts = [
-        looked_up(layer, values, grid, layer.table(f"table_{place}"))
-        for place, (values, grid) in enumerate(layer.ordered())
+        looked_up(values, grid, layer.table(f"table_{place}")) for place, (values, grid) in enumerate(layer.ordered())
     ]
     return np.concatenate(parts, axis=layer.attrs["axis"])
 
@@ -267,7 +204,7 @@ def concatenated(layer):
 def split(layer):
     values, grid = layer.operands[0]
     parts = np.split(values, np.cumsum(layer.attrs["split"])[:-1], axis=layer.attrs["axis"])
-    return [looked_up(layer, part, grid, layer.table(f"table_{place}")) for place, part in enumerate(parts)]
+    return [looked_up(part, grid, layer.table(f"table_{place}")) for place, part in enumerate(parts)]
 
 
 def windows(layer, x, fill):
@@ -292,7 +229,7 @@ def windows(layer, x, fill):
 def largest(layer):
     values, grid = layer.operands[0]
     found = windows(layer, values, TYPES[grid["type"]][0]).max(axis=0)
-    return looked_up(layer, found, grid, layer.table("table_0"))
+    return looked_up(found, grid, layer.table("table_0"))
 
 
 def averaged(layer):
@@ -348,51 +285,6 @@ def high(a, b):
     return (a * b + 2**30) >> 31
 
 
-def resized(layer):
-    values, grid = layer.operands[0]
-    axes = [axis for axis in range(values.ndim) if f"index_{axis}" in layer.tables or f"lower_{axis}" in layer.tables]
-    if layer.attrs["mode"] == "nearest":
-        for axis in axes:
-            values = values.take(layer.table(f"index_{axis}"), axis=axis)
-        return looked_up(layer, values, grid, layer.table("table_0"))
-    if "multiplier" not in layer.tables:
-        found = tflite_single(layer, values, axes) if grid["type"] == "u8" else tflite_linear(layer, values, axes)
-        return looked_up(layer, found, grid, layer.table("table_0"))
-    acc = values - grid["zero_point"]
-    unit = 1 << min(11, (22 if grid["type"] in ("s8", "u8") else 27) // len(axes))
-    for axis in axes:
-        lower, weight = layer.table(f"lower_{axis}"), layer.table(f"weight_{axis}")
-        weight = weight.reshape((-1,) + (1,) * (acc.ndim - 1 - axis))
-        upper = np.minimum(lower + 1, acc.shape[axis] - 1)
-        acc = acc.take(lower, axis=axis) * (unit - weight) + acc.take(upper, axis=axis) * weight
-    return layer.requantized(acc)
-
-
-def taps(layer, axis, rank):
-    shape = (-1,) + (1,) * (rank - 1 - axis)
-    return layer.table(f"lower_{axis}"), layer.table(f"upper_{axis}"), layer.table(f"weight_{axis}").reshape(shape)
-
-
-def tflite_linear(layer, acc, axes):
-    """Return the sum with weights of 10 bits an axis, over 2^20, half away from zero."""
-    for axis in axes:
-        lower, upper, weight = taps(layer, axis, acc.ndim)
-        acc = acc.take(lower, axis=axis) * (1024 - weight) + acc.take(upper, axis=axis) * weight
-    return away(acc, 20)
-
-
-def tflite_single(layer, values, axes):
-    """Return the four products in float32, columns outside, their sum plus a half, truncated."""
-    one, half, x = np.float32(1), np.float32(0.5), values.astype(np.float32)
-    (top, bottom, fy), (near, far, fx) = (taps(layer, axis, x.ndim) for axis in axes)
-    total = None
-    for column, wx in ((near, one - fx), (far, fx)):
-        for row, wy in ((top, one - fy), (bottom, fy)):
-            part = x.take(row, axis=axes[0]).take(column, axis=axes[1]) * wy * wx
-            total = part if total is None else total + part
-    return np.trunc(total + half).astype(np.int64)
-
-
 def sliced(layer, x):
     index = [slice(None)] * x.ndim
     for axis, start, end, step in zip(
@@ -413,60 +305,6 @@ def index_of_largest(layer):
     axis = layer.attrs["axis"]
     found = values.argmax(axis=axis)
     return found.reshape(layer.shape)
-
-
-def quotient(layer):
-    """Return a / b: the divisor's leading bit split off, the reciprocal of the rest on lines between 257 knots."""
-    a, b = np.broadcast_arrays(layer.centred(0), layer.centred(1))
-    size = np.maximum(np.abs(b), 1)
-    n = np.array([int(value).bit_length() - 1 for value in size.reshape(-1)]).reshape(size.shape)
-    fraction = np.where(n < 16, size << np.maximum(15 - n, 0), size >> 1) - 2**15
-    knots, place = layer.table("knots"), fraction >> 7
-    reciprocal = knots[place] + (((knots[place + 1] - knots[place]) * (fraction & 127) + 64) >> 7)
-    product = (np.abs(a) * reciprocal + 2**14) >> 15
-    found = up(product * layer.table("multiplier")[n], layer.table("shift")[n])
-    found = np.where(b == 0, np.where(a == 0, 0, 2**32), found)
-    return layer.finished(layer.grid["zero_point"] + np.where((a < 0) != (b < 0), -found, found))
-
-
-def normalized(layer, rows):
-    """Return N of section 5, [rows, places], in Python integers."""
-    (low, high), grid = TYPES[layer.operands[0][1]["type"]], layer.operands[0][1]
-    size, reach = rows.shape[1], high - low
-    e2 = min(size * layer.attrs["epsilon"] / grid["scale"] ** 2, 2.0**62)
-    f = max(0, 62 - (max(size * reach**2, size**2) + math.floor(e2) + 1).bit_length())
-    epsilon, p = min(round(e2 * 2.0**f), 2**61), max(0, (size * reach).bit_length() - 31)
-    e = math.frexp(math.sqrt(2.0**f / size))[1] - 1
-    g = 23 - -(-(size - 1).bit_length() // 2)
-    found = []
-    for row in rows.tolist():
-        total = sum(row)
-        mean, rest = total // size, total % size
-        centred = [value - mean for value in row]
-        spread = (sum(c * c for c in centred) << f) - ((rest * rest << f) // size) + epsilon
-        h = max(62 - spread.bit_length(), 0) // 2 * 2
-        root = math.isqrt(spread << h)
-        inverse = 2**61 // root if spread else 0
-        u = min(max(61 - p - e - g - h // 2, 0), 62)
-        scaled = [(size * c - rest + (1 << p >> 1)) >> p for c in centred]
-        found.append([(d * inverse + (1 << u >> 1)) >> u for d in scaled])
-    return np.array(found, np.int64)
-
-
-def normalized_layer(layer):
-    x, axis = layer.operands[0][0], layer.attrs["axis"]
-    n = normalized(layer, x.reshape(-1, math.prod(x.shape[axis:])))
-    return affine(layer, n, layer.table("factor"), layer.table("offset")).reshape(x.shape)
-
-
-def normalized_channels(layer):
-    x = layer.operands[0][0]
-    n = normalized(layer, x.reshape(x.shape[0] * x.shape[1], -1)).reshape(*x.shape[:2], -1)
-    return affine(layer, n, layer.table("factor")[:, None], layer.table("offset")[:, None]).reshape(x.shape)
-
-
-def affine(layer, n, factor, offset):
-    return layer.finished(layer.grid["zero_point"] + up(n * factor + offset, layer.table("shift")[0]))
 
 
 def pictures(operator):

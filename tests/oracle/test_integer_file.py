@@ -14,6 +14,8 @@ import integer_reader
 import numpy as np
 import onnx
 import pytest
+import reader_arithmetic
+import reader_layers
 import recurrent_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +53,10 @@ def _names(node):
 
 
 def test_the_reader_knows_nothing_of_the_project():
-    assert imported(integer_reader) == {"copy", "json", "math", "numpy", "recurrent_reader"}
+    parts = {"reader_arithmetic", "reader_layers", "recurrent_reader"}
+    assert imported(integer_reader) == {"copy", "json", "math", "numpy", *parts}
+    assert imported(reader_arithmetic) == {"numpy"}
+    assert imported(reader_layers) == {"math", "numpy", "reader_arithmetic"}
     assert imported(recurrent_reader) == {"numpy", "gate_functions"}
     assert imported(gate_functions) == {"__future__", "math", "functools"}
 
