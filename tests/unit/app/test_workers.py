@@ -82,20 +82,25 @@ def test_a_process_that_cannot_be_started_is_told(pool, monkeypatch, error, said
 def test_a_process_started_while_another_dies_ends_too(monkeypatch):
     processes = Processes(SPEC, 2)
     kind = multiprocessing.get_context("spawn").Process
-    plain, started = kind.start, []
+    plain, started, noticed = kind.start, [], []
 
     def start(self):
         plain(self)
         started.append(self)
         if len(started) == 2:  # the pool breaks before it has taken note of this one
             started[0].kill()
-            while not processes._pool._broken:
+            until = time.monotonic() + 10
+            while not processes._pool._broken and time.monotonic() < until:
                 time.sleep(0.01)
+            noticed.append(bool(processes._pool._broken))
             time.sleep(0.2)
 
     monkeypatch.setattr(kind, "start", start)
     with suppress(SlimaiError):
         processes.open(LONG)
+    if not all(noticed):  # as of Python 3.11.2, whose pool waits for the lock that it holds while it starts a process
+        processes.close()
+        pytest.skip("this Python's pool does not notice a dead process while it starts another")
     assert started[1].is_alive()
     closing = threading.Thread(target=processes.close, daemon=True)
     closing.start()
