@@ -19,15 +19,15 @@ X_SCALE, Y_SCALE = 0.05, 0.11
 
 
 def file(
-    *, dtype="int8", first=None, scale=X_SCALE, late=False, twice=False, unread=False, once=True, rng=None
+    *, dtype="int8", first=None, scale=X_SCALE, late=False, twice=False, unread=False, once=True, kept_as_is=False
 ) -> bytes:
     """Return a streaming network: what is kept of earlier steps is joined to the input, then summed by weights.
 
     first: what the variable begins with. scale: of what is assigned. late: a second read, behind the assignment, is an
     output. twice: another handle of the same name reads. unread: a second variable is assigned that nobody reads.
-    once: the variable is filled by CALL_ONCE.
+    once: the variable is filled by CALL_ONCE. kept_as_is: no step assigns it.
     """
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = np.random.default_rng(0)
     real = dtype == "float32"
     grid = {} if real else {"scale": X_SCALE, "zero_point": 3}
     whole, kept = (1, KEPT + 1, CHANNELS), (1, KEPT, CHANNELS)
@@ -57,6 +57,8 @@ def file(
         Step("FULLY_CONNECTED", [9, 10, -1], [11], "FullyConnected", version=4),
     ]
     outputs = [11]
+    if kept_as_is:
+        steps = [item for item in steps if item.operator != "ASSIGN_VARIABLE"]
     if late:
         tensors.append(Tensor("now", kept, dtype, **grid))
         steps.append(Step("READ_VARIABLE", [1], [len(tensors) - 1], "ReadVariable"))
@@ -145,6 +147,27 @@ def test_a_variable_that_nothing_fills_begins_with_zeros(tmp_path):
     path = tmp_path / "net.tflite"
     path.write_bytes(file(once=False))
     assert load_tflite(path).graph.states == {"held": "rest"}
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_a_variable_that_no_step_assigns_is_a_constant(tmp_path, dtype):
+    """Integers exactly, float within 1e-4 of values up to 300."""
+    path = tmp_path / "net.tflite"
+    path.write_bytes(file(dtype=dtype, first=7, kept_as_is=True))
+    rng = np.random.default_rng(3)
+    feed = rng.normal(0, 50, (1, 1, CHANNELS)).clip(-128, 127).astype(dtype)
+    ((wanted,),) = litert(path.read_bytes(), [feed])
+    if dtype == "float32":
+        graph = load_onnx(path)
+        found = FloatSession(graph).run({"x": feed})["y"]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+    else:
+        plan = stored_plan(load_tflite(path))
+        graph = plan.graph
+        found = compile_plan(plan, TargetSection(), arithmetic="gemmlowp").run({"x": feed})["y"]
+        np.testing.assert_array_equal(found, wanted)
+    assert graph.inputs == ("x",)
+    assert not graph.states
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 Streaming networks keep their own buffers: VAR_HANDLE names one, READ_VARIABLE reads it, ASSIGN_VARIABLE writes it, and
 CALL_ONCE fills it from a subgraph of its own. Here the caller holds them, as he does the states of any network, and
-they begin with zeros.
+they begin with zeros. What no step assigns is a constant.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from slimai.errors import Diagnostic, UnsupportedError
+from slimai.graph.ir import Array
 from slimai.graph.tflite.file import FileModel, FileOperator, FileTensor, shared_name
 
 _CODES = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"})
@@ -31,8 +32,8 @@ def without_variables(model: FileModel, where: str) -> FileModel:
     """Return the model with its variables as further inputs and outputs, paired in `states`.
 
     Raises:
-        UnsupportedError: variables that begin with other values than zeros, that are written in another type or scale
-            than they are read, or read before the network runs; all of them in one error.
+        UnsupportedError: variables that begin with other values than zeros, or that are written in another type or
+            scale than they are read; all of them in one error.
     """
     if not any(op.code in _CODES for op in model.operators):
         return model
@@ -94,45 +95,59 @@ class _Walk:
     def _wrong(self, name: str, message: str, cure: str = "") -> None:
         self.problems.append(Diagnostic(message, name, suggestion=cure, file=self.where))
 
-    def _all(self) -> list[_Variable]:
-        """Return the variables that a step reads what an earlier one has written."""
-        return [item for item in {id(item): item for item in self.variables.values()}.values() if item.read is not None]
+    def _read_ones(self) -> list[tuple[str, int, int]]:
+        """Return name, tensor that is read and tensor that is held at the end of each variable that a step reads."""
+        every = {id(item): item for item in self.variables.values()}.values()
+        return [(item.name, item.read, item.now) for item in every if item.read is not None and item.now is not None]
 
     def wrong_beginnings(self) -> Iterator[Diagnostic]:
-        """Yield what keeps variables from being states."""
+        """Yield what keeps variables from being states, or constants."""
         tensors = self.model.tensors
-        for item in self._all():
-            held = tensors[item.read or 0]
-            first = self.model.initial.get(item.name)
+        for name, read, now in self._read_ones():
+            held, first = tensors[read], self.model.initial.get(name)
+            if read == now:
+                if first is not None and (first.dtype, first.shape) != (np.dtype(held.dtype), held.shape):
+                    message = f"a variable that begins with {first.dtype} {list(first.shape)}, read as {_kind(held)}"
+                    yield Diagnostic(message, name, file=self.where)
+                continue
             if first is not None and not _zeros(first, held):
-                cure = "a state of a network begins with zeros"
-                yield Diagnostic(
-                    "a variable that begins with other values", item.name, suggestion=cure, file=self.where
-                )
-            written = tensors[item.now or 0]
-            if not _alike(held, written):
-                message = f"a variable that is written as {_kind(written)} and read as {_kind(held)}"
-                yield Diagnostic(message, item.name, file=self.where)
+                message, cure = "a variable that begins with other values", "a state of a network begins with zeros"
+                yield Diagnostic(message, name, suggestion=cure, file=self.where)
+            if not _alike(held, tensors[now]):
+                message = f"a variable that is written as {_kind(tensors[now])} and read as {_kind(held)}"
+                yield Diagnostic(message, name, file=self.where)
 
     def model_without(self) -> FileModel:
-        """Return the model with states in the place of variables."""
-        states = [(item.read, item.now) for item in self._all() if item.read is not None and item.now is not None]
-        handed = [(read, now) for read, now in states if read != now]  # what a step leaves alone stays zero
+        """Return the model with states, or constants, in the place of variables."""
+        found, tensors = self._read_ones(), list(self.model.tensors)
+        handed = {name: (read, now) for name, read, now in found if read != now}
+        for name, read, _ in found:
+            if name not in handed:
+                tensors[read] = replace(tensors[read], data=_beginning(self.model.initial.get(name), tensors[read]))
         outputs = tuple(self.replaced.get(number, number) for number in self.model.outputs)
-        names = ", ".join(item.name for item in self._all())
+        told = (f"variables became states, inputs and outputs of a step: {', '.join(handed)}",) if handed else ()
         return replace(
             self.model,
+            tensors=tuple(tensors),
             operators=tuple(self.kept),
-            inputs=(*self.model.inputs, *(read for read, _ in states)),
-            outputs=tuple(dict.fromkeys((*outputs, *(now for _, now in handed)))),
-            states=tuple(handed),
-            history=(*self.model.history, f"variables became states, inputs and outputs of a step: {names}"),
+            inputs=(*self.model.inputs, *(read for read, _ in handed.values())),
+            outputs=tuple(dict.fromkeys((*outputs, *(now for _, now in handed.values())))),
+            states=tuple(handed.values()),
+            history=(*self.model.history, *told),
         )
 
 
-def _zeros(values: np.ndarray, held: FileTensor) -> bool:
-    zero = int(held.zero_point[0]) if held.zero_point.size else 0
-    return values.dtype == np.dtype(held.dtype) and bool((values == zero).all())
+def _zero(held: FileTensor) -> int:
+    return int(held.zero_point[0]) if held.zero_point.size else 0
+
+
+def _zeros(values: Array, held: FileTensor) -> bool:
+    return values.dtype == np.dtype(held.dtype) and bool((values == _zero(held)).all())
+
+
+def _beginning(first: Array | None, held: FileTensor) -> Array:
+    """Return what a variable holds before the first step: zeros where nothing fills it."""
+    return np.full(held.shape, _zero(held), held.dtype) if first is None else first
 
 
 def _grid(item: FileTensor) -> tuple[Iterable[float], Iterable[int]]:
