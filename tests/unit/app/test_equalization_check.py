@@ -9,17 +9,8 @@ import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
 
-from slimai.app.candidates.choose import quantizer_for
-from slimai.app.float_pass.shared import calibrate
-from slimai.app.opening.open_job import prepare
-from slimai.artifacts.cache import Cache
-from slimai.data.loader import iter_batches
 from slimai.quantizer.rewrites.aids import Rewrites
-from slimai.schema.root import SlimaiConfig
-from slimai.search.candidate import Candidate
-from slimai.search.events import Silent
-from slimai.simulator.output_ratios import output_ratios
-from slimai.simulator.rounding_pass import Images
+from tests.unit.app.measured_rewrites import quantizer, ratios
 
 IMAGES, SIZE, CHANNELS = 8, 20, 16
 
@@ -85,34 +76,9 @@ def quantizer_of(tmp_path_factory):
     def build(seed, spread, **quantization):
         model = folder / f"net{seed}_{spread}.onnx"
         sub_pixel_network(model, seed, spread, pictures)
-        config = SlimaiConfig.model_validate(
-            {
-                "path": {"output_dir": str(folder / "out"), "image_dir": str(folder)},
-                "network": {
-                    "name": "subpixel",
-                    "input_model": str(model),
-                    "class": "Segmentation",
-                    "channel_order": "GRAY",
-                    "mean": 0,
-                    "stddev": 255,
-                },
-                "dataset": {"calibration_set": "calib.txt"},
-                "quantization": quantization,
-                "metric": {"metric_cls": "cosine"},
-            }
-        )
-        job, cache = prepare(config), Cache(folder / "cache")
-        return quantizer_for(job, lambda graph, _: calibrate(job, graph, cache, Silent()))
+        return quantizer(folder, model, "subpixel", mean=0, stddev=255, **quantization)
 
     return build
-
-
-def ratios(quantizers, level):
-    """Return [quantizers, 2] what the outputs of all calibration images have, in dB."""
-    job = quantizers[0].job
-    plans = [quantizer(Candidate(level)).plan for quantizer in quantizers]
-    images = Images(IMAGES, lambda: [feeds for _, feeds in iter_batches(job.calibration, job.preprocess, 1)])
-    return output_ratios(job.graph, plans, job.config.target, images, job.config.target.arithmetic)
 
 
 @pytest.mark.parametrize("level", [0, 1, 3])
