@@ -20,6 +20,7 @@ import numpy as np
 Feeds = Mapping[str, np.ndarray]
 
 STRIDE = 8  # calibration images whose activations ONNX Runtime holds at once
+ADAROUND_STEPS = 10_000  # a layer, as AIMET has it
 
 
 @dataclass(frozen=True)
@@ -100,27 +101,43 @@ def nncf(method: str, task: Task) -> list[Feeds]:
 def aimet(method: str, task: Task) -> list[Feeds]:
     """Return the outputs of aimet-onnx's QuantizationSimModel: 8-bit activations, 8-bit weights, its default config.
 
-    `method` is a scheme, `min_max` or `tf_enhanced`; `+cle` behind it equalizes the layers first.
+    `method` is a scheme, `min_max` or `tf_enhanced`. Behind it: `+cle` equalizes the layers first; `+adaround` rounds
+    the weights by AdaRound on the calibration images (`+adaround1000`: so many steps a layer; else the tool's 10,000);
+    `+tensor` gives weights one scale a tensor (else one a channel), `+w4` 4 bits.
     """
     import onnx
+    from aimet_onnx.common.quantsim_config.utils import get_path_for_per_tensor_config
     from aimet_onnx.quantsim import QuantizationSimModel
 
-    scheme, _, aid = method.partition("+")
+    scheme, *aids = method.split("+")
     model = onnx.load(task.model)
     names = [item.name for item in model.graph.output]  # the simulation has them in this order, renamed
-    if aid == "cle":
+    if "cle" in aids:
         from aimet_onnx.cross_layer_equalization import equalize_model
 
         equalize_model(model)
-    sim = QuantizationSimModel(model, quant_scheme=scheme, session_options_kwargs={"intra_op_num_threads": 1})
-    sim.compute_encodings(list(task.calibration))
+    sim = QuantizationSimModel(
+        model,
+        quant_scheme=scheme,
+        param_type="int4" if "w4" in aids else "int8",
+        config_file=get_path_for_per_tensor_config() if "tensor" in aids else "default",
+        session_options_kwargs={"intra_op_num_threads": 1},
+    )
+    images = [dict(feeds) for feeds in task.calibration]
+    rounding = next((item for item in aids if item.startswith("adaround")), None)
+    if rounding is not None:  # freezes the weights' scales, so that activations come after it
+        from aimet_onnx import apply_adaround
+
+        apply_adaround(sim, images, num_iterations=int(rounding.removeprefix("adaround") or ADAROUND_STEPS))
+    sim.compute_encodings(images)
     return [dict(zip(names, sim.session.run(None, dict(feeds)), strict=True)) for feeds in task.validation]
 
 
 def onnxsim(method: str, task: Task) -> list[Feeds]:
     """Return the outputs of onnxsim.quantize_static: every activation u8 asymmetric, weights s8 per channel, QDQ.
 
-    `method` is minmax, percentile, mse, entropy or auto, each with the tool's own settings.
+    `method` is minmax, percentile, mse, entropy or auto, each with the tool's own settings. Its AdaRound and GPTQ are
+    for MatMul and Gemm with 4-bit weights and float activations (`quantize_weight_only_int4`), not for convolutions.
     """
     import onnx
     import onnxsim as tool

@@ -94,6 +94,7 @@ class Job:
         from slimai.simulator.program import compile_plan
 
         (candidate,) = space_of_limits([level], parse_limits(limits) or (), wider=False)
-        plan = self._quantizer(compensated_candidate(candidate) if compensated else candidate).plan
+        chosen = compensated_candidate(candidate, own_limits=True) if compensated else candidate  # as a run delivers it
+        plan = self._quantizer(chosen).plan
         weights = "compensated" if compensated else "nearest"
         return Delivered(plan, compile_plan(plan, self._target), limits, weights)
