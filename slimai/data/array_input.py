@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.data.files import read_array, wrong_file
+from slimai.data.files import ARRAY_DTYPES, read_array, wrong_file
 from slimai.data.sample import Sample
 from slimai.graph.samples import sample_shape
 
@@ -54,7 +54,7 @@ class ArrayForm:
         return np.zeros(sample_shape(self.shape), self.dtype)
 
     def _types(self) -> tuple[str, ...]:
-        return WHOLE if self.whole else ("uint8", "int8", "float32")
+        return WHOLE if self.whole else ARRAY_DTYPES
 
     def _fits(self, sample: Sample, file: Path, shape: tuple[int, ...]) -> None:
         wanted = f"the network's input {list(self.shape)}"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from slimai.data.sample import Sample
 
 Array = NDArray[Any]
-_ARRAY_DTYPES = ("uint8", "int8", "float32")
+# what float32 holds exactly
+ARRAY_DTYPES = ("uint8", "int8", "uint16", "int16", "float16", "float32")
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 
 
@@ -75,7 +76,7 @@ def read_array(
     sample: Sample,
     file: Path,
     fits: Callable[[tuple[int, ...]], None] = lambda _: None,
-    dtypes: tuple[str, ...] = _ARRAY_DTYPES,
+    dtypes: tuple[str, ...] = ARRAY_DTYPES,
 ) -> Array:
     """Return the array of an .npy file of one of the types; `fits` raises for a shape that is not wanted."""
     try:

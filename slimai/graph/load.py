@@ -1,7 +1,7 @@
 """The way from an ONNX file to a `Graph`: read, check, fix shapes, optimize, canonicalize.
 
 What is shared with other doors to the onnx package stands in `fixed_batch`, `infer`, `limits`, `qlinear`, `save`,
-`spelling`, `steps_first` and `upgrade`.
+`single_precision`, `spelling`, `steps_first` and `upgrade`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from slimai.graph.parameter_check import require_fitting_parameters
 from slimai.graph.passes import BASIC_PASSES, FLOAT_BASIC_PASSES, PASSES, run_passes
 from slimai.graph.qlinear import expanded
 from slimai.graph.resize_shape import with_settled_sizes
+from slimai.graph.single_precision import in_single_precision
 from slimai.graph.spelling import plainly_spelled, with_foreign_shapes
 from slimai.graph.steps_first import with_steps_first
 from slimai.graph.tflite.floats.load import history_of, onnx_of_tflite, states_of
@@ -92,6 +93,7 @@ def load_onnx(
         told, states = history_of(model), states_of(model)
     else:
         model = plainly_spelled(_read(Path(path), where))
+        told = in_single_precision(model) if optimize else ()
         model = cut_at(model, cut_outputs, where) if cut_outputs else model
     given = pictures_of_one(model, pictures) if pictures else {}
     fixed = {name: size for name, size in given.items() if name not in (input_shapes or {})}

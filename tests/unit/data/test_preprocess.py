@@ -87,7 +87,7 @@ def test_stretch_as_pillow(folder):
     np.testing.assert_array_equal(arrays["x"][0], wanted.transpose(2, 0, 1))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "float16", "float32"])
 @pytest.mark.parametrize("shape", [(49, 10), (1, 49, 10), (1, 1, 49, 10)])
 def test_arrays_are_dequantized_by_mean_and_stddev(tmp_path, dtype, shape):
     values = np.random.default_rng(3).integers(0, 100, shape).astype(dtype)
@@ -163,7 +163,7 @@ def test_truncated_image(folder):
         (
             InputSpec("x", (1, 9), layout="NonImage"),
             "double.npy",
-            "the array holds float64; save it as uint8, int8, float32",
+            "the array holds float64; save it as uint8, int8, uint16, int16, float16, float32",
         ),
         (InputSpec("x", (1, 3), layout="NonImage"), "nan.npy", "the array holds values that are not finite"),
     ],

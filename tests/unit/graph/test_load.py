@@ -88,7 +88,8 @@ def test_unknown_operator(build):
 
 
 def test_other_input_types(build):
-    path = build([("Cast", "x", "y", {"to": 1})], {"x": [1, 3]}, ["y"], dtypes={"x": TensorProto.UINT8})
+    steps = [("Cast", "x", "i", {"to": TensorProto.INT32}), ("Cast", "i", "y", {"to": TensorProto.FLOAT})]
+    path = build(steps, {"x": [1, 3]}, ["y"], dtypes={"x": TensorProto.UINT8})
     assert refused(path) == "FILE: x: inputs must be float32, int32 or int64 (got 'uint8'); export the model in float32"
     assert load_onnx(path, optimize=False).tensors["x"].dtype == "uint8"
 
