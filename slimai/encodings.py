@@ -8,7 +8,7 @@ __all__ = ["CURE", "decoded"]
 
 CURE = "save it as UTF-8 (GBK is read too)"
 # ideographs, their punctuation, full-width forms and compatibility signs: what Chinese text is made of
-_CHINESE = re.compile(r"[\u2000-\u206f\u3000-\u303f\u3105-\u312f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_CHINESE = r"[\u2000-\u206f\u3000-\u303f\u3105-\u312f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]"
 
 
 def decoded(data: bytes) -> str:
@@ -34,7 +34,7 @@ def decoded(data: bytes) -> str:
         text = data.decode("gb18030")
     except UnicodeDecodeError:
         raise ValueError(f"is not UTF-8 text (byte {place}), nor GBK") from None
-    strange = next((sign for sign in text if not sign.isascii() and not _CHINESE.match(sign)), None)
+    strange = next((sign for sign in text if not sign.isascii() and not re.match(_CHINESE, sign)), None)
     if strange is not None:
         other = " (Big5?)" if _is_big5(data) else ""
         raise ValueError(f"is not UTF-8 text (byte {place}), and would hold '{strange}' as GBK{other}")
@@ -56,4 +56,4 @@ def _is_big5(data: bytes) -> bool:
         text = data.decode("big5")
     except UnicodeDecodeError:
         return False
-    return all(sign.isascii() or _CHINESE.match(sign) for sign in text)
+    return all(sign.isascii() or re.match(_CHINESE, sign) for sign in text)

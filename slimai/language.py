@@ -23,8 +23,9 @@ CHOICE = "SLIMAI_LANG"
 LANGUAGES = {"en": "en", "zh": "zh_CN"}
 LOCALE, DOMAIN = Path(__file__).parent / "locale", "slimai"
 _ASKED = (CHOICE, "LC_ALL", "LC_MESSAGES", "LANG")  # the first that is set decides
-_FRAME = re.compile(r"(.+?)(?: \(got (.*)\))?(?:; (.+))?")
-_HOLE = re.compile(r"\{(\d*)\}")
+# compiled on first use, which English has not
+_FRAME = r"(.+?)(?: \(got (.*)\))?(?:; (.+))?"
+_HOLE = r"\{(\d*)\}"
 
 
 def language(environment: Mapping[str, str] = os.environ) -> str:
@@ -94,7 +95,7 @@ def _framed(text: str, to: str) -> str | None:
     """Return a line of the form ``where: key: message (got value); what to do`` with its sentences translated."""
     catalogue = _catalogue(to)
     for start in (0, *(mark.end() for mark in re.finditer(": ", text))):
-        frame = _FRAME.fullmatch(text, start)
+        frame = re.compile(_FRAME).fullmatch(text, start)
         for message, got, cure in ((text[start:], None, None), frame.groups() if frame else ("", None, None)):
             found = catalogue.find(message) if message else None
             if found is not None:
@@ -113,8 +114,8 @@ class Catalogue:
     """Messages and their translations; those with holes are found by the words between the values."""
 
     def __init__(self, messages: Mapping[str, str]) -> None:
-        self._exact = {told: told_so for told, told_so in messages.items() if not _HOLE.search(told)}
-        holed = [_pattern(told, told_so) for told, told_so in messages.items() if _HOLE.search(told)]
+        self._exact = {told: told_so for told, told_so in messages.items() if not re.search(_HOLE, told)}
+        holed = [_pattern(told, told_so) for told, told_so in messages.items() if re.search(_HOLE, told)]
         self._patterns = sorted(holed, key=lambda one: -sum(map(len, one.literals)))  # the most telling first
 
     def find(self, text: str) -> str | None:
@@ -133,7 +134,7 @@ class Catalogue:
 
 
 def _pattern(told: str, told_so: str) -> _Pattern:
-    literals = _HOLE.sub("\0", told).split("\0")
+    literals = re.sub(_HOLE, "\0", told).split("\0")
     regex = re.compile("(.*?)".join(map(re.escape, literals)), re.DOTALL)
     return _Pattern(tuple(part for part in literals if part), regex, told_so)
 
@@ -141,7 +142,7 @@ def _pattern(told: str, told_so: str) -> _Pattern:
 def _filled(told: str, values: list[str]) -> str:
     """Return the translation with its values, in order or by number."""
     order = iter(range(len(values)))
-    return _HOLE.sub(lambda hole: values[int(hole[1]) if hole[1] else next(order)], told)
+    return re.sub(_HOLE, lambda hole: values[int(hole[1]) if hole[1] else next(order)], told)
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 FAR = 0.4  # where several are shown to choose from
 NEAR = 0.6  # share of letters in common, of closed lists of choices
@@ -12,6 +11,8 @@ VERY_NEAR = 0.8  # where any other name is legal too, as that of a plug-in: `my_
 
 def alike(name: str, known: Iterable[str], count: int, cutoff: float = NEAR) -> list[str]:
     """Return at most `count` names of `known` that are most like `name`, case aside, the best first."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only where something is misspelt
+
     spelled: dict[str, str] = {}
     for item in known:
         spelled.setdefault(item.lower(), item)

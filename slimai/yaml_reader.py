@@ -182,13 +182,10 @@ def scalar_value(node: yaml.ScalarNode) -> Any:
     """
     if node.tag == "tag:yaml.org,2002:int" and len(node.value) > 4 * INT_BITS:
         raise ValueError(_LONG)
-    loader = yaml.SafeLoader("")
     try:
-        value = loader.construct_object(node)
+        value = yaml.constructor.SafeConstructor().construct_object(node)
     except _MISFITS:
         raise ValueError(f"is no value of the type {node.tag.rpartition(':')[2] or node.tag}") from None
-    finally:
-        loader.dispose()
     if isinstance(value, int) and value.bit_length() > INT_BITS:
         raise ValueError(_LONG)
     return value

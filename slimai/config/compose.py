@@ -11,11 +11,10 @@ from threading import RLock
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from slimai.config.composed import Composed
 from slimai.config.dirs import bundled_conf
@@ -53,8 +52,9 @@ def compose_job(
     terms = [in_hydra_terms(text) for text in overrides]
     with explained(terms, list(words)):
         config = compose(CONFIG_NAME, overrides=terms, return_hydra_config=True)
-        values = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        return replace(plain(values, config.hydra, files), overrides=tuple(terms), written=words)
+        with open_dict(config):
+            hydra = config.pop("hydra")
+        return replace(plain(config, hydra, files), overrides=tuple(terms), written=words)
 
 
 def plain(config: DictConfig, hydra: Any, files: dict[str, Path] | None = None) -> Composed:
@@ -96,6 +96,8 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         InputError: an override does not parse, or sweeps over nothing, or in a way that only an adaptive sweeper can.
     """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: PLC0415 - only for a multirun
+
     parsed = parse_sweep(overrides)
     require_lists(parsed, overrides)
     with _explained(overrides):

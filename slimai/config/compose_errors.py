@@ -32,7 +32,7 @@ LISTS = (  # settings of which a search tries several
     "quantization.weight_rounding",
 )
 MOST_LISTED = 32
-_CALL = re.compile(r"(range|choice)\([^()\[\]{}]*\)")
+_CALL = r"(range|choice)\([^()\[\]{}]*\)"
 EXTRAS = {  # what comes with another package: the extra of pyproject.toml that installs it
     "hydra/launcher=ray": "ray-launcher",
     "hydra/launcher=joblib": "joblib",
@@ -146,7 +146,7 @@ def _sweep_in_a_list(term: str) -> str:
     """Return the plain list that ``key=[range(0,3)]`` means; an empty string where there is none such."""
     bare, _, value = term.partition("=")
     inner = value[1:-1].strip() if value.startswith("[") and value.endswith("]") else ""
-    if not _CALL.fullmatch(inner):
+    if not re.fullmatch(_CALL, inner):
         return ""
     item = OverridesParser.create().parse_override(f"{bare}={inner}")
     if not item.is_discrete_sweep() or isinstance(item.value(), Glob):

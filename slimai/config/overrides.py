@@ -9,7 +9,7 @@ TOP_LEVEL_VALUES = ("stages", "smart_search", "config_file")
 _PLAIN = re.compile(r"\+?(?P<key>[A-Za-z_][A-Za-z0-9_.]*)=(?P<value>.*)", re.DOTALL)
 
 # one value: no list, call, quote or interpolation, and something that is not ASCII
-_OTHER_LETTERS = re.compile(r"(?=.*[^\x00-\x7f])[^\s,()\[\]{}'\"$=\\]+")
+_OTHER_LETTERS = r"[^\s,()\[\]{}'\"$=\\]+"
 
 
 def in_hydra_terms(override: str) -> str:
@@ -23,7 +23,7 @@ def in_hydra_terms(override: str) -> str:
     found = _PLAIN.fullmatch(override)
     if found is None or found["key"].startswith("hydra."):
         return override
-    if _OTHER_LETTERS.fullmatch(found["value"]):
+    if not found["value"].isascii() and re.fullmatch(_OTHER_LETTERS, found["value"]):
         return in_hydra_terms(f"{override[: found.start('value')]}{quoted(found['value'])}")
     bare = override.removeprefix("+")
     if found["key"] == "model":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os.path
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,8 +16,7 @@ from slimai.config.compose import compose_job, hydra_ready
 from slimai.config.composed import Composed
 from slimai.config.dirs import preset_names
 from slimai.config.hydra_setup import store_preset
-from slimai.config.legacy.yaml_text import escape_interpolation
-from slimai.config.yaml_source import PRESETS, ROOT, checked_text, header_package
+from slimai.config.yaml_source import PRESETS, ROOT, checked_text, header_package, loaded
 from slimai.errors import Diagnostic, InputError
 from slimai.suggest import did_you_mean
 from slimai.yaml_reader import yaml_problem
@@ -61,6 +59,8 @@ def _legacy(path: Path, overrides: Sequence[str]) -> Composed:
 
 def _literal(value: Any) -> Any:
     """Return the values with ``${`` escaped: a cfg has no interpolations."""
+    from slimai.config.legacy.yaml_text import escape_interpolation  # noqa: PLC0415 - only for a cfg
+
     if isinstance(value, dict):
         return {key: _literal(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -75,7 +75,7 @@ def _file_cure(name: str) -> str:
 
 def _yaml_values(path: Path, text: str) -> dict[str, Any]:
     try:
-        values = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
+        values = OmegaConf.to_container(loaded(text), resolve=False)
     except yaml.YAMLError as error:
         raise InputError(yaml_problem(error, str(path))) from None
     except (OSError, ValueError, RecursionError, OmegaConfBaseException) as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import io
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource as _FileConfigSource
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_yaml_loader
 
 from slimai.errors import InputError
 from slimai.yaml_reader import CONFIG, check_scalars, compose_yaml, read_text, yaml_problem
@@ -51,6 +53,24 @@ def header_package(text: str) -> str | None:
     return None
 
 
+def loaded(text: str) -> DictConfig:
+    """Return the mapping of a `checked_text`, as `OmegaConf.load` reads it.
+
+    Raises:
+        yaml.YAMLError: what OmegaConf's loader alone refuses, such as a key given twice.
+    """
+    values = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
+    return OmegaConf.create({} if values is None else values)
+
+
+@cache
+def _loader() -> Any:
+    """Return OmegaConf's loader with the parser of libyaml, which is ten times as fast, where PyYAML has it."""
+    own: Any = get_yaml_loader()
+    fast: Any = getattr(yaml, "CSafeLoader", None)
+    return own if fast is None else type("ConfigLoader", (fast, own), {})
+
+
 class FileConfigSource(_FileConfigSource):
     """Hydra's source of files (`./conf`, ``-cd`` and the search path included), each checked before it is loaded."""
 
@@ -64,7 +84,7 @@ class FileConfigSource(_FileConfigSource):
         package = header_package(text) or (ROOT if Path(name).parts[0] == PRESETS else None)
         place = f"{self.scheme()}://{self.path}"
         try:
-            values = OmegaConf.load(io.StringIO(text))
+            values = loaded(text)
         except yaml.YAMLError as error:  # what OmegaConf's loader alone refuses: a key given twice
             raise InputError(yaml_problem(error, str(file))) from None
         return ConfigResult(config=values, path=place, provider=self.provider, header={"package": package})

@@ -30,6 +30,7 @@ Array = NDArray[Any]
 Kind = Literal["input", "preset", "clamp", "zero_point", "scale", "bias", "weight", "weight_scale"]
 HALVINGS = 48
 WIDEST = 4.0  # times another scale that is looked for
+STEP = 2**9  # float32 scales, at most, with the same multiplier of 15 bits
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def explanations(plan: QuantPlan, target: Target, case: Case) -> list[Explanatio
     presets = [Explanation("preset", f"the preset {name} gives them", name) for name in explaining_presets(trials)]
     if presets:
         return presets
-    for search in (_clamp, _zero_point, _scales, _one_channel):
+    for search in (_clamp, _zero_point, _scales, _one_channel, partial(_scales, around=True)):
         found = list(search(trials))
         if found:
             return found
@@ -126,14 +127,14 @@ def _zero_point(trials: Trials) -> Iterator[Explanation]:
             return
 
 
-def _scales(trials: Trials) -> Iterator[Explanation]:
+def _scales(trials: Trials, *, around: bool = False) -> Iterator[Explanation]:
     case, out = trials.case, trials.out
 
     def size(made: Array) -> float:
         away = np.abs(made.astype(np.int64) - out.zero_point) - np.abs(case.found.astype(np.int64) - out.zero_point)
         return float(away.sum())
 
-    found = _scale_of(trials, case.tensor, size)
+    found = _scale_of(trials, case.tensor, size, around=around)
     if found is not None:
         ratio = f"{found / out.scale:.6g} times"
         text = (
@@ -146,7 +147,7 @@ def _scales(trials: Trials) -> Iterator[Explanation]:
         if reads.shape != case.found.shape:
             continue
         side = np.sign(reads.astype(np.int64) - params.zero_point)
-        found = _scale_of(trials, name, partial(_shortfall, case.found, side))
+        found = _scale_of(trials, name, partial(_shortfall, case.found, side), around=around)
         if found is not None:
             yield Explanation("scale", f"scale {found:.9g} of {name}, which it reads, in place of {params.scale:.9g}")
             return
@@ -157,10 +158,14 @@ def _shortfall(found: Array, side: NDArray[np.int64], made: Array) -> float:
     return float(((found.astype(np.int64) - made) * side).sum())
 
 
-def _scale_of(trials: Trials, tensor: str, excess: Callable[[Array], float]) -> float | None:
-    """Return a scale of `tensor` that gives the device's integers; excess: falls as the scale grows."""
+def _scale_of(trials: Trials, tensor: str, excess: Callable[[Array], float], *, around: bool) -> float | None:
+    """Return a scale of `tensor` that gives the device's integers; excess: falls as the scale grows.
+
+    around: look at the scales beside the one that the halvings end at too.
+    """
     params = trials.plan.tensors[tensor]
     low, high = np.log(params.scale / WIDEST), np.log(params.scale * WIDEST)
+    scale = params.scale
     for _ in range(HALVINGS):
         scale = as_float32(float(np.exp((low + high) / 2)))
         made = trials.made(grids={tensor: replace(params, scale=scale)})
@@ -170,9 +175,21 @@ def _scale_of(trials: Trials, tensor: str, excess: Callable[[Array], float]) -> 
             return scale
         over = excess(made)
         if over == 0:
-            return None
+            break
         low, high = ((low + high) / 2, high) if over > 0 else (low, (low + high) / 2)
-    return None
+    near = _beside(scale) if around else ()
+    return next((item for item in near if trials.same(grids={tensor: replace(params, scale=item)})), None)
+
+
+def _beside(scale: float) -> Iterator[float]:
+    """Yield float32 scales beside `scale`: the next 16, then each eighth, for three steps of 15-bit multipliers.
+
+    Where several inputs are scaled by multipliers of few bits, each steps at scales of its own: sums of integers do not
+    fall evenly as the scale grows, and halvings may pass by the right one.
+    """
+    apart = [*range(1, 17), *range(24, 3 * STEP, 8)]
+    start = int(np.float32(scale).view(np.int32))
+    yield from (float(np.int32(start + sign * count).view(np.float32)) for count in apart for sign in (1, -1))
 
 
 def _one_channel(trials: Trials) -> Iterator[Explanation]:

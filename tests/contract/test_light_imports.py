@@ -39,3 +39,19 @@ def test_nothing_of_hydra_is_loaded_by_the_dispatcher_alone(repo_root):
     code = "import sys, slimai.app.cli; print([n for n in ('hydra', 'omegaconf', 'pydantic') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repo_root, check=True)
     assert done.stdout.strip() == "[]"
+
+
+IDLE = (  # of no use to a configuration in which nothing is wrong
+    "difflib",
+    "slimai.app.opening.open_job",
+    "slimai.config.legacy",
+    "slimai.config.origins",
+    "slimai.schema.export",
+)
+
+
+def test_validate_of_a_sound_preset_loads_only_what_it_needs(repo_root):
+    code = PROGRAM.format(run=CASES["validate"], heavy=IDLE)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repo_root, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stderr.splitlines()[-1]) == []

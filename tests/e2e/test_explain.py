@@ -10,6 +10,7 @@ import yaml
 
 from slimai.app import cli
 from slimai.config.dirs import bundled_conf, preset_names
+from slimai.config.overrides import quoted
 from slimai.schema.root import SlimaiConfig
 
 
@@ -53,6 +54,38 @@ def test_every_key_of_a_preset_is_placed_where_it_stands(capsys, name):
         row["set_by"] == {"kind": "default"} for key, row in rows.items() if not f"{key}.".startswith(set_in_files)
     )
     assert [key for key, row in rows.items() if not row["description"]] == []
+
+
+DERIVED = {"network.type": None, "path.input_dir": "."}  # defaults that become something else by what others say
+
+
+def word(value):
+    """Return a value in the grammar of overrides."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(word, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{word(item)}" for name, item in value.items()) + "}"
+    return json.dumps(value)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_an_override_of_any_key_wins_over_file_and_default(capsys, name):
+    before = explained(capsys, f"+model={name}")
+    overrides = {key: f"{key}={word(row['value'])}" for key, row in before.items()}
+    cli.main(["explain", f"+model={name}", *overrides.values(), "--format", "json"])  # some may not be given together
+    after = {row["key"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(after) >= set(before)
+    for key, row in before.items():
+        assert after[key]["set_by"] == {"kind": "override", "override": overrides[key]}, key
+        lost = after[key]["over"]
+        if row["set_by"] == {"kind": "default"}:
+            assert [item["set_by"] for item in lost] == [{"kind": "default"}], key
+            assert lost[0]["value"] == DERIVED.get(key, row["value"]), key
+        else:
+            assert lost[0]["set_by"] == row["set_by"], key
+            assert lost[1:] == row["over"], key
 
 
 def test_overrides_win_and_name_what_they_overrode(capsys):

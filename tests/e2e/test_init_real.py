@@ -74,6 +74,11 @@ def test_two_commands(network, shared_data, tmp_path, monkeypatch, capsys):
     if head == "yolo":  # estimated from a few pictures: of the right size, by the factor 1.6 that tells them apart
         found = np.array(metric["metric_input"]["anchors"], float)
         assert np.abs(np.log(found / np.array(OWN_ANCHORS)))[0].max() < np.log(1.6)
+        network = yaml.safe_load(Path("conf/model/mine.yaml").read_text())["network"]
+        compared = next(line for line in said.splitlines() if "network.resize" in line)
+        assert network["channel_order"] == "RGB"
+        assert network["resize"] == "stretch" or compared.startswith("unsure")  # as darknet feeds it
+        assert " on 12" not in compared  # its rivals are scored on the same pictures
 
 
 def test_keyword_spotting_of_integer_arrays(shared_data, tmp_path, monkeypatch, capsys):

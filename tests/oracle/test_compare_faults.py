@@ -20,7 +20,7 @@ from slimai.simulator.divergence import cases
 from slimai.simulator.explanation import explanations
 from slimai.simulator.program import compile_plan
 
-SEED = 20261129  # the final one; development used 1 to 3
+SEED = 20261201  # the final one; 20261129 and 20261130 came before, development used 1 to 3
 IMAGES = 2
 
 

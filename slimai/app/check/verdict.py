@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slimai.app.check.named_files import file_problems
-from slimai.app.opening.open_job import prepare
 from slimai.config.composed import Composed
 from slimai.config.diagnose import Verdict, judge
 from slimai.config.dirs import shadowed
@@ -16,6 +15,8 @@ from slimai.schema.root import SlimaiConfig
 
 def check(config: SlimaiConfig) -> list[Diagnostic]:
     """Return every error and warning that opening model, lists, images and labels brings up."""
+    from slimai.app.opening.open_job import prepare  # noqa: PLC0415 - spares the modules of models and pictures
+
     try:
         job = prepare(config)
     except InputError as error:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimai.app.draft.array_grid import search_grid
-from slimai.app.draft.guess import LIKELY, SURE, UNSURE, Guess, by_trial
-from slimai.app.draft.metric import FITS, Task, fitted, network_class, tasks
+from slimai.app.draft.guess import LIKELY, SURE, UNSURE, WORTH, Guess, by_trial
+from slimai.app.draft.metric import FITS, Task, fitted, network_class, picture_tasks, tasks
 from slimai.app.draft.model import InputFacts
 from slimai.app.draft.preprocessing import begins_normalized, normalizations, resizes, stored_normalization
 from slimai.app.draft.samples import Shares
@@ -51,6 +51,9 @@ def choose(frame: Frame, shares: Shares) -> Choice:
         return Choice(network, cosine, (*fixed, plain, *guesses, score))
     readings = tasks(facts, labels, LABEL_LIST)
     tried, bench = _tried(frame, shares, readings)
+    if not tried or tried[0].score < WORTH:
+        pictures, _ = _tried(frame, shares, picture_tasks(facts, labels))
+        tried = max(tried, pictures, key=lambda found: found[0].score if found else 0.0)
     if not tried:
         network, guesses = _usual(frame, kind)
         unread = f"no metric reads its outputs {_outputs(frame)} with these labels"
@@ -174,8 +177,11 @@ def _tried(frame: Frame, shares: Shares, readings: Sequence[Task]) -> tuple[list
     for resize in resizes(kind, item.size, sizes)[1:] if found else ():
         found = preferred([*found, *bench.best([{**found[0].network, "resize": resize}], [found[0].task])])
     if found and found[0].task.heads:  # anchors want more boxes than a comparison does
+        alike = [norm for norm in norms if _norm(norm) == _norm(found[0].network)]
+        rivals = [{**norm, "resize": resize} for resize in resizes(kind, item.size, sizes) for norm in alike]
         wide = Bench(facts.graph, _samples(frame, shares, BOXED), frame.values)
-        found[:1] = wide.best([found[0].network], [found[0].task])
+        rest = [one for one in found if one.network not in rivals or _reading(one) != _reading(found[0])]
+        found = [*wide.best(rivals, [found[0].task]), *rest]
     return found, bench
 
 
@@ -230,7 +236,7 @@ def _chosen(frame: Frame, tried: Sequence[Tried], fixed: Sequence[Guess]) -> Cho
     head = best.task.input.get("custom_pp")
     if head:
         guesses.append(Guess("metric.metric_input.custom_pp", head, how, why))
-    for key in ("data_offset", "axis", "threshold"):
+    for key in ("data_offset", "axis", "threshold", "range"):
         if key in best.task.input and not (key == "threshold" and head):
             guesses.append(Guess(f"metric.metric_input.{key}", str(best.task.input[key]), how, why))
     if labels.names and labels.kind != "coco":
@@ -244,7 +250,11 @@ def _chosen(frame: Frame, tried: Sequence[Tried], fixed: Sequence[Guess]) -> Cho
 def _network_guesses(item: InputFacts, tried: Sequence[Tried]) -> list[Guess]:
     best = tried[0].network
     stored = stored_normalization(item) is not None
-    how, why = (SURE, "the file's own quantization of the input") if stored else by_trial(tried, _norm, _text)
+    how, why = (
+        (SURE, "the file's own quantization of the input")
+        if stored
+        else by_trial(tried, lambda item: _norm(item.network), _text)
+    )
     guesses = [Guess("network.mean", _pair(best), how, why)]
     if best.get("channel_order") in ("RGB", "BGR"):
         guesses.append(Guess("network.channel_order", best["channel_order"], *by_trial(tried, _order, _text)))
@@ -253,10 +263,11 @@ def _network_guesses(item: InputFacts, tried: Sequence[Tried]) -> list[Guess]:
     return guesses
 
 
-def _norm(tried: Tried) -> str:
-    mean, order = tried.network["mean"], tried.network.get("channel_order")
-    pair = (mean, tried.network["stddev"])
-    turned = [value[::-1] if order == "BGR" and isinstance(value, list) else value for value in pair]
+def _norm(network: Settings) -> str:
+    """Return mean and stddev of an input as text, in the order RGB."""
+    turned = [network["mean"], network["stddev"]]
+    if network.get("channel_order") == "BGR":
+        turned = [value[::-1] if isinstance(value, list) else value for value in turned]
     return f"mean {_text(turned[0])}, stddev {_text(turned[1])}"
 
 

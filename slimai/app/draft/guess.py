@@ -12,7 +12,7 @@ SURE, LIKELY, UNSURE = "sure", "likely", "unsure"
 WORTH = 0.1  # a best score below it decides nothing
 CLEAR, NEAR = 0.8, 0.95  # share of the best score that the next one has at most
 
-__all__ = ["LIKELY", "SURE", "UNSURE", "Guess", "by_trial"]
+__all__ = ["LIKELY", "SURE", "UNSURE", "WORTH", "Guess", "by_trial"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def by_trial(tried: Sequence[Tried], aspect: Callable[[Tried], Any], name: Calla
     how = UNSURE
     if best.score >= WORTH and other.score <= NEAR * best.score:
         how = SURE if other.score <= CLEAR * best.score else LIKELY
-    return how, f"{head}; next {name(aspect(other))}: {other.score:.3f}"
+    fewer = f" on {other.images}" if other.images != best.images else ""
+    return how, f"{head}; next {name(aspect(other))}: {other.score:.3f}{fewer}"
 
 
 def _hashable(value: Any) -> Hashable:

@@ -25,7 +25,7 @@ MOST_VECTORS = 100_000
 _OPTION = re.compile(r"(\w+)=(\[[^\]]*\]|\w+)")
 _CLASSES = re.compile(r"(\d+) (?:classes|columns of scores)")
 
-__all__ = ["Task", "network_class", "tasks"]
+__all__ = ["Task", "network_class", "picture_tasks", "tasks"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,18 @@ def tasks(facts: ModelFacts, labels: Labels, val_list: str) -> list[Task]:
     """
     make = {"coco": _detection, "voc": _detection, "classes": _classification, "masks": _segmentation}.get(labels.kind)
     return [] if make is None else list(make(facts, labels, val_list))
+
+
+def picture_tasks(facts: ModelFacts, labels: Labels) -> list[Task]:
+    """Return the readings of the one output as a picture, where the labels are pictures: its truth."""
+    shape = next(iter(facts.outputs.values()), ())
+    if labels.kind != "masks" or len(facts.outputs) != 1 or len(shape) != 4 or shape[0] != 1:
+        return []
+    if not {shape[1], shape[3]} & {1, 3}:
+        return []
+    why = f"true pictures, the output is {list(shape)}"
+    ranges: tuple[dict[str, Any], ...] = ({}, {"range": 255})
+    return [Task("Segmentation", {"metric_cls": "psnr", "metric_input": dict(extra)}, why) for extra in ranges]
 
 
 def network_class(facts: ModelFacts) -> tuple[str, str]:

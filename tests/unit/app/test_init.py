@@ -8,8 +8,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 import slimai
 from slimai.app import cli
@@ -131,6 +134,46 @@ def test_masks_by_name(capsys):
     assert errors("maps") == []
     first = Path("lists/maps/val.txt").read_text().splitlines()[1].split()
     assert Path(first[0]).stem == Path(first[1]).stem
+
+
+def enlarger(place, channels, stored):
+    """Write a network that doubles the sides of a picture of 16 x 12: its output lies in 0..1, or is as `stored`."""
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Resize", ["x", "", "scales"], ["large"], mode="linear"),
+        helper.make_node("Mul", ["large", "range"], ["y"]),
+    ]
+    constants = {"scales": np.array([1, 1, 2, 2], np.float32), "range": np.array(255 if stored else 1, np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "enlarger",
+        [value("x", TensorProto.FLOAT, [1, channels, 12, 16])],
+        [value("y", TensorProto.FLOAT, [1, channels, 24, 32])],
+        [numpy_helper.from_array(item, name) for name, item in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), place)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("stored", [False, True])
+def test_true_pictures_of_a_network_that_makes_pictures(capsys, tmp_path, channels, stored):
+    enlarger(tmp_path / "net.onnx", channels, stored)
+    rng = np.random.default_rng(4)
+    for folder in ("small", "large"):
+        (tmp_path / folder).mkdir()
+    for number in range(10):
+        truth = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((32, 24), Image.Resampling.BICUBIC)
+        truth = truth if channels == 3 else truth.convert("L")
+        truth.save(tmp_path / f"large/{number}.png")
+        truth.resize((16, 12), Image.Resampling.BOX).save(tmp_path / f"small/{number}.png")
+    code, said, _ = init(capsys, "net.onnx", "--images", "small", "--labels", "large", "--name", "mine")
+    assert code == 0
+    metric = preset("mine")["metric"]
+    assert metric["metric_cls"] == "psnr"
+    assert metric["metric_input"].get("range", 1) == (255 if stored else 1)
+    assert (preset("mine")["network"]["mean"], preset("mine")["network"]["stddev"]) == (0, 255)
+    assert "sure    metric.metric_cls" in said
+    assert errors("mine") == []
 
 
 def test_anchors_are_named_with_their_line(capsys):
