@@ -4,7 +4,7 @@ A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is take
 ``/*@ kernel NAME T... */`` one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t
 q_t`` and the function ``tail``; ``p_t`` is the type in which weights lie, which are then read as ``w_t``: bytes of two
 where that is ``int4_t``. ``/*@ part NAME T... */`` begins a function that kernels of the same types call;
-where ``tail`` has a form for eight channels at once, its `prepare` and `tails` (c/lanes.c) replace the plain ones.
+where ``tail`` has a form for many sums of a channel at once, its `prepare` and `tails` (c/lanes.c) replace the plain ones.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class KernelSet:
             words |= {"w_t": "int8_t", "p_t": "uint8_t"} if halves else {"p_t": words["w_t"]}
         own = {"read_weights": "halves"} if halves else {}
         words["lanes_t"] = "plain_lanes"
-        lanes = {"xi_sym_s32": "xi_sym", "gemmlowp_s32": "gemmlowp"}.get(words.get("tail", ""))
-        if lanes:
-            words["lanes_t"] = f"{lanes}_lanes"
-            own |= {part: f"{lanes}_{part}" for part in ("prepare", "tails")}
+        if words.get("tail") in ("xi_sym_s32", "gemmlowp_s32"):
+            rule = words["tail"].removesuffix("_s32")
+            words["lanes_t"] = f"{rule}_lanes"
+            own |= {part: f"{rule}_{part}" for part in ("prepare", "tails")}
         for part in _called(piece.text, "part"):
             words[part] = self._part(own.get(part, part), words)
         text = piece.text.replace(f"void {kernel}(", f"void {name}(")
