@@ -4,7 +4,7 @@ A file is a row of pieces. ``/*@ helper NAME */`` begins a function that is take
 ``/*@ kernel NAME T... */`` one that is written for the types T, which are words of its text: ``x_t w_t b_t acc_t y_t
 q_t`` and the function ``tail``; ``p_t`` is the type in which weights lie, which are then read as ``w_t``: bytes of two
 where that is ``int4_t``. ``/*@ part NAME T... */`` begins a function that kernels of the same types call;
-where ``tail`` has a form for many sums of a channel at once, its `prepare` and `tails` (c/lanes.c) replace the plain ones.
+where ``tail`` has a form for eight channels at once, its `prepare` and `tails` (c/lanes.c) replace the plain ones.
 """
 
 from __future__ import annotations

@@ -153,8 +153,9 @@ static void eight_dots(const x_t *row, int32_t wide, int32_t many, int16_t lines
 }
 
 /*@ kernel conv x_t w_t b_t acc_t y_t q_t tail */
-/* Weights [out_channels][kernel_height][kernel_width][in_channels / groups]. Eight channels by up to 32 pixels at once. Weights come in stretches of 128, widened to 16 bits and filled with weights of 0 to a multiple of 16;
-   patches are where they lie, or 2 KiB of them are gathered. */
+/* Weights [out_channels][kernel_height][kernel_width][in_channels / groups]. Eight channels by up to 32 pixels at
+   once. Weights come in stretches of 128, widened to 16 bits and filled with weights of 0 to a multiple of 16; patches are taken
+   where they lie, or up to 2 KiB of them are gathered. */
 void conv(const x_t *x, const p_t *w, const b_t *bias, const window *s, int32_t zero, const q_t *q, y_t *y)
 {
     const int32_t depth = s->in_channels / s->groups, share = s->out_channels / s->groups;

@@ -1,7 +1,7 @@
 /* Requantization of eight channels side by side (docs/arithmetic.md, section 2): rows of eight sums become `used` outputs each,
    `step` from the next. Four rows are done at once, so `sum` has a multiple of four. A shift that differs from channel to
-   channel is a product with a power of two here, which a compiler can do for many channels at once; or sums come 2^n times as large, by weights
-   and biases that are multiplied by it, and one shift does for all channels. */
+   channel is a product with a power of two here, which a compiler can do for many channels at once; or sums come 2^n times as
+   large, from weights and biases that are multiplied by it, and one shift does for all channels. */
 
 /*@ helper shift_factor */
 /* 2^(31 - shift): high_s32 with it shifts right by `shift`, rounded half up. */
@@ -72,44 +72,41 @@ static int32_t raised_by(const xi_sym_table *q, int32_t at)
 }
 
 /*@ helper beside */
-/* Fills in by how much to multiply the sums of channels so that all of them are shifted by `most`, their largest first shift, and
-   where they begin; 0: some would leave 31 bits. Channels whose output no sum can change (dead ones have wild shifts) become
-   constants. */
+/* Fills in by how much to multiply the sums of channels so that all of them are shifted by `most`, and where they begin. Channels
+   whose output no sum can change (dead ones have wild shifts) become constants. Returns a bit for each channel that has to
+   stay as it is: its shift is far from the least one, or its sums would leave 31 bits. */
 static int32_t beside(const xi_sym_table *q, int32_t first, int32_t used, int32_t reach, int32_t *start, int16_t *times,
                       int32_t *most)
 {
-    int32_t c, begin[8];
-    once(times);
+    int32_t c, least = 8, alone = 0;
     *most = 0;
     for (c = 0; c < used; c++) {
         const int32_t pre = q->pre_shift[(first + c) * q->step], limit = 1610612736 - reach;
-        begin[c] = start[c];
+        times[c] = 1;
         if (reach > 0 && start[c] < limit && start[c] > -limit &&
             xi_sym_s32(start[c] - reach, first + c, q) == xi_sym_s32(start[c] + reach, first + c, q)) {
             times[c] = 0;
         } else {
-            *most = pre > *most ? pre : *most;
+            least = pre < least ? pre : least;
         }
     }
-    for (c = 0; c < used && *most < 15; c++) {
+    for (c = 0; c < used; c++) {
+        const int32_t pre = q->pre_shift[(first + c) * q->step];
+        *most = times[c] != 0 && pre <= least + 6 && pre > *most ? pre : *most;
+    }
+    for (c = 0; c < used; c++) {
         const int32_t at = (first + c) * q->step, pre = q->pre_shift[at], grown = *most - pre + raised_by(q, at);
+        const int32_t limit = grown >= 0 && grown < 7 ? (1073741824 >> grown) - reach : 0;
         if (times[c] == 0) {
-            begin[c] = clamp_s32(rounded_s32(start[c], pre), -32768, 32767) * ((int32_t)1 << *most);
+            start[c] = clamp_s32(rounded_s32(start[c], pre), -32768, 32767) * ((int32_t)1 << *most);
+        } else if (grown != 0 && (reach == 0 || start[c] >= limit || start[c] <= -limit)) {
+            alone |= (int32_t)1 << c;
         } else if (grown != 0) {
-            const int32_t limit = grown < 7 ? (1073741824 >> grown) - reach : 0;
-            if (reach == 0 || start[c] >= limit || start[c] <= -limit) {
-                break;
-            }
             times[c] = (int16_t)(1 << grown);
-            begin[c] = start[c] * (1 << grown);
+            start[c] *= 1 << grown;
         }
     }
-    if (c < used) {
-        once(times);
-        return 0;
-    }
-    memcpy(start, begin, (size_t)used * sizeof begin[0]);
-    return 1;
+    return alone;
 }
 
 /*@ part xi_sym_prepare */
@@ -117,7 +114,7 @@ static int32_t beside(const xi_sym_table *q, int32_t first, int32_t used, int32_
 static void xi_sym_prepare(const xi_sym_table *q, int32_t first, int32_t used, int32_t reach, int32_t *start,
                            xi_sym_lanes *lanes)
 {
-    int32_t i, most;
+    int32_t i, most = 0;
     lanes->first = first;
     lanes->used = used;
     lanes->narrow = (int32_t)(q->low >= -16384 && q->high < 16384 && q->zero > -16384 && q->zero < 16384);
@@ -131,8 +128,8 @@ static void xi_sym_prepare(const xi_sym_table *q, int32_t first, int32_t used, i
         lanes->half[i] = (int16_t)(32768 / whole);
         lanes->scale[i] = (int16_t)whole;
     }
-    lanes->narrow = (int32_t)(beside(q, first, used, lanes->narrow != 0 ? reach : 0, start, lanes->times, &most) != 0 &&
-                              lanes->narrow != 0);
+    once(lanes->times);
+    lanes->alone = lanes->narrow != 0 ? beside(q, first, used, reach, start, lanes->times, &most) : 0;
     lanes->up = (int32_t)(most > 0);
     lanes->down = most - lanes->up;
 }
@@ -173,6 +170,11 @@ static void xi_sym_tails(const int32_t *sum, int32_t rows, const xi_sym_table *q
             made[i] = (y_t)value[i];
         }
         stored(made, rows - j, lanes->used, step, y + j * step);
+    }
+    for (i = 0; i < lanes->used && lanes->alone >> i != 0; i++) {
+        for (j = 0; j < rows && ((lanes->alone >> i) & 1) != 0; j++) {
+            y[j * step + i] = (y_t)xi_sym_s32(sum[8 * j + i], lanes->first + i, q);
+        }
     }
 }
 

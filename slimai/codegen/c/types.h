@@ -46,7 +46,7 @@ typedef struct {
 
 typedef struct {
     int16_t factor[32], most[32], half[32], scale[32];
-    int32_t first, used, narrow, up, down;
+    int32_t first, used, narrow, alone, up, down;
     int16_t times[8];
 } xi_sym_lanes;
 
