@@ -84,10 +84,10 @@ class KernelSet:
             words |= {"w_t": "int8_t", "p_t": "uint8_t"} if halves else {"p_t": words["w_t"]}
         own = {"read_weights": "halves"} if halves else {}
         words["lanes_t"] = "plain_lanes"
-        lanes = {"xi_sym_s32": "xi_sym", "gemmlowp_s32": "gemmlowp"}.get(words.get("tail", ""))
-        if lanes:
-            words["lanes_t"] = f"{lanes}_lanes"
-            own |= {part: f"{lanes}_{part}" for part in ("prepare", "tails")}
+        if words.get("tail") in ("xi_sym_s32", "gemmlowp_s32"):
+            rule = words["tail"].removesuffix("_s32")
+            words["lanes_t"] = f"{rule}_lanes"
+            own |= {part: f"{rule}_{part}" for part in ("prepare", "tails")}
         for part in _called(piece.text, "part"):
             words[part] = self._part(own.get(part, part), words)
         text = piece.text.replace(f"void {kernel}(", f"void {name}(")

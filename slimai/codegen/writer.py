@@ -21,6 +21,7 @@ from slimai.simulator.requantize import Requantizer
 
 Array = NDArray[Any]
 _MOST_SHIFT = 62  # of 64 bits: beyond it nothing is left
+_ADDED = 1 << 16  # what rounding and limits may add to a sum of 32 bits
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ class LayerWriter:
 
     def sum_type(self, limit: Accumulator, *others: float) -> str:
         """Return the C type of sums: 32 bits where `limit` and other bounds of partial sums allow."""
-        wide = limit.checked or max((limit.bound, *others)) >= S32_HIGH  # one more may be added to round
+        wide = limit.checked or max((limit.bound, *others)) >= S32_HIGH - _ADDED
         return "int64_t" if wide else "int32_t"
 
     # Calls

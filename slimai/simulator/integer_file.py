@@ -28,6 +28,7 @@ FORMAT = 1
 _PACKED = "weight_s4"  # two integers a byte: its values mean nothing
 # operators of TFLite's recipes that requantize by their preset; the others do by `gemmlowp`, whatever the preset
 _BY_PRESET = ("Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceSum", "Resize")
+_T31 = ("SquaredDifference",)  # `gemmlowp` under every preset
 _SMALLEST = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
 
 
@@ -141,7 +142,7 @@ def _integer_layer(context: LayerContext, tables: list[str], added: list[str]) -
         "tables": tables,
         "added": added,
     }
-    if {"multiplier", "shift"} & {*tables, *added}:
+    if {"multiplier", "shift"} & {*tables, *added} and "exponent" not in tables:  # ReduceL2 has a rule of its own
         found["requantization"] = _requantization(context, shifts="shift" in (*tables, *added))
     if written is not None:
         found["clamp"] = list(clamp_limits(written, clamping, context.rule.recipe))
@@ -156,7 +157,8 @@ def _requantization(context: LayerContext, *, shifts: bool) -> str:
     """Return by which rule `multiplier` and `shift` of a layer are meant."""
     if not shifts:  # the multiplier is M itself
         return "float32" if context.rule.recipe == "ort" else "float64"
-    if context.rule.recipe == "tflite" and context.layer.node.op not in _BY_PRESET:
+    op = context.layer.node.op
+    if op in _T31 or (context.rule.recipe == "tflite" and op not in _BY_PRESET):
         return "gemmlowp"
     return context.rule.name
 

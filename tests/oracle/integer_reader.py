@@ -10,8 +10,20 @@ import json
 import math
 
 import numpy as np
-from reader_arithmetic import RULES, TYPES, away, limited, looked_up, t31, up
-from reader_layers import normalized_channels, normalized_layer, quotient, resized
+from reader_arithmetic import RULES, TYPES, limited, line, looked_up, surrounded, up
+from reader_functions import (
+    SIGNS,
+    STEEP,
+    largest_of,
+    quotient,
+    rescaled,
+    selected,
+    smallest_of,
+    squared_difference,
+)
+from reader_layers import normalized_channels, normalized_layer, resized
+from reader_pools import averaged, extreme, largest, root_of_squares, total
+from reader_softmax import softmax
 from recurrent_reader import gru, lstm
 
 
@@ -91,7 +103,7 @@ def convolution(layer):
     x, w, a = layer.centred(), layer.weight(), layer.attrs
     rank, groups = x.ndim - 2, a["group"]
     near, far = a["pads"][:rank], a["pads"][rank:]
-    x = np.pad(x, [(0, 0), (0, 0), *zip(near, far, strict=True)])
+    x = surrounded(x, [(0, 0), (0, 0), *zip(near, far, strict=True)])
     ins, outs = w.shape[1], w.shape[0] // groups
     acc = np.zeros([1, w.shape[0], *layer.shape[2:]], np.int64)
     for tap in np.ndindex(*w.shape[2:]):
@@ -152,9 +164,8 @@ def added(layer, sign):
     weights = layer.table("weights")
     if weights is not None:
         return layer.requantized(a * weights[0] + b * weights[1])
-    left, multiplier, shift = (layer.table(n) for n in ("left_shift", "operand_multiplier", "operand_shift"))
-    parts = [t31(value << left[0], multiplier[place], shift[place]) for place, value in enumerate((a, b))]
-    return layer.requantized(parts[0] + sign * parts[1])
+    first, second = rescaled(layer)
+    return layer.requantized(first + sign * second)
 
 
 def function(layer):
@@ -172,11 +183,9 @@ def function(layer):
     return layer.finished(u if wide else layer.grid["zero_point"] + ((u + 64) >> 7))
 
 
-def line(knots, values, bits, reach):
-    """Return the values on the lines between knots that are 2^bits integers apart, from -reach on."""
-    inside = np.clip(values, -reach, reach - 1) + reach
-    place, part = inside >> bits, inside & ((1 << bits) - 1)
-    return knots[place] + up((knots[place + 1] - knots[place]) * part, bits)
+def signed(value):
+    """Return an operator of one multiplier behind a sum; of 8-bit inputs it is a table."""
+    return lambda layer: function(layer) if "table" in layer.tables else layer.requantized(value(layer))
 
 
 def sloped(layer):
@@ -207,84 +216,6 @@ def split(layer):
     return [looked_up(part, grid, layer.table(f"table_{place}")) for place, part in enumerate(parts)]
 
 
-def windows(layer, x, fill):
-    """Return [taps, ...output]: what each place of the window sees, `fill` outside the picture."""
-    a, rank = layer.attrs, x.ndim - 2
-    dilations = a.get("dilations", [1] * rank)
-    cuts = list(zip(a["kernel_shape"], dilations, a["strides"], layer.shape[2:], strict=True))
-    pads = [
-        (near, max(far, (n - 1) * s + (k - 1) * d + 1 - size - near, 0))
-        for near, far, size, (k, d, s, n) in zip(a["pads"][:rank], a["pads"][rank:], x.shape[2:], cuts, strict=True)
-    ]
-    x = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=fill)
-    taps = np.ndindex(*a["kernel_shape"])
-    return np.stack(
-        [
-            x[(..., *(slice(t * d, t * d + (n - 1) * s + 1, s) for t, (_, d, s, n) in zip(tap, cuts, strict=True)))]
-            for tap in taps
-        ]
-    )
-
-
-def largest(layer):
-    values, grid = layer.operands[0]
-    found = windows(layer, values, TYPES[grid["type"]][0]).max(axis=0)
-    return looked_up(found, grid, layer.table("table_0"))
-
-
-def averaged(layer):
-    x, sizes = layer.centred(), layer.table("window")
-    assert not layer.attrs["count_include_pad"], "left out of this reader"
-    sums, counts = windows(layer, x, 0).sum(axis=0), windows(layer, np.ones_like(x), 0).sum(axis=0)
-    if "multiplier" not in layer.tables:  # TFLite: the plain sum over n, half away from zero
-        total = sums + counts * layer.operands[0][1]["zero_point"]
-        return layer.finished(np.sign(total) * ((np.abs(total) + counts // 2) // counts))
-    found = np.zeros_like(sums)
-    for place, size in enumerate(sizes):
-        found = np.where(counts == size, layer.requantized(sums, pick=slice(place, place + 1)), found)
-    return found
-
-
-def mean(layer):
-    x = layer.centred()
-    axes = tuple(layer.attrs.get("axes", range(2, x.ndim)))
-    return layer.requantized(x.sum(axis=axes).reshape(layer.shape))
-
-
-def softmax(layer):
-    axis, powers = layer.attrs["axis"], layer.table("exponentials")
-    rows = np.moveaxis(layer.operands[0][0], axis, -1)
-    distance = rows.max(axis=-1, keepdims=True) - rows
-    counted = distance < powers.size
-    e = np.where(counted, powers[np.minimum(distance, powers.size - 1)], 0)
-    if "fraction" in layer.tables:
-        total = e.sum(axis=-1, keepdims=True)
-        y = layer.grid["zero_point"] + (e * layer.table("fraction") + 128 * total) // (256 * total)
-    else:
-        y = layer.grid["zero_point"] + fixed_point_quotients(e, TYPES[layer.grid["type"]])
-    return np.moveaxis(layer.finished(y), -1, axis)
-
-
-def fixed_point_quotients(e, reach):
-    """Return the shares of exponentials [..., D] (31 bits of fraction) in 1/256, as TFLite divides them."""
-    out = np.zeros_like(e)
-    for place in np.ndindex(*e.shape[:-1]):
-        row = [int(value) for value in e[place]]
-        total = sum(int(away(np.int64(value), 12)) for value in row)
-        zeros = 32 - total.bit_length()
-        half = (total << zeros) >> 1
-        x = 1515870810 + high(half, -1010580540)
-        for _ in range(3):
-            x += max(min(high(x, 2**29 - high(half, x)) << 2, 2**31 - 1), -(2**31))
-        inverse = max(min(x << 1, 2**31 - 1), -(2**31))
-        out[place] = [int(away(np.int64(high(inverse, value)), 35 - zeros)) for value in row]
-    return out
-
-
-def high(a, b):
-    return (a * b + 2**30) >> 31
-
-
 def sliced(layer, x):
     index = [slice(None)] * x.ndim
     for axis, start, end, step in zip(
@@ -297,14 +228,48 @@ def sliced(layer, x):
 def padded(layer, x):
     pads = layer.attrs["pads"]
     sides = list(zip(pads[: x.ndim], pads[x.ndim :], strict=True))
-    return np.pad(x, sides, constant_values=int(layer.table("fill")[0]))
+    if layer.attrs["mode"] != "constant":
+        return np.pad(x, sides, mode=layer.attrs["mode"])
+    return surrounded(x, sides, int(layer.table("fill")[0]))
 
 
 def index_of_largest(layer):
     values = layer.operands[0][0]
     axis = layer.attrs["axis"]
     found = values.argmax(axis=axis)
+    if layer.attrs.get("select_last_index", 0):
+        found = values.shape[axis] - 1 - np.flip(values, axis).argmax(axis=axis)
     return found.reshape(layer.shape)
+
+
+def gathered(layer, x):
+    indices = np.array(layer.attrs["indices"], np.int64).reshape(layer.attrs["shape"])
+    return x.take(indices, axis=layer.attrs["axis"])
+
+
+def scattered(layer):
+    """Return the first operand with slices of the second put in, one after the other."""
+    (data, grid), (updates, other) = layer.ordered()
+    found = looked_up(data, grid, layer.table("table_0")).copy()
+    shape = layer.attrs["shape"]
+    indices = np.array(layer.attrs["indices"], np.int64).reshape(-1, shape[-1])
+    slices = looked_up(updates, other, layer.table("table_1")).reshape(len(indices), *found.shape[shape[-1] :])
+    for place, part in zip(indices.tolist(), slices, strict=True):
+        found[tuple(place)] = part
+    return found
+
+
+def blocks_to_space(layer, x):
+    (n, c, *space), block = x.shape, layer.attrs["blocksize"]
+    split = [block, block, c // block**2] if layer.attrs["mode"] == "DCR" else [c // block**2, block, block]
+    order = [0, 3, 4, 1, 5, 2] if layer.attrs["mode"] == "DCR" else [0, 1, 4, 2, 5, 3]
+    return x.reshape(n, *split, *space).transpose(order).reshape(layer.shape)
+
+
+def space_to_blocks(layer, x):
+    (n, c, h, w), block = x.shape, layer.attrs["blocksize"]
+    order = [0, 3, 5, 1, 2, 4] if layer.attrs["mode"] == "DCR" else [0, 1, 3, 5, 2, 4]
+    return x.reshape(n, c, h // block, block, w // block, block).transpose(order).reshape(layer.shape)
 
 
 def pictures(operator):
@@ -321,6 +286,10 @@ def pictures(operator):
     return either
 
 
+FUNCTIONS = (
+    "Relu", "Clip", "Requantize", "Sigmoid", "Tanh", "HardSwish", "LeakyRelu", "Elu", "HardSigmoid", "SiLU", "Mish",
+    "Selu", "Celu", "Gelu", "Erf", "Exp", "Softplus", "Softsign",
+)  # fmt: skip
 OPERATORS = {
     "Conv": pictures(convolution),
     "ConvTranspose": pictures(transposed_convolution),
@@ -329,15 +298,24 @@ OPERATORS = {
     "Add": lambda layer: added(layer, 1),
     "Sub": lambda layer: added(layer, -1),
     "Mul": lambda layer: layer.requantized(layer.centred(0) * layer.centred(1)),
-    **dict.fromkeys(("Relu", "Clip", "Requantize", "Sigmoid", "Tanh", "HardSwish", "LeakyRelu", "Elu"), function),
+    **dict.fromkeys(FUNCTIONS, function),
+    **{op: lambda layer, steep=steep: steep(layer, function) for op, steep in STEEP.items()},
+    **{op: signed(value) for op, value in SIGNS.items()},
     "PRelu": sloped,
     "Div": quotient,
     "LayerNormalization": normalized_layer,
     "InstanceNormalization": normalized_channels,
     "MaxPool": pictures(largest),
     "AveragePool": pictures(averaged),
-    "GlobalAveragePool": pictures(mean),
-    "ReduceMean": mean,
+    "GlobalAveragePool": pictures(total),
+    **dict.fromkeys(("ReduceMean", "ReduceSum"), total),
+    "ReduceMax": extreme(np.max),
+    "ReduceMin": extreme(np.min),
+    "ReduceL2": root_of_squares,
+    "Max": largest_of,
+    "Min": smallest_of,
+    "Where": selected,
+    "SquaredDifference": squared_difference,
     "Softmax": softmax,
     "Concat": concatenated,
     "Split": split,
@@ -346,6 +324,11 @@ OPERATORS = {
     "Transpose": moved(lambda layer, x: x.transpose(layer.attrs["perm"])),
     "Slice": moved(sliced),
     "Pad": moved(padded),
+    "Gather": moved(gathered),
+    "Tile": moved(lambda layer, x: np.tile(x, layer.attrs["repeats"])),
+    "ScatterND": scattered,
+    "DepthToSpace": pictures(moved(blocks_to_space)),
+    "SpaceToDepth": pictures(moved(space_to_blocks)),
     "ArgMax": index_of_largest,
     "LSTM": lstm,
     "GRU": gru,

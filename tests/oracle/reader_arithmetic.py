@@ -66,3 +66,16 @@ RULES = {"xi_sym": xi_sym, "single": half_up, "tflite_s64": half_up, "gemmlowp":
 def looked_up(values, grid, table):
     """Return the entries of a table over all integers of a type; the values themselves where there is none."""
     return values if table is None else table[values - TYPES[grid["type"]][0]]
+
+
+def surrounded(x, sides, fill=0):
+    """Return x with (near, far) places of `fill` along each axis; negative numbers cut off instead."""
+    cut = tuple(slice(max(-near, 0), x.shape[axis] - max(-far, 0)) for axis, (near, far) in enumerate(sides))
+    return np.pad(x[cut], [(max(near, 0), max(far, 0)) for near, far in sides], constant_values=fill)
+
+
+def line(knots, values, bits, reach):
+    """Return the values on the lines between knots that are 2^bits integers apart, from -reach on."""
+    inside = np.clip(values, -reach, reach - 1) + reach
+    place, part = inside >> bits, inside & ((1 << bits) - 1)
+    return knots[place] + up((knots[place + 1] - knots[place]) * part, bits)

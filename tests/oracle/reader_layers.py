@@ -1,4 +1,4 @@
-"""Resize, Div and normalizations for `integer_reader`, from the file of integers and docs/arithmetic.md alone."""
+"""Resize and normalizations for `integer_reader`, from the file of integers and docs/arithmetic.md alone."""
 
 import math
 
@@ -49,20 +49,6 @@ def tflite_single(layer, values, axes):
             part = x.take(row, axis=axes[0]).take(column, axis=axes[1]) * wy * wx
             total = part if total is None else total + part
     return np.trunc(total + half).astype(np.int64)
-
-
-def quotient(layer):
-    """Return a / b: the divisor's leading bit split off, the reciprocal of the rest on lines between 257 knots."""
-    a, b = np.broadcast_arrays(layer.centred(0), layer.centred(1))
-    size = np.maximum(np.abs(b), 1)
-    n = np.array([int(value).bit_length() - 1 for value in size.reshape(-1)]).reshape(size.shape)
-    fraction = np.where(n < 16, size << np.maximum(15 - n, 0), size >> 1) - 2**15
-    knots, place = layer.table("knots"), fraction >> 7
-    reciprocal = knots[place] + (((knots[place + 1] - knots[place]) * (fraction & 127) + 64) >> 7)
-    product = (np.abs(a) * reciprocal + 2**14) >> 15
-    found = up(product * layer.table("multiplier")[n], layer.table("shift")[n])
-    found = np.where(b == 0, np.where(a == 0, 0, 2**32), found)
-    return layer.finished(layer.grid["zero_point"] + np.where((a < 0) != (b < 0), -found, found))
 
 
 def normalized(layer, rows):

@@ -15,7 +15,10 @@ import numpy as np
 import onnx
 import pytest
 import reader_arithmetic
+import reader_functions
 import reader_layers
+import reader_pools
+import reader_softmax
 import recurrent_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,9 +56,12 @@ def _names(node):
 
 
 def test_the_reader_knows_nothing_of_the_project():
-    parts = {"reader_arithmetic", "reader_layers", "recurrent_reader"}
-    assert imported(integer_reader) == {"copy", "json", "math", "numpy", *parts}
+    parts = {"reader_arithmetic", "reader_functions", "reader_layers", "reader_pools", "reader_softmax"}
+    assert imported(integer_reader) == {"copy", "json", "math", "numpy", "recurrent_reader", *parts}
     assert imported(reader_arithmetic) == {"numpy"}
+    assert imported(reader_functions) == {"math", "numpy", "reader_arithmetic"}
+    assert imported(reader_softmax) == {"numpy", "reader_arithmetic"}
+    assert imported(reader_pools) == {"math", "numpy", "reader_arithmetic"}
     assert imported(reader_layers) == {"math", "numpy", "reader_arithmetic"}
     assert imported(recurrent_reader) == {"numpy", "gate_functions"}
     assert imported(gate_functions) == {"__future__", "math", "functools"}

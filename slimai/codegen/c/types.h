@@ -41,19 +41,19 @@ typedef struct {
    four times, for four pixels. */
 typedef struct {
     int32_t first, used;
+    int16_t times[8];
 } plain_lanes;
 
 typedef struct {
-    uint32_t pre[32];
-    int16_t factor[32], most[32], offset[32];
-    uint16_t half[32], scale[32];
-    int32_t first, used, narrow;
+    int16_t factor[32], most[32], half[32], scale[32];
+    int32_t first, used, narrow, alone, up, down;
+    int16_t times[8];
 } xi_sym_lanes;
 
 typedef struct {
     uint32_t factor[32], scale[32];
-    int32_t away[32];
     int32_t first, used, right;
+    int16_t times[8];
 } gemmlowp_lanes;
 
 /* A window over pictures [height][width][channels]; pads may be negative. */
