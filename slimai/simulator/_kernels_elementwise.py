@@ -78,3 +78,21 @@ def lower_rows(y: Any, limits: Any) -> None:
         target = y[row]
         for c in range(y.shape[1]):
             target[c] = min(target[c], limits[c])
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def sloped_rows(x: Any, zero: Any, slopes: Any, acc: Any) -> None:
+    """Write v = x - zero of rows x [R, C], v * slopes[c] where v is negative, into acc (int32)."""
+    for row in range(x.shape[0]):
+        source, target = x[row], acc[row]
+        for c in range(x.shape[1]):
+            value = np.int32(np.int32(source[c]) - zero)
+            product = np.int32(value * slopes[c])
+            target[c] = product if value < 0 else value
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def chosen_rows(x: Any, zero: Any, below: Any, out: Any) -> None:
+    """Write `below` into `out` where x < zero; all flat."""
+    for i in range(x.size):
+        out[i] = below[i] if x[i] < zero else out[i]

@@ -124,6 +124,23 @@ def two_step_halves_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def two_step_short_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write gemmlowp's two roundings of sums that are not shifted left: products of two 32-bit factors.
+
+    tables, int32: bias, m, and the `shifts` of `two_step_rows`.
+    """
+    bias, factor, right, half, odd = tables[0], tables[1], tables[2], tables[3], tables[4]
+    for row in range(acc.shape[0]):
+        source, target = acc[row], out[row]
+        for c in range(acc.shape[1]):
+            total = np.int32(np.int32(source[c]) + bias[c])
+            value = np.int32((np.int64(total) * np.int64(factor[c]) + np.int64(1 << 30)) >> np.int64(31))
+            value = np.int32(np.int32(value + half[c]) - np.int32(np.int32(value >> np.int32(31)) & odd[c]))
+            value = np.int32(np.int32(value >> np.int32(right[c] & 31)) + zero)
+            target[c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def two_step_wide_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's two roundings in int64, for |acc + bias| < 2**31 and any shift.
 

@@ -49,3 +49,14 @@ def quantize_flat(x: Any, scale: Any, zero: Any, low: Any, high: Any, out: Any) 
 def lower_rows(y: Any, limits: Any) -> None:
     """Bring rows down to the limits of their columns, in place."""
     np.minimum(y, limits, out=y)
+
+
+def sloped_rows(x: Any, zero: Any, slopes: Any, acc: Any) -> None:
+    """Write v = x - zero of rows, v * slopes[c] where v is negative."""
+    value = x.astype(np.int64) - zero
+    acc[...] = np.where(value < 0, value * slopes, value)
+
+
+def chosen_rows(x: Any, zero: Any, below: Any, out: Any) -> None:
+    """Write `below` into `out` where x < zero."""
+    out[...] = np.where(x.astype(np.int64) < zero, below, out)

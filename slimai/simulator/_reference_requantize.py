@@ -57,6 +57,14 @@ def two_step_halves_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any
     out[...] = np.clip(value + zero, low, high)
 
 
+def two_step_short_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write gemmlowp's requantization of accumulator rows without a left shift."""
+    bias, factor, right, half, odd = tables.astype(np.int64)
+    value = ((acc.astype(np.int64) + bias) * factor + (1 << 30)) >> 31
+    value = (value + half - ((value < 0) & (odd > 0))) >> right
+    out[...] = np.clip(value + zero, low, high)
+
+
 def two_step_wide_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write gemmlowp's requantization of accumulator rows, in int64."""
     bias, left, factor, half, right = tables

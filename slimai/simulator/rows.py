@@ -17,6 +17,8 @@ from slimai.simulator.requantize import Requantizer
 Array = NDArray[Any]
 RowKernel = Callable[[Array, Array], None]
 
+_NARROW, _FOLDED = 16, 64  # columns: fewer are no vector; several rows make so many
+
 
 class RowRequantizer:
     """Turns accumulator rows into output integers, bias added on the way.
@@ -33,14 +35,31 @@ class RowRequantizer:
         self.bias = np.broadcast_to(np.asarray(bias, np.int64), (columns,))
         self.accumulator = accumulator
         self._kernel = None if accumulator.checked else fast_kernel(requantizer, self.bias, accumulator.bound)
+        self._fold = -(-_FOLDED // columns) if 0 < columns < _NARROW else 1
+        self._folded: RowKernel | None = None
+        if self._kernel is not None and self._fold > 1:
+            repeated = requantizer.repeated(self._fold)
+            self._folded = fast_kernel(repeated, np.tile(self.bias, self._fold), accumulator.bound)
 
     def __call__(self, acc: Array, out: Array, tally: Tally) -> None:
         """Write the integers of `acc` (sums without bias, [R, C], any dtype) into `out`, [R, C]."""
         if self._kernel is not None:
-            self._kernel(acc, out)
+            whole = self._by_folded_rows(acc, out)
+            if whole < len(acc):
+                self._kernel(acc[whole:], out[whole:])
             return
         total = self.accumulator.limit(acc.astype(np.int64) + self.bias, tally)
         out[...] = self.requantizer.exact(total)
+
+    def _by_folded_rows(self, acc: Array, out: Array) -> int:
+        """Return how many rows were taken several as one: a loop over few columns has no vectors."""
+        if self._folded is None or not (acc.flags.c_contiguous and out.flags.c_contiguous):
+            return 0
+        whole = len(acc) - len(acc) % self._fold
+        width = self._fold * acc.shape[1]
+        if whole:
+            self._folded(acc[:whole].reshape(-1, width), out[:whole].reshape(-1, width))
+        return whole
 
 
 class FlatRequantizer:
@@ -162,9 +181,17 @@ def _long_scaled_kernel(
 
 
 def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
-    from slimai.simulator._kernels_requantize import two_step_rows, two_step_wide_rows  # noqa: PLC0415 - spares numba
+    from slimai.simulator._kernels_requantize import (  # noqa: PLC0415 - spares numba
+        two_step_rows,
+        two_step_short_rows,
+        two_step_wide_rows,
+    )
 
     left, right = np.maximum(requantizer.shift, 0), np.maximum(-requantizer.shift, 0)
+    if not left.any() and bound + float(_half(right).max()) <= S32_HIGH:
+        shifts = (right, _half(right), right > 0)
+        tables = _packed((bias, requantizer.multiplier, *shifts), bias, np.int32)
+        return partial(_call, two_step_short_rows, (tables, *_ends(requantizer)))
     reach = _reach(requantizer)
     # The first result has 31 fractional bits before rounding and stays below (reach + 1) * 2**right.
     if np.all(float(reach + 1) * np.exp2(right + 31.0) < 2.0**52):

@@ -42,7 +42,10 @@ def tflite_softmax(x: QParams, out: QParams, depth: int, *, interpolated: bool) 
     """
     parameters = tflite_parameters(x, out, depth, interpolated=interpolated)
     if isinstance(parameters, Tflite8):
-        return lambda rows: _softmax8(rows, parameters, out)
+        powers = exponentials8(parameters)
+        tables = np.zeros((2, 256), np.int64)
+        tables[0, : powers.size], tables[1, : powers.size] = powers, rounding_shift(powers, _SUM_BITS)
+        return lambda rows: _softmax8(rows, parameters, tables, out)
     if isinstance(parameters, Tflite16):
         return lambda rows: _softmax16(rows, parameters)
     return None
@@ -129,12 +132,11 @@ def _leading_zeros(value: Int) -> Int:
     return 32 - np.frexp(value.astype(np.float64))[1].astype(np.int64)
 
 
-def _softmax8(rows: Int, kernel: Tflite8, out: QParams) -> Int:
-    distance = rows - rows.max(axis=1, keepdims=True)
-    counted = distance >= -kernel.radius
-    scaled = high_multiply(np.where(counted, distance, 0) << kernel.left, kernel.multiplier)
-    powers = np.where(counted, exp_on_negative_values(scaled), 0)
-    total = np.where(counted, rounding_shift(powers, _SUM_BITS), 0).sum(axis=1, keepdims=True)
+def _softmax8(rows: Int, kernel: Tflite8, tables: Int, out: QParams) -> Int:
+    """tables: of every distance from the largest its exponential and what that adds to the sum; 0 where too far."""
+    distance = rows.max(axis=1, keepdims=True) - rows
+    counted, powers = distance <= kernel.radius, tables[0][distance]
+    total = tables[1][distance].sum(axis=1, keepdims=True)
     headroom = _leading_zeros(total)
     inverse = _reciprocal(((total << headroom) & 0xFFFFFFFF) - (1 << 31))
     exponent = (_SUM_BITS - headroom) + 31 - out.dtype.bits

@@ -65,6 +65,7 @@ def test_row_kernels_equal_their_twins(rng, dtype):
         "scaled_wide_rows": (acc, very_long, *ends),
         "two_step_rows": (acc, real * np.array([[1], [1], [64]]), shifts, *ends),
         "two_step_halves_rows": (acc, halves, shifts, *ends),
+        "two_step_short_rows": (acc, np.concatenate([[bias, m], shifts]).astype(INT), *ends),
         "two_step_wide_rows": (acc, wide, *ends),
         "double_rows": (acc, real[[0, 2]], np.float64(300), *ends),
         "float_rows": (acc, bias.astype(INT), real[2].astype(np.float32), np.float32(-103), np.float32(124), INT(3)),
