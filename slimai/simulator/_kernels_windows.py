@@ -7,6 +7,7 @@ twins of the same name and signature: `_reference_windows`. `BROAD` says whether
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,19 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from slimai.compiling import njit
-from slimai.simulator._kernels_gemm import BLOCK, BROAD
+from slimai.simulator import _kernels_gemm
+from slimai.simulator.tiles import BLOCK
 
 TILE = 12  # rows of a register tile of one block; of two blocks it is half of them
 _LANES = 16
 _BYTE, _SHORT, _WORD, _INDEX = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _SUMS = ir.VectorType(_WORD, _LANES)
 
+Totals = list[list[Any]]
+
 # The instruction's operands are vectors of bytes since LLVM 22.
 _VECTORS_OF_BYTES = 22
+BROAD = _kernels_gemm.BROAD
 QUADS = (
     BROAD
     and bool(binding.get_host_cpu_features().get("avx512vnni", False))
@@ -46,7 +51,7 @@ def pack_windows(matrix: NDArray[Any], run: int, share: int) -> NDArray[Any]:
     return np.ascontiguousarray(split.transpose(2, 0, 3, 1))
 
 
-class _WindowCode:
+class WindowCode:
     """Emits one register tile: rows of 16 or 32 sums; `kind` of elements; totals[row][part]."""
 
     def __init__(self, builder: Any, rows: int, parts: int) -> None:
@@ -65,59 +70,71 @@ class _WindowCode:
         insert: Any = cgutils.get_or_insert_function
         return insert(self.builder.module, ir.FunctionType(_SUMS, kinds), name)
 
-    def _at(self, base: Any, offset: Any, element: Any) -> Any:
+    def at(self, base: Any, offset: Any, element: Any) -> Any:
+        """Return the address of item `offset` behind `base` (of its own type), as a pointer to `element`."""
         return self.builder.bitcast(self.builder.gep(base, [offset]), element.as_pointer())
 
-    def _word(self, base: Any, at: Any) -> Any:
+    def word(self, base: Any, at: Any) -> Any:
+        """Return the 32-bit integer at a place, as an index."""
         builder = self.builder
-        return builder.sext(builder.load(self._at(base, at, _WORD), align=4), _INDEX)
+        return builder.sext(builder.load(self.at(base, at, _WORD), align=4), _INDEX)
 
-    def loop(self, x: Any, starts: Any, row: Any, offsets: Any, weights: Any, w_at: Any, steps: Any) -> list[list[Any]]:
-        """Emit the loop over offsets; return the totals behind it."""
+    def repeated(self, count: Any, grow: Callable[[Any, Totals], Totals]) -> Totals:
+        """Emit a loop over `count` steps, each of which makes new totals of the old; return those behind it."""
         builder, before = self.builder, self.builder.block
-        at = [self._word(starts, builder.add(row, _INDEX(index))) for index in range(self.rows)]
-        left = [builder.gep(builder.bitcast(x, self.element.as_pointer()), [place]) for place in at]
-        right = self._at(weights, w_at, _BYTE)
         body, after = builder.append_basic_block("steps"), builder.append_basic_block("store")
         builder.branch(body)
         builder.position_at_end(body)
         step = builder.phi(_INDEX)
         step.add_incoming(_INDEX(0), before)
         totals = [[builder.phi(_SUMS) for _ in range(self.parts)] for _ in range(self.rows)]
-        place = self._word(offsets, step)
-        behind = builder.mul(step, _INDEX(4 * BLOCK))
-        columns = []
-        for part in range(self.parts):
-            block = builder.mul(steps, _INDEX(4 * BLOCK * part))
-            columns.append(builder.load(self._at(right, builder.add(behind, block), _SUMS), align=1))
-        for base, row_totals in zip(left, totals, strict=True):
-            word = builder.load(self._at(base, place, _WORD), align=1)
-            nowhere = ir.Constant(_SUMS, ir.Undefined)
-            single = builder.insert_element(nowhere, word, _WORD(0))
-            window = builder.shuffle_vector(single, nowhere, ir.Constant(_SUMS, None))
-            for total, weight in zip(row_totals, columns, strict=True):
-                total.add_incoming(ir.Constant(_SUMS, None), before)
-                total.add_incoming(self.multiply_add(total, window, weight), body)
+        grown = grow(step, totals)
+        for old_row, new_row in zip(totals, grown, strict=True):
+            for old, new in zip(old_row, new_row, strict=True):
+                old.add_incoming(ir.Constant(_SUMS, None), before)
+                old.add_incoming(new, body)
         following = builder.add(step, _INDEX(1))
         step.add_incoming(following, body)
-        builder.cbranch(builder.icmp_signed("<", following, steps), body, after)
+        builder.cbranch(builder.icmp_signed("<", following, count), body, after)
         builder.position_at_end(after)
-        return [[total.incomings[1][0] for total in row_totals] for row_totals in totals]
+        return grown
+
+    def products(self, x: Any, starts: Any, row: Any, offsets: Any, weights: Any, w_at: Any, steps: Any) -> Totals:
+        """Emit the products of windows with blocks of weights; return the totals behind them."""
+        builder = self.builder
+        at = [self.word(starts, builder.add(row, _INDEX(index))) for index in range(self.rows)]
+        left = [builder.gep(builder.bitcast(x, self.element.as_pointer()), [place]) for place in at]
+        right, nowhere = self.at(weights, w_at, _BYTE), ir.Constant(_SUMS, ir.Undefined)
+
+        def grow(step: Any, totals: Totals) -> Totals:
+            place, behind = self.word(offsets, step), builder.mul(step, _INDEX(4 * BLOCK))
+            blocks = [builder.mul(steps, _INDEX(4 * BLOCK * part)) for part in range(self.parts)]
+            columns = [builder.load(self.at(right, builder.add(behind, block), _SUMS), align=1) for block in blocks]
+            grown = []
+            for base, sums in zip(left, totals, strict=True):
+                word = builder.load(self.at(base, place, _WORD), align=1)
+                single = builder.insert_element(nowhere, word, _WORD(0))
+                window = builder.shuffle_vector(single, nowhere, ir.Constant(_SUMS, None))
+                pairs = zip(sums, columns, strict=True)
+                grown.append([self.multiply_add(total, window, weight) for total, weight in pairs])
+            return grown
+
+        return self.repeated(steps, grow)
 
     def finished(self, totals: list[Any]) -> list[Any]:
         """Return a row's vectors of sums as they are stored."""
         return totals
 
-    def store(self, totals: list[list[Any]], c: Any, c_at: Any, c_step: Any) -> None:
+    def store(self, totals: Totals, c: Any, c_at: Any, c_step: Any) -> None:
         """Emit the stores of all rows, ascending."""
         builder = self.builder
         for row, sums in enumerate(totals):
             base = builder.add(c_at, builder.mul(c_step, _INDEX(row)))
             for part, value in enumerate(self.finished(sums)):
-                builder.store(value, self._at(c, builder.add(base, _INDEX(part * _LANES)), value.type), align=4)
+                builder.store(value, self.at(c, builder.add(base, _INDEX(part * _LANES)), value.type), align=4)
 
 
-class _QuadCode(_WindowCode):
+class QuadCode(WindowCode):
     """Four products of uint8 by int8 a lane, added without saturation."""
 
     element = _BYTE
@@ -128,7 +145,7 @@ class _QuadCode(_WindowCode):
         return self.builder.call(function, (total, cast(window, octets), cast(weights, octets)))
 
 
-class _HalfCode(_WindowCode):
+class HalfCode(WindowCode):
     """float64 sums 256 * high + low: of two blocks, the upper and the lower part of the weights."""
 
     def finished(self, totals: list[Any]) -> list[Any]:
@@ -137,7 +154,7 @@ class _HalfCode(_WindowCode):
         return [builder.fadd(builder.fmul(high, ir.Constant(doubles, [256.0] * _LANES)), low)]
 
 
-def _emitted(code: type[_WindowCode], rows: int, parts: int, arguments: tuple[Any, ...]) -> Any:
+def _emitted(code: type[WindowCode], rows: int, parts: int, arguments: tuple[Any, ...]) -> Any:
     """Set rows x (16 * parts) sums c[c_at + r * c_step + j] of the windows that begin at starts[row + r].
 
     Arguments: x, starts, row, offsets, weights, w_at (bytes), steps, c, c_at, c_step.
@@ -151,7 +168,7 @@ def _emitted(code: type[_WindowCode], rows: int, parts: int, arguments: tuple[An
             return builder.bitcast(data(at), element.as_pointer())
 
         tile = code(builder, rows, parts)
-        totals = tile.loop(
+        totals = tile.products(
             data(0), pointer(1, _WORD), args[2], pointer(3, _WORD), pointer(4, _BYTE), args[5], args[6]
         )  # fmt: skip
         tile.store(totals, data(7), args[8], args[9])
@@ -160,7 +177,7 @@ def _emitted(code: type[_WindowCode], rows: int, parts: int, arguments: tuple[An
     return types.void(*arguments), emit
 
 
-def _declared(code: type[_WindowCode], rows: int, parts: int) -> Any:
+def _declared(code: type[WindowCode], rows: int, parts: int) -> Any:
     def tile(_typing: Any, x: Any, starts: Any, row: Any, offsets: Any, weights: Any, w_at: Any, steps: Any, c: Any, c_at: Any, c_step: Any) -> Any:  # noqa: E501  # fmt: skip
         """See `_emitted`; Numba wants the arguments by name."""
         return _emitted(code, rows, parts, (x, starts, row, offsets, weights, w_at, steps, c, c_at, c_step))
@@ -168,9 +185,9 @@ def _declared(code: type[_WindowCode], rows: int, parts: int) -> Any:
     return intrinsic(tile)
 
 
-_quads_one, _quads_two = _declared(_QuadCode, TILE, 1), _declared(_QuadCode, TILE // 2, 2)
-_pairs_one, _pairs_two = _declared(_WindowCode, TILE, 1), _declared(_WindowCode, TILE // 2, 2)
-_halves_two = _declared(_HalfCode, TILE // 2, 2)
+_quads_one, _quads_two = _declared(QuadCode, TILE, 1), _declared(QuadCode, TILE // 2, 2)
+_pairs_one, _pairs_two = _declared(WindowCode, TILE, 1), _declared(WindowCode, TILE // 2, 2)
+_halves_two = _declared(HalfCode, TILE // 2, 2)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
@@ -251,3 +268,22 @@ def place_centred(x: Any, zero: Any, top: Any, left: Any, whole: Any) -> None:
             part = target[left : left + x.shape[2]]
             for i in range(x.shape[2]):
                 part[i] = np.int32(np.int32(source[i]) - zero)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def place_planes(x: Any, zero: Any, fill: Any, top: Any, left: Any, whole: Any) -> None:
+    """Write x - zero, x [N, H, W, C] in any memory order, into whole [N, H', W' * C] modulo its type, `fill` around."""
+    channels = x.shape[3]
+    width = x.shape[2] * channels
+    for image in range(whole.shape[0]):
+        for row in range(whole.shape[1]):
+            target = whole[image, row]
+            if row < top or row >= top + x.shape[1]:
+                target[:] = fill
+                continue
+            target[:left] = fill
+            target[left + width :] = fill
+            for c in range(channels):
+                part = target[left + c : left + width]
+                for i in range(x.shape[2]):
+                    part[i * channels] = np.int32(np.int32(x[image, row - top, i, c]) - zero)

@@ -39,3 +39,10 @@ def place_centred(x: Any, zero: Any, top: Any, left: Any, whole: Any) -> None:
     """Write integers x - zero of pictures into larger ones, 0 around them."""
     whole[...] = 0
     whole[:, top : top + x.shape[1], left : left + x.shape[2]] = x.astype(np.int64) - zero
+
+
+def place_planes(x: Any, zero: Any, fill: Any, top: Any, left: Any, whole: Any) -> None:
+    """Write x - zero of pictures [N, H, W, C] in any memory order, modulo the type of `whole`."""
+    rows = (x.astype(np.int64) - int(zero)).reshape(*x.shape[:2], -1)
+    whole[...] = fill
+    whole[:, top : top + rows.shape[1], left : left + rows.shape[2]] = rows.astype(whole.dtype)

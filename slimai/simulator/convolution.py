@@ -10,7 +10,7 @@ from slimai.simulator.product import Product
 from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import RowRequantizer
 from slimai.simulator.weight_forms import ConvWeights
-from slimai.simulator.windows import Window, WindowSums, window_engine
+from slimai.simulator.windows import DepthwiseSums, Window, WindowSums, window_engine
 
 _TILE_ELEMENTS = 1 << 17  # sums of a tile: about what a second-level cache holds
 _FEW_CHANNELS = 48  # below, a loop over the channels of a pixel is too short for vectors
@@ -31,37 +31,39 @@ class Convolution:
         x = context.input()
         bias = np.zeros(self.outputs, np.int64) if context.layer.bias is None else context.layer.bias
         limit = accumulator(context, float((weights.magnitudes * largest(x) + np.abs(bias)).max(initial=0)))
-        self.windows: WindowSums | None = None
         self.depthwise = group > 1 and weights.depth == 1
-        if self.depthwise:
+        self.repeat = self.outputs // group if self.depthwise else 1
+        matrices = (weights.channel_matrix,) if self.depthwise else weights.matrices
+        reach = float((weights.magnitudes * largest(x)).max(initial=0))
+        engine = window_engine(matrices, x, reach, float(np.abs(bias).max(initial=0)))
+        self.windows: WindowSums | None = None
+        if engine is not None:
+            self.windows = (DepthwiseSums if self.depthwise else WindowSums)(engine, matrices, window, x, self.pool)
+            bias = bias - self.windows.zero * weights.sums
+        elif self.depthwise:
             # sum (x - z) w = sum x w - z sum w, and padding is z: the zero point goes into the bias.
             bias = bias - x.zero_point * weights.sums
             self._prepare_depthwise(weights, float(weights.magnitudes.max(initial=0)) * max(x.dtype.high, -x.dtype.low))
         else:
-            reach = float((weights.magnitudes * largest(x)).max(initial=0))
-            engine = window_engine(weights.matrices, x, reach, float(np.abs(bias).max(initial=0)))
-            if engine is None:
-                self.products = [Product(matrix, x, reach, self.pool) for matrix in weights.matrices]
-            else:
-                self.windows = WindowSums(engine, weights.matrices, window, x, self.pool)
-                bias = bias - self.windows.zero * weights.sums
+            self.products = [Product(matrix, x, reach, self.pool) for matrix in weights.matrices]
         self.rows = RowRequantizer(requantizer, bias, limit, self.outputs)
 
     def _prepare_depthwise(self, weights: ConvWeights, reach: float) -> None:
         self.dtype = np.dtype(np.int32 if reach < float(1 << 31) else np.float64)
-        self.repeat = self.outputs // self.group
         self.taps = weights.taps(self.dtype)
 
     def __call__(self, x: Array, tally: Tally) -> Array:
         """Return [N, OH, OW, O] output integers of x [N, H, W, C]."""
         height, width = self.window.output(x.shape[1], x.shape[2])
         out = self.pool.empty((x.shape[0], height, width, self.outputs), self.out_dtype)
+        if self.windows is not None:
+            flat = out.reshape(-1, self.outputs)
+            for first, sums in self.windows(x if self.repeat == 1 else np.repeat(x, self.repeat, axis=3)):
+                self.rows(sums, flat[first : first + len(sums)], tally)
+            return out
+        x = np.ascontiguousarray(x)
         if self.depthwise:
             self._depthwise(x, out, tally)
-        elif self.windows is not None:
-            flat = out.reshape(-1, self.outputs)
-            for first, sums in self.windows(x):
-                self.rows(sums, flat[first : first + len(sums)], tally)
         elif self.group == 1 and self.window.pointwise:
             self._pointwise(x.reshape(-1), out.reshape(-1, self.outputs), tally)
         else:

@@ -70,6 +70,19 @@ class Matrix:
                 self._factors[key] = pack_windows(self.values, run, 4 if engine == "quads" else 2)
         return self._factors[key]
 
+    def depthwise_form(self, engine: str) -> Array:
+        """Return the weights [taps, C] as `_kernels_depthwise` reads them."""
+        from slimai.simulator._kernels_depthwise import pack_taps  # noqa: PLC0415 - spares numba
+
+        key = f"depthwise {engine}"
+        if key not in self._factors:
+            if engine == "halves":
+                both = np.stack([pack_taps(half, 2) for half in self._halves], axis=2)
+                self._factors[key] = both.reshape(len(both), -1, *both.shape[3:])
+            else:
+                self._factors[key] = pack_taps(self.values, 4 if engine == "quads" else 2)
+        return self._factors[key]
+
     @cached_property
     def _halves(self) -> tuple[NDArray[Any], NDArray[Any]]:
         low = (self.values.astype(np.int64) + 128) % 256 - 128

@@ -151,8 +151,9 @@ class Requantizer:
         """Return the requantizer of so many times the channels, in turn."""
         if self.channels == 1:
             return self
-        names = ("multiplier", "shift", "pre_shift", "real")
-        return replace(self, **{name: np.tile(getattr(self, name), times) for name in names})
+        fixed, shift, pre = (np.tile(table, times) for table in (self.multiplier, self.shift, self.pre_shift))
+        real = np.tile(self.real, times)
+        return replace(self, multiplier=fixed, shift=shift, pre_shift=pre, real=real)
 
     def exact(self, acc: NDArray[Any]) -> NDArray[Any]:
         """Return output integers of an integer accumulator [..., C] (or any shape when C is 1).

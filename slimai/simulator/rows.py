@@ -189,9 +189,8 @@ def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKe
 
     left, right = np.maximum(requantizer.shift, 0), np.maximum(-requantizer.shift, 0)
     if not left.any() and bound + float(_half(right).max()) <= S32_HIGH:
-        shifts = (right, _half(right), right > 0)
-        tables = _packed((bias, requantizer.multiplier, *shifts), bias, np.int32)
-        return partial(_call, two_step_short_rows, (tables, *_ends(requantizer)))
+        short = _packed((bias, requantizer.multiplier, right, _half(right), right > 0), bias, np.int32)
+        return partial(_call, two_step_short_rows, (short, *_ends(requantizer)))
     reach = _reach(requantizer)
     # The first result has 31 fractional bits before rounding and stays below (reach + 1) * 2**right.
     if np.all(float(reach + 1) * np.exp2(right + 31.0) < 2.0**52):

@@ -7,8 +7,9 @@ halves (16-bit weights as 256 * high + low). Where a CPU has none of them `Convo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -18,15 +19,20 @@ from slimai.quantizer.params import QParams
 from slimai.simulator.buffers import BufferPool
 from slimai.simulator.fixed_point import S32_HIGH
 from slimai.simulator.product import Matrix, centred_range, pair_engine
+from slimai.simulator.tiles import BLOCK
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
+Kernel = Callable[..., None]
 Engine = Literal["quads", "pairs", "halves"]
 
 _SHARES: dict[str, int] = {"quads": 4, "pairs": 2, "halves": 2}  # elements in four bytes
 _BAND_BYTES = 1 << 18  # of a padded picture: with its sums, what a second-level cache holds
 _TILE_SUMS = 1 << 15
+_BAND_WINDOWS = 1 << 14
 _SPARE = 64  # elements that the last window may read beyond its end
+_FEW_PLANES = 4  # channels of which planes are read one by one instead of being brought into channels-last order
+_KEPT = 256  # bands that are remembered, a few thousand windows each
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,15 @@ class Window:
         """Whether it is a product of the channels of each pixel alone."""
         return self.kernel == (1, 1) and self.strides == (1, 1) and not any(self.pads)
 
-    def cropped(self, x: Array) -> tuple[Array, tuple[int, int, int, int]]:
-        """Return x [N, H, W, C] without what negative pads take away, and the pads that are left."""
-        top, left, bottom, right = self.pads
-        height, width = x.shape[1:3]
-        inner = x[:, max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
-        return inner, (max(top, 0), max(left, 0), max(bottom, 0), max(right, 0))
+    @property
+    def crops(self) -> bool:
+        """Whether a pad is negative."""
+        return min(self.pads) < 0
+
+    def cropped(self, x: Array) -> Array:
+        """Return x [N, H, W, C] without what negative pads take away."""
+        top, left, bottom, right = (max(-pad, 0) for pad in self.pads)
+        return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
 def window_engine(matrices: tuple[Matrix, ...], x: QParams, reach: float, bias: float) -> Engine | None:
@@ -81,6 +90,56 @@ def window_engine(matrices: tuple[Matrix, ...], x: QParams, reach: float, bias: 
     return None
 
 
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """How pictures [N, H, W, C] are cut: `many` of them at once, or bands of `lines` rows of the output of one.
+
+    shape: [pictures, rows, elements of a row] of a band with its padding. starts: the first elements of its windows and
+    some more. offsets: the elements of a window's steps behind its first.
+    """
+
+    many: int
+    lines: int
+    height: int
+    width: int
+    shape: tuple[int, int, int]
+    starts: NDArray[np.int32]
+    offsets: NDArray[np.int32]
+
+
+@lru_cache(maxsize=_KEPT)
+def cut_bands(
+    window: Window, shape: tuple[int, int, int, int], itemsize: int, across: int, run: int, share: int
+) -> Bands:
+    """Return the bands of pictures of a shape.
+
+    Args:
+        window: geometry.
+        shape: [N, H, W, C] of what negative pads have left.
+        itemsize: bytes of an element.
+        across: horizontal taps that are places of their own (the others are neighbours).
+        run: neighbouring elements at each place.
+        share: elements of a step.
+    """
+    images, height, width, channels = shape
+    top, left, bottom, right = (max(pad, 0) for pad in window.pads)
+    tall, row = height + top + bottom, (width + left + right) * channels
+    stride, span = window.strides[0], (window.kernel[0] - 1) * window.dilations[0] + 1
+    out = (tall - span) // stride + 1, (row // channels - (window.kernel[1] - 1) * window.dilations[1] - 1)
+    size = out[0], out[1] // window.strides[1] + 1
+    most = max(1, _BAND_BYTES // max(row * itemsize, 1))
+    lines = min(max(1, (most - span) // stride + 1), max(1, _BAND_WINDOWS // size[1]), size[0])
+    many = min(max(1, min(most // tall, _BAND_WINDOWS // (size[0] * size[1]))), images) if lines == size[0] else 1
+    band = many, tall if lines == size[0] else (lines - 1) * stride + span, row
+    starts = np.arange(many)[:, None, None] * (band[1] * row) + np.arange(lines)[:, None] * (stride * row)
+    starts = (starts + np.arange(size[1]) * (window.strides[1] * channels)).reshape(-1)
+    down = np.arange(window.kernel[0])[:, None, None] * (window.dilations[0] * row)
+    places = down + np.arange(across)[:, None] * (window.dilations[1] * channels) + np.arange(0, run, share)
+    offsets = places.reshape(-1)
+    padded = (np.pad(starts, (0, _SPARE)), np.pad(offsets, (0, -len(offsets) % share)))
+    return Bands(many, lines, *size, band, *(array.astype(np.int32) for array in padded))
+
+
 class WindowSums:
     """Sums over windows of x [N, H, W, C] with the weights of `matrices`, one [KH * KW * C / group, O / group] a group.
 
@@ -90,101 +149,106 @@ class WindowSums:
     def __init__(
         self, engine: Engine, matrices: tuple[Matrix, ...], window: Window, x: QParams, pool: BufferPool
     ) -> None:
-        self.engine, self.matrices, self.window, self.pool = engine, matrices, window, pool
+        self.engine, self.window, self.pool = engine, window, pool
         self.outputs = sum(matrix.columns for matrix in matrices)
         self.depth = matrices[0].depth // math.prod(window.kernel)
         self.centre = np.int32(x.zero_point)
         self.flip = np.uint8(128 if engine == "quads" and x.dtype.signed else 0)
         self.zero = x.zero_point + int(self.flip) if engine == "quads" else 0
         self.kind = np.dtype(np.uint8 if engine == "quads" else np.int16)
-        whole = len(matrices) == 1 and window.dilations[1] == 1
-        self.run = self.depth * (window.kernel[1] if whole else 1)
-        self.packed = [matrix.window_form(self.run, engine) for matrix in matrices]
-        self._places: dict[tuple[int, ...], tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
+        self.sums_kind = np.dtype(np.float64 if engine == "halves" else np.int32)
+        self.share = _SHARES[engine]
+        self.padded = any(window.pads)
+        self._prepare(matrices)
+
+    def _prepare(self, matrices: tuple[Matrix, ...]) -> None:
+        """Set the weights as the kernel reads them, and how windows lie."""
+        whole = len(matrices) == 1 and self.window.dilations[1] == 1
+        self.across = 1 if whole else self.window.kernel[1]
+        self.run = self.depth * (self.window.kernel[1] if whole else 1)
+        self.aligned = not self.run % self.share
+        self.packed = [matrix.window_form(self.run, self.engine) for matrix in matrices]
+
+    @cached_property
+    def _kernel(self) -> tuple[Kernel, int]:
+        """The kernel, and by how many rows a tile may reach beyond the last."""
+        from slimai.simulator import _kernels_windows as kernels  # noqa: PLC0415 - spares numba
+
+        known = {"quads": kernels.window_quads, "pairs": kernels.window_pairs, "halves": kernels.window_halves}
+        return known[self.engine], kernels.TILE
 
     def __call__(self, x: Array) -> Iterator[tuple[int, Array]]:
         """Yield (first row, sums [rows, O]) in order; a row is a pixel of the output [N, OH, OW]."""
+        if x.shape[3] > _FEW_PLANES:
+            x = np.ascontiguousarray(x)
         if self.window.pointwise:
             x = x.reshape(1, -1, 1, x.shape[3])
-        height, width = self.window.output(x.shape[1], x.shape[2])
-        inner, pads = self.window.cropped(x)
+        elif self.window.crops:
+            x = self.window.cropped(x)
+        bands = cut_bands(self.window, x.shape, self.kind.itemsize, self.across, self.run, self.share)
+        direct = not self.padded and self.aligned and x.dtype == self.kind and x.flags.c_contiguous
+        room = None if direct else self.pool.empty((math.prod(bands.shape) + _SPARE,), self.kind)
         done = 0
-        for source, starts, offsets, rows in self._bands(inner, pads, (height, width)):
-            yield from self._tiles(source, starts, offsets, rows, done)
-            done += rows
+        for image in range(0, len(x), bands.many):
+            pictures = x[image : image + bands.many] if bands.many < len(x) else x
+            for first in range(0, bands.height, bands.lines):
+                count = len(pictures) * min(bands.lines, bands.height - first) * bands.width
+                top = first * self.window.strides[0]
+                if room is None:
+                    source = pictures.reshape(-1)[top * bands.shape[2] :]
+                else:
+                    source = self._filled(room, pictures, top, bands.shape)
+                yield from self._tiles(source, bands, count, done)
+                done += count
 
-    def _tiles(self, source: Array, starts: Array, offsets: Array, rows: int, done: int) -> Iterator[tuple[int, Array]]:
+    def _filled(self, room: Array, pictures: Array, top: int, shape: tuple[int, int, int]) -> Array:
+        """Return `room` with rows from `top` on of the padded pictures [N, H, W, C]."""
         from slimai.simulator import _kernels_windows  # noqa: PLC0415 - spares numba
 
-        kernels = {"quads": _kernels_windows.window_quads, "halves": _kernels_windows.window_halves}
-        multiply, spare = kernels.get(self.engine, _kernels_windows.window_pairs), _kernels_windows.TILE
+        pads = self.window.pads
+        at = max(pads[0], 0) - top, max(pads[1], 0) * pictures.shape[3]
+        whole = room[: math.prod(shape)].reshape(shape)[: len(pictures)]
+        if not pictures.flags.c_contiguous:
+            zero = self.centre if self.engine != "quads" else np.int32(-int(self.flip))
+            bits = pictures.view(np.uint8) if self.engine == "quads" else pictures
+            _kernels_windows.place_planes(bits, zero, self.kind.type(self.zero), *at, whole)
+            return room
+        flat = pictures.reshape(pictures.shape[0], pictures.shape[1], -1)
+        if self.engine == "quads":
+            _kernels_windows.place_bytes(flat.view(np.uint8), self.flip, np.uint8(self.zero), *at, whole)
+        else:
+            _kernels_windows.place_centred(flat, self.centre, *at, whole)
+        return room
+
+    def _tiles(self, source: Array, bands: Bands, rows: int, done: int) -> Iterator[tuple[int, Array]]:
+        kernel, spare = self._kernel
+        groups = len(self.packed)
+        columns = self.outputs // groups
         step = min(max(spare, _TILE_SUMS // self.outputs // spare * spare), rows)
-        kind = np.float64 if self.engine == "halves" else np.int32
-        share = self.outputs // len(self.matrices)
-        sums = self.pool.empty(((step + spare) * share + 32,), kind)
-        whole = None if len(self.matrices) == 1 else self.pool.empty((step, self.outputs), kind)
+        sums = self.pool.empty(((step + spare) * columns + 2 * BLOCK,), self.sums_kind)
+        whole = None if groups == 1 else self.pool.empty((step, self.outputs), self.sums_kind)
         for first in range(0, rows, step):
-            count = min(step, rows - first)
+            count, starts = min(step, rows - first), bands.starts[first:]
             for index, packed in enumerate(self.packed):
-                multiply(source[index * self.depth :], starts[first:], count, offsets, packed, share, sums)
-                found = sums[: count * share].reshape(count, share)
+                part = source[index * self.depth :] if index else source
+                kernel(part, starts, count, bands.offsets, packed, columns, sums)
+                found = sums[: count * columns].reshape(count, columns)
                 if whole is not None:
-                    whole[:count, index * share : (index + 1) * share] = found
+                    whole[:count, index * columns : (index + 1) * columns] = found
             yield done + first, found if whole is None else whole[:count]
 
-    def _bands(
-        self, x: Array, pads: tuple[int, int, int, int], size: Pair
-    ) -> Iterator[tuple[Array, Array, Array, int]]:
-        """Yield (elements, first elements of the windows, offsets, number of windows) of pictures or parts of one."""
-        images, height, width, channels = x.shape
-        wide = width + pads[1] + pads[3]
-        row_bytes = wide * channels * self.kind.itemsize
-        tall = height + pads[0] + pads[2]
-        most = max(1, _BAND_BYTES // max(row_bytes, 1))
-        many = min(max(1, most // tall), images)
-        (stride, _), span = self.window.strides, (self.window.kernel[0] - 1) * self.window.dilations[0] + 1
-        lines = size[0] if most >= tall else min(max(1, (most - span) // stride + 1), size[0])
-        direct = not any(pads) and x.dtype == self.kind and not self.run % 4 and x.flags.c_contiguous
-        shape = (many, tall if lines == size[0] else (lines - 1) * stride + span, wide * channels)
-        starts, offsets = self._windows(shape, lines, size[1], channels)
-        room = None if direct else self.pool.empty((math.prod(shape) + _SPARE,), self.kind)
-        for image in range(0, images, many):
-            pictures = x[image : image + many]
-            for first in range(0, size[0], lines):
-                count = len(pictures) * min(lines, size[0] - first) * size[1]
-                top = first * stride
-                if room is None:
-                    yield pictures.reshape(-1)[top * wide * channels :], starts, offsets, count
-                else:
-                    self._fill(pictures, pads[0] - top, pads[1] * channels, room, shape)
-                    yield room, starts, offsets, count
 
-    def _fill(self, pictures: Array, top: int, left: int, room: Array, shape: tuple[int, ...]) -> None:
-        """Write pictures [N, H, W, C] with their padding into `room`, from row -top on."""
-        from slimai.simulator import _kernels_windows  # noqa: PLC0415 - spares numba
+class DepthwiseSums(WindowSums):
+    """Sums over windows of x [N, H, W, C] channel by channel, with the one matrix [KH * KW, C] of weights."""
 
-        flat = pictures.reshape(*pictures.shape[:2], -1)
-        whole = room[: math.prod(shape)].reshape(shape)[: len(pictures)]
-        if self.engine == "quads":
-            _kernels_windows.place_bytes(flat.view(np.uint8), self.flip, np.uint8(self.zero), top, left, whole)
-        else:
-            _kernels_windows.place_centred(flat, self.centre, top, left, whole)
+    def _prepare(self, matrices: tuple[Matrix, ...]) -> None:
+        self.across, self.run = self.window.kernel[1], 1
+        self.aligned = matrices[0].columns >= BLOCK
+        self.packed = [matrices[0].depthwise_form(self.engine)]
 
-    def _windows(
-        self, shape: tuple[int, ...], lines: int, width: int, channels: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the first elements of all windows of a band, some more, and the offsets of a window's steps."""
-        key = (*shape, lines, width)
-        if key not in self._places:
-            window, row = self.window, shape[2]
-            image = np.arange(shape[0])[:, None, None] * (shape[1] * row)
-            line = np.arange(lines)[:, None] * (window.strides[0] * row)
-            starts = (image + line + np.arange(width) * (window.strides[1] * channels)).reshape(-1)
-            share = _SHARES[self.engine]
-            taps = np.arange(window.kernel[0])[:, None, None] * (window.dilations[0] * row)
-            across = 1 if self.run > self.depth or window.kernel[1] == 1 else window.kernel[1]
-            places = taps + np.arange(across)[:, None] * (window.dilations[1] * channels)
-            offsets = (places + np.arange(0, self.run, share)).reshape(-1)
-            padded = np.concatenate([starts, np.zeros(_SPARE, np.int64)]).astype(np.int32)
-            self._places[key] = padded, offsets.astype(np.int32)
-        return self._places[key]
+    @cached_property
+    def _kernel(self) -> tuple[Kernel, int]:
+        from slimai.simulator import _kernels_depthwise as kernels  # noqa: PLC0415 - spares numba
+
+        known = {"quads": kernels.depth_quads, "pairs": kernels.depth_pairs, "halves": kernels.depth_halves}
+        return known[self.engine], kernels.PIXELS

@@ -61,21 +61,19 @@ def _taps(x: Array, context: LayerContext, fill: int) -> Any:
         yield padded[:, *cut]
 
 
-def _maxima(x: Array, context: LayerContext, least: int) -> Array:
+def _maxima(x: Array, context: LayerContext, g: _Geometry, least: int) -> Array:
     """Return the largest integers of the windows of x [N, H, W, C]."""
     from slimai.simulator._kernels_pool import window_maxima  # noqa: PLC0415 - spares numba
 
-    g = _geometry(context)
     out = context.pool.empty((x.shape[0], *g.out, x.shape[3]), x.dtype)
     window_maxima(x, x.dtype.type(least), g.kernel, g.strides, g.dilations, g.near, out)
     return out
 
 
-def _sums(x: Array, context: LayerContext) -> Array:
+def _sums(x: Array, context: LayerContext, g: _Geometry) -> Array:
     """Return the sums of x - z_x over the windows of x [N, H, W, C], int32."""
     from slimai.simulator._kernels_pool import window_sums  # noqa: PLC0415 - spares numba
 
-    g = _geometry(context)
     acc = context.pool.empty((x.shape[0], *g.out, x.shape[3]), np.int32)
     zero = np.int32(context.input().zero_point)
     window_sums(x, zero, g.kernel, g.strides, g.dilations, g.near, acc)
@@ -87,13 +85,14 @@ def compile_maxpool(context: LayerContext) -> Compiled:
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
     low, high = context.limits
     table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
+    geometry = _geometry(context)
     first, tied = context.input().dtype.low, keeps_integers(context) and context.layer.activation is None
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         x = to_nhwc(inputs[0], channels_last)
         if x.ndim == _PICTURES:
-            best = _maxima(x, context, first)
-            return [from_nhwc(best if tied else look_up(best, first, table), rank, channels_last)]
+            largest_of = _maxima(x, context, geometry, first)
+            return [from_nhwc(largest_of if tied else look_up(largest_of, first, table), rank, channels_last)]
         best: Array | None = None
         for tap in _taps(x, context, first):
             best = tap.copy() if best is None else np.maximum(best, tap, out=best)
@@ -132,18 +131,18 @@ def compile_averagepool(context: LayerContext) -> Compiled:
     x, counts = context.input(), window_counts(context)
     if context.rule.recipe == "ort":
         return _float_averagepool(context, counts)
-    finish = WindowMean(context, counts)
+    finish, geometry = WindowMean(context, counts), _geometry(context)
     dtype = np.int32 if finish.bound < float(1 << 31) else np.int64
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
         images = to_nhwc(inputs[0], channels_last)
         if images.ndim == _PICTURES and dtype == np.int32:
-            return [from_nhwc(finish(_sums(images, context), tally), rank, channels_last)]
+            return [from_nhwc(finish(_sums(images, context, geometry), tally), rank, channels_last)]
         total: Array | None = None
         for tap in _taps(images, context, x.zero_point):
             part = tap.astype(dtype)
             total = part if total is None else np.add(total, part, out=total)
-        kernel_size = math.prod(_geometry(context).kernel)
+        kernel_size = math.prod(geometry.kernel)
         sums = np.asarray(total) - dtype(kernel_size * x.zero_point)
         return [from_nhwc(finish(sums, tally), rank, channels_last)]
 
