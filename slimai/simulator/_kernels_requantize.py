@@ -48,6 +48,22 @@ def scaled_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def scaled_long_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write ((acc + bias) * m + half) >> s) + zero, clamped, where sum * m + half stays below 2**63.
+
+    tables, int64: bias, limit of the sum, m, half, s.
+    """
+    bias, limit, factor, half, shift = tables[0], tables[1], tables[2], tables[3], tables[4]
+    for row in range(acc.shape[0]):
+        source, target = acc[row], out[row]
+        for c in range(acc.shape[1]):
+            total = np.int64(source[c]) + bias[c]
+            total = min(max(total, -limit[c]), limit[c])
+            value = np.int32(np.int32((total * factor[c] + half[c]) >> (shift[c] & 63)) + zero)
+            target[c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def scaled_halves_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write floor((acc + bias) * m / 2**s + 1 / 2) + zero, clamped, where sum * m needs more bits than a float64 has.
 

@@ -21,6 +21,14 @@ def scaled_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any)
     out[...] = np.clip(np.floor(total * factor + 0.5) + zero, low, high)
 
 
+def scaled_long_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write the single-rounding requantization of accumulator rows, with Python's integers."""
+    bias, limit, factor, half, shift = tables
+    total = np.clip(acc.astype(np.int64) + bias, -limit, limit).astype(object)
+    value = (total * factor.astype(object) + half.astype(object)) // 2 ** shift.astype(object)
+    out[...] = np.clip(value + int(zero), int(low), int(high)).astype(np.int64)
+
+
 def scaled_halves_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write what `scaled_rows` does, with m = tables[2] * 2**16 + tables[3] * 2**16, in int64."""
     total = np.clip(acc + tables[0], -tables[1], tables[1]).astype(np.int64)

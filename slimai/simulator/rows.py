@@ -74,22 +74,24 @@ class FlatRequantizer:
     def __call__(self, acc: Array, tally: Tally) -> Array:
         """Return output integers in the shape and memory order of `acc`."""
         out = np.empty_like(acc, dtype=self.dtype, order="K")
-        if not acc.size:
-            return out
-        source, target = acc.ravel(order="K"), out.ravel(order="K")
+        self.flat(acc.ravel(order="K"), out.ravel(order="K"), tally)
+        return out
+
+    def flat(self, source: Array, target: Array, tally: Tally) -> None:
+        """Write the output integers of flat sums."""
         whole = source.size - source.size % self.WIDTH
-        self._rows(source[:whole].reshape(-1, self.WIDTH), target[:whole].reshape(-1, self.WIDTH), tally)
+        if whole:
+            self._rows(source[:whole].reshape(-1, self.WIDTH), target[:whole].reshape(-1, self.WIDTH), tally)
         if whole < source.size:
-            tail = np.zeros((1, self.WIDTH), acc.dtype)
+            tail = np.zeros((1, self.WIDTH), source.dtype)
             tail[0, : source.size - whole] = source[whole:]
             integers = np.empty((1, self.WIDTH), self.dtype)
             self._rows(tail, integers, tally)
             target[whole:] = integers[0, : source.size - whole]
-        return out
 
 
 # the largest sums that the kernels of long products hold exactly
-_HALVES_LIMIT, _WIDE_LIMIT = 2.0**37, 2.0**47 - 1
+_HALVES_LIMIT, _WIDE_LIMIT, _LONG_LIMIT = 2.0**37, 2.0**47 - 1, 2.0**52
 
 
 def fast_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
@@ -148,11 +150,17 @@ def _reach(requantizer: Requantizer) -> int:
 
 
 def _scaled_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
-    from slimai.simulator._kernels_requantize import scaled_rows  # noqa: PLC0415 - spares numba
+    from slimai.simulator._kernels_requantize import scaled_long_rows, scaled_rows  # noqa: PLC0415 - spares numba
 
     reach, shift = _reach(requantizer), requantizer.shift
     multiplier = np.ldexp(requantizer.multiplier.astype(np.float64), -shift)
     limit = np.ceil(reach / np.where(multiplier > 0, multiplier, 1.0))
+    short = np.minimum(shift, 62)
+    # Below `most` the product with its rounding term stays below 2**63.
+    most = np.minimum((2.0**62 - _half(short)) / np.maximum(requantizer.multiplier, 1), _LONG_LIMIT)
+    if np.all(np.minimum(limit, bound) <= most):
+        wide = _packed((bias, np.minimum(limit, most), requantizer.multiplier, _half(short), short), bias, np.int64)
+        return partial(_call, scaled_long_rows, (wide, *_ends(requantizer)))
     # (reach + 1) * 2**shift bounds acc * m after the clamp: below 2**52 nothing is rounded in float64.
     if np.any(float(reach + 1) * np.exp2(shift.astype(np.float64)) >= 2.0**52):
         return _long_scaled_kernel(requantizer, bias, limit, bound)

@@ -27,9 +27,9 @@ Kernel = Callable[..., None]
 Engine = Literal["quads", "pairs", "halves"]
 
 _SHARES: dict[str, int] = {"quads": 4, "pairs": 2, "halves": 2}  # elements in four bytes
-_BAND_BYTES = 1 << 18  # of a padded picture: with its sums, what a second-level cache holds
-_TILE_SUMS = 1 << 15
-_BAND_WINDOWS = 1 << 14
+_BAND_BYTES = 1 << 19  # of a padded picture: with its sums, what a second-level cache holds
+_TILE_SUMS = 1 << 16
+_BAND_WINDOWS = 1 << 15
 _SPARE = 64  # elements that the last window may read beyond its end
 _FEW_PLANES = 4  # channels of which planes are read one by one instead of being brought into channels-last order
 _KEPT = 256  # bands that are remembered, a few thousand windows each

@@ -61,6 +61,7 @@ def test_row_kernels_equal_their_twins(rng, dtype):
     cases = {
         "xi_rows": (acc, xi.astype(INT), *ends),
         "scaled_rows": (acc, real, *ends),
+        "scaled_long_rows": (acc, np.stack([bias, 2**30 * one, m, 2**33 * one, 34 * one]).astype(np.int64), *ends),
         "scaled_halves_rows": (acc, long, *ends),
         "scaled_wide_rows": (acc, very_long, *ends),
         "two_step_rows": (acc, real * np.array([[1], [1], [64]]), shifts, *ends),
@@ -152,8 +153,8 @@ def test_elementwise_kernels_equal_their_twins(rng):
 def test_scaled_sum_equals_its_twin(rng, shifts):
     a, b = (rng.integers(-32768, 32768, 3000).astype(np.int16) for _ in range(2))
     a[:2], b[:2] = (-32768, 32767), (32767, -32768)
-    ka, kb = (float(rng.integers(1 << 30, 1 << 31)) * 2.0**-16 for _ in range(2))
-    arguments = (a, INT(0), ka, b, INT(0), kb, np.array(shifts, np.int32))
+    ka, kb = (INT(rng.integers(1 << 30, 1 << 31)) for _ in range(2))
+    arguments = (a, INT(0), ka, b, INT(0), kb, np.array((*shifts, 15), np.int32))
     agree(_kernels_elementwise, _reference_elementwise, "scaled_sum", arguments, np.empty(3000, np.int32))
 
 

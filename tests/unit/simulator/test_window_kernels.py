@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from slimai.quantizer.params import S8, S16, U8, QParams
 from slimai.simulator import (
+    _kernels_bytes,
     _kernels_depthwise,
     _kernels_elementwise,
     _kernels_pool,
     _kernels_softmax,
     _kernels_windows,
+    _reference_bytes,
     _reference_depthwise,
     _reference_elementwise,
     _reference_pool,
@@ -22,6 +24,7 @@ from slimai.simulator import (
     windows,
 )
 from slimai.simulator.buffers import BufferPool
+from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.tflite_softmax import exponentials8, tflite_parameters
 from slimai.simulator.product import Matrix
 from slimai.simulator.windows import DepthwiseSums, Window, WindowSums, cut_bands, window_engine
@@ -247,3 +250,17 @@ def test_sloped_kernels_equal_their_twins(kind):
     _reference_elementwise.chosen_rows(x.reshape(-1), np.int32(9), below, chosen[1])
     assert np.array_equal(*chosen)
     assert not np.array_equal(chosen[0], above)
+
+
+@pytest.mark.skipif(not _kernels_bytes.AVAILABLE, reason="this CPU has no AVX512-VBMI")
+@pytest.mark.parametrize("kind", [np.int8, np.uint8], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("size", [1, 63, 64, 1000])
+def test_tables_of_bytes_equal_their_twin_and_the_general_look_up(kind, size):
+    rng, info = np.random.default_rng(size), np.iinfo(kind)
+    x, table = rng.integers(info.min, info.max + 1, size).astype(kind), rng.permutation(256).astype(np.uint8)
+    mine, theirs = np.empty(size, np.uint8), np.empty(size, np.uint8)
+    _kernels_bytes.look_up_bytes(x.view(np.uint8), np.uint8(-info.min), table, mine)
+    _reference_bytes.look_up_bytes(x.view(np.uint8), np.uint8(-info.min), table, theirs)
+    assert np.array_equal(mine, theirs)
+    assert np.array_equal(mine, table[x.astype(int) - info.min])
+    assert np.array_equal(look_up(x, info.min, table, BufferPool()), mine)
