@@ -35,7 +35,7 @@ class Convolution:
         self.repeat = self.outputs // group if self.depthwise else 1
         matrices = (weights.channel_matrix,) if self.depthwise else weights.matrices
         reach = float((weights.magnitudes * largest(x)).max(initial=0))
-        engine = window_engine(matrices, x, reach, float(np.abs(bias).max(initial=0)))
+        engine = window_engine(matrices, x, reach, float(np.abs(bias).max(initial=0)), parted=not self.depthwise)
         self.windows: WindowSums | None = None
         if engine is not None:
             self.windows = (DepthwiseSums if self.depthwise else WindowSums)(engine, matrices, window, x, self.pool)

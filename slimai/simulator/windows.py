@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.quantizer.params import QParams
+from slimai.simulator.accumulate import largest
 from slimai.simulator.buffers import BufferPool
 from slimai.simulator.fixed_point import S32_HIGH
 from slimai.simulator.product import Matrix, centred_range, pair_engine
@@ -69,11 +70,13 @@ class Window:
         return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
-def window_engine(matrices: tuple[Matrix, ...], x: QParams, reach: float, bias: float) -> Engine | None:
+def window_engine(
+    matrices: tuple[Matrix, ...], x: QParams, reach: float, bias: float, *, parted: bool = True
+) -> Engine | None:
     """Return the engine for sums of magnitude up to `reach` and biases up to `bias`, or None.
 
     quads add up x plus 0 to 255, which the bias takes away again: both stay below 2**31 within three times the reach of
-    8-bit integers.
+    8-bit integers. parted: whether halves may be summed in parts that stay below 2**31 each.
     """
     from slimai.simulator import _kernels_windows  # noqa: PLC0415 - spares numba
 
@@ -84,10 +87,9 @@ def window_engine(matrices: tuple[Matrix, ...], x: QParams, reach: float, bias: 
         if most <= S32_HIGH:
             return "quads"
     engines = {pair_engine(matrix, centred_range(x), reach, broad=True) for matrix in matrices}
-    for engine in ("pairs", "halves"):
-        if engines == {engine}:
-            return engine
-    return None
+    if "blas" in engines or (not parted and "wide" in engines):
+        return None
+    return "pairs" if engines == {"pairs"} else "halves"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +160,7 @@ class WindowSums:
         self.kind = np.dtype(np.uint8 if engine == "quads" else np.int16)
         self.sums_kind = np.dtype(np.float64 if engine == "halves" else np.int32)
         self.share = _SHARES[engine]
-        self.padded = any(window.pads)
+        self.padded, self.parts, self.largest = any(window.pads), 1, largest(x)
         self._prepare(matrices)
 
     def _prepare(self, matrices: tuple[Matrix, ...]) -> None:
@@ -168,6 +170,8 @@ class WindowSums:
         self.run = self.depth * (self.window.kernel[1] if whole else 1)
         self.aligned = not self.run % self.share
         self.packed = [matrix.window_form(self.run, self.engine) for matrix in matrices]
+        if self.engine == "halves":
+            self.parts = max(sum_parts(packed, self.largest) for packed in self.packed)
 
     @cached_property
     def _kernel(self) -> tuple[Kernel, int]:
@@ -231,11 +235,39 @@ class WindowSums:
             count, starts = min(step, rows - first), bands.starts[first:]
             for index, packed in enumerate(self.packed):
                 part = source[index * self.depth :] if index else source
-                kernel(part, starts, count, bands.offsets, packed, columns, sums)
+                if self.parts == 1:
+                    kernel(part, starts, count, bands.offsets, packed, columns, sums)
+                else:
+                    self._add_parts(part, starts, count, bands.offsets, packed, columns, sums)
                 found = sums[: count * columns].reshape(count, columns)
                 if whole is not None:
                     whole[:count, index * columns : (index + 1) * columns] = found
             yield done + first, found if whole is None else whole[:count]
+
+    def _add_parts(
+        self, source: Array, starts: Array, count: int, offsets: Array, packed: Array, columns: int, sums: Array
+    ) -> None:
+        """Write what the kernel does, from sums over a part of the steps each."""
+        more, used, steps = self.pool.empty(sums.shape, sums.dtype), count * columns, packed.shape[1]
+        for index in range(self.parts):
+            part = slice(index * steps // self.parts, (index + 1) * steps // self.parts)
+            weights = np.ascontiguousarray(packed[:, part])
+            self._kernel[0](source, starts, count, offsets[part], weights, columns, more if index else sums)
+            if index:
+                np.add(sums[:used], more[:used], out=sums[:used])
+
+
+def sum_parts(packed: Array, reach: int) -> int:
+    """Return into how many parts the steps of packed halves [2 * blocks, steps, 16, 2] are cut.
+
+    Sums of each part times integers of magnitude up to `reach` stay below 2**31.
+    """
+    sums = np.cumsum(np.pad(np.abs(packed.astype(np.int64)).sum(axis=3), ((0, 0), (1, 0), (0, 0))), axis=1)
+    for parts in range(1, packed.shape[1] + 1):
+        ends = np.arange(parts + 1) * packed.shape[1] // parts
+        if float(np.diff(sums[:, ends], axis=1).max()) * reach <= S32_HIGH:
+            break
+    return parts
 
 
 class DepthwiseSums(WindowSums):

@@ -264,3 +264,24 @@ def test_tables_of_bytes_equal_their_twin_and_the_general_look_up(kind, size):
     assert np.array_equal(mine, theirs)
     assert np.array_equal(mine, table[x.astype(int) - info.min])
     assert np.array_equal(look_up(x, info.min, table, BufferPool()), mine)
+
+
+@broad
+@pytest.mark.parametrize("depth", [500, 3000, 9000])
+def test_deep_sums_of_16_bits_are_added_in_parts(depth):
+    """All weights and integers at their ends: no order of additions may leave 32 bits."""
+    weights = np.full((depth, 17), 32767)
+    weights[:, 1], weights[:, 2], weights[::2, 3] = -32767, 128, 127
+    matrix, params = Matrix(weights.astype(np.int16)), QParams(S16, 0.1, 0)
+    window = Window((1, 1), (1, 1), (1, 1), (0, 0, 0, 0))
+    engine = window_engine((matrix,), params, float(depth) * 32767 * 32768, 0.0)
+    assert engine == "halves"
+    sums = WindowSums(engine, (matrix,), window, params, BufferPool())
+    assert (sums.parts > 1) == (depth > 511)
+    x = np.full((1, 1, 3, depth), -32768, np.int16)
+    x[0, 0, 1] = 32767
+    found = np.concatenate([part for _, part in sums(x)])
+    assert np.array_equal(found.astype(np.int64), x.reshape(3, depth).astype(np.int64) @ weights)
+    assert window_engine((matrix,), params, float(depth) * 32767 * 32768, 0.0, parted=False) == (
+        "halves" if depth < 512 else None
+    )
