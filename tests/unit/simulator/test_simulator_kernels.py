@@ -316,6 +316,24 @@ def test_common_layers_have_a_fast_kernel(name):
     assert fast_kernel(requantizer, np.zeros(16, np.int64), 2.0**24) is not None
 
 
+@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("shared", [True, False])
+@given(columns=st.integers(1, 20), rows=st.integers(0, 150), seed=st.integers(0, 99))
+@settings(max_examples=12, deadline=None)
+def test_rows_of_few_columns_are_requantized_as_any_others(name, shared, columns, rows, seed):
+    """Several short rows are taken as a long one, what is left row by row; memory with gaps as it is."""
+    rng = np.random.default_rng(seed)
+    real = rng.uniform(1e-4, 1e-2, 1 if shared else columns)
+    requantizer = build_requantizer(RULES[name], real, params(S8, -3), "node")
+    bias = rng.integers(-999, 999, columns)
+    kernel = RowRequantizer(requantizer, bias, Accumulator("node", 32, "saturate", 2.0**20), columns)
+    acc = rng.integers(-9999, 9999, (rows, columns)).astype(np.int32)
+    out, gaps = np.empty(acc.shape, np.int8), np.empty((rows, columns + 1), np.int8)[:, 1:]
+    for target in (out, gaps):
+        kernel(acc, target, Tally())
+        assert np.array_equal(target, requantizer.exact(acc + bias))
+
+
 def test_flat_requantizer_keeps_shape_and_memory_order(rng):
     requantizer = build_requantizer(PRESETS["single"], np.array([0.01]), params(S8, 0), "node")
     flat = FlatRequantizer(requantizer, Accumulator("node", 32, "saturate", 1e6))
