@@ -17,10 +17,10 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from slimai.compiling import njit
+from slimai.simulator.tiles import BLOCK
 
 ROWS = 6  # rows of a register tile
 WIDE_ROWS = 2  # the same where each sum takes two registers
-BLOCK = 16  # columns of a register tile: two vectors of eight sums
 _LANES = 8
 _SHORT, _WORD, _INDEX = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _DOUBLES = ir.VectorType(ir.DoubleType(), _LANES)

@@ -48,6 +48,22 @@ def scaled_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def scaled_long_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write ((acc + bias) * m + half) >> s) + zero, clamped, where sum * m + half stays below 2**63.
+
+    tables, int64: bias, limit of the sum, m, half, s.
+    """
+    bias, limit, factor, half, shift = tables[0], tables[1], tables[2], tables[3], tables[4]
+    for row in range(acc.shape[0]):
+        source, target = acc[row], out[row]
+        for c in range(acc.shape[1]):
+            total = np.int64(source[c]) + bias[c]
+            total = min(max(total, -limit[c]), limit[c])
+            value = np.int32(np.int32((total * factor[c] + half[c]) >> (shift[c] & 63)) + zero)
+            target[c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def scaled_halves_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write floor((acc + bias) * m / 2**s + 1 / 2) + zero, clamped, where sum * m needs more bits than a float64 has.
 
@@ -118,6 +134,23 @@ def two_step_halves_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any
             total = min(max(total, -limit[c]), limit[c])
             rest = np.floor(total * lower[c] + 16384.0)
             value = np.int32(np.floor((total * upper[c] + rest) * 2.0**-15))
+            value = np.int32(np.int32(value + half[c]) - np.int32(np.int32(value >> np.int32(31)) & odd[c]))
+            value = np.int32(np.int32(value >> np.int32(right[c] & 31)) + zero)
+            target[c] = min(max(value, low), high)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def two_step_short_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write gemmlowp's two roundings of sums that are not shifted left: products of two 32-bit factors.
+
+    tables, int32: bias, m, and the `shifts` of `two_step_rows`.
+    """
+    bias, factor, right, half, odd = tables[0], tables[1], tables[2], tables[3], tables[4]
+    for row in range(acc.shape[0]):
+        source, target = acc[row], out[row]
+        for c in range(acc.shape[1]):
+            total = np.int32(np.int32(source[c]) + bias[c])
+            value = np.int32((np.int64(total) * np.int64(factor[c]) + np.int64(1 << 30)) >> np.int64(31))
             value = np.int32(np.int32(value + half[c]) - np.int32(np.int32(value >> np.int32(31)) & odd[c]))
             value = np.int32(np.int32(value >> np.int32(right[c] & 31)) + zero)
             target[c] = min(max(value, low), high)

@@ -23,10 +23,10 @@ def table_sum(a: Any, low_a: Any, table_a: Any, b: Any, low_b: Any, table_b: Any
 
 
 def scaled_sum(a: Any, za: Any, ka: Any, b: Any, zb: Any, kb: Any, shifts: Any, acc: Any) -> None:
-    """Write A + sign * B with A = round_half_up((a - za) * ka) / 2**shift, ties away from zero; B likewise."""
+    """Write A + sign * B with A = round_half_up((a - za) * 2**left * ka / 2**31) / 2**shift, ties away; B likewise."""
     parts = []
     for values, zero, factor, right, half in ((a, za, ka, *shifts[:2]), (b, zb, kb, *shifts[2:4])):
-        rounded = np.floor((values.astype(np.float64) - zero) * factor + 0.5).astype(np.int64)
+        rounded = (((values.astype(np.int64) - zero) << int(shifts[5])) * int(factor) + (1 << 30)) >> 31
         parts.append((rounded + half - ((rounded < 0) & (half > 0))) >> right)
     acc[...] = parts[0] + shifts[4] * parts[1]
 
@@ -49,3 +49,14 @@ def quantize_flat(x: Any, scale: Any, zero: Any, low: Any, high: Any, out: Any) 
 def lower_rows(y: Any, limits: Any) -> None:
     """Bring rows down to the limits of their columns, in place."""
     np.minimum(y, limits, out=y)
+
+
+def sloped_rows(x: Any, zero: Any, slopes: Any, acc: Any) -> None:
+    """Write v = x - zero of rows, v * slopes[c] where v is negative."""
+    value = x.astype(np.int64) - zero
+    acc[...] = np.where(value < 0, value * slopes, value)
+
+
+def chosen_rows(x: Any, zero: Any, below: Any, out: Any) -> None:
+    """Write `below` into `out` where x < zero."""
+    out[...] = np.where(x.astype(np.int64) < zero, below, out)

@@ -21,6 +21,14 @@ def scaled_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any)
     out[...] = np.clip(np.floor(total * factor + 0.5) + zero, low, high)
 
 
+def scaled_long_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write the single-rounding requantization of accumulator rows, with Python's integers."""
+    bias, limit, factor, half, shift = tables
+    total = np.clip(acc.astype(np.int64) + bias, -limit, limit).astype(object)
+    value = (total * factor.astype(object) + half.astype(object)) // 2 ** shift.astype(object)
+    out[...] = np.clip(value + int(zero), int(low), int(high)).astype(np.int64)
+
+
 def scaled_halves_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
     """Write what `scaled_rows` does, with m = tables[2] * 2**16 + tables[3] * 2**16, in int64."""
     total = np.clip(acc + tables[0], -tables[1], tables[1]).astype(np.int64)
@@ -54,6 +62,14 @@ def two_step_halves_rows(acc: Any, tables: Any, shifts: Any, zero: Any, low: Any
     upper, lower = tables[2].astype(np.int64), (tables[3] * 65536.0).astype(np.int64)
     value = (total * upper + ((total * lower + (1 << 30)) >> 16)) >> 15
     value = (value + shifts[1] - ((value < 0) & (shifts[2] > 0))) >> shifts[0]
+    out[...] = np.clip(value + zero, low, high)
+
+
+def two_step_short_rows(acc: Any, tables: Any, zero: Any, low: Any, high: Any, out: Any) -> None:
+    """Write gemmlowp's requantization of accumulator rows without a left shift."""
+    bias, factor, right, half, odd = tables.astype(np.int64)
+    value = ((acc.astype(np.int64) + bias) * factor + (1 << 30)) >> 31
+    value = (value + half - ((value < 0) & (odd > 0))) >> right
     out[...] = np.clip(value + zero, low, high)
 
 

@@ -40,6 +40,15 @@ class BufferPool:
             block = (memory, memory.ctypes.data)
         return np.asarray(_Lease(block, blocks, shape, kind))
 
+    def like(self, model: Array, dtype: Any) -> Array:
+        """Return an uninitialized dense array of the shape and memory order of `model`."""
+        if model.flags.c_contiguous:
+            return self.empty(model.shape, dtype)
+        strides = np.empty_like(model, np.uint8, order="K").strides  # NumPy's own order; nothing is written there
+        order = sorted(range(model.ndim), key=lambda axis: (-strides[axis], axis))
+        places = sorted(range(model.ndim), key=order.__getitem__)
+        return self.empty(tuple(model.shape[axis] for axis in order), dtype).transpose(places)
+
     def clear(self) -> None:
         """Give the memory back that nobody uses now."""
         for blocks in self._free.values():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from slimai.simulator.accumulate import accumulator, largest
@@ -12,34 +10,11 @@ from slimai.simulator.product import Product
 from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import RowRequantizer
 from slimai.simulator.weight_forms import ConvWeights
+from slimai.simulator.windows import DepthwiseSums, Window, WindowSums, window_engine
 
 _TILE_ELEMENTS = 1 << 17  # sums of a tile: about what a second-level cache holds
 _FEW_CHANNELS = 48  # below, a loop over the channels of a pixel is too short for vectors
 _FLAT_CHUNK = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Window:
-    """Geometry of a convolution: (vertical, horizontal) each; pads are top, left, bottom, right, may be negative."""
-
-    kernel: tuple[int, int]
-    strides: tuple[int, int]
-    dilations: tuple[int, int]
-    pads: tuple[int, int, int, int]
-
-    def output(self, height: int, width: int) -> tuple[int, int]:
-        """Return the output's height and width."""
-        top, left, bottom, right = self.pads
-        spans = [(size - 1) * dilation + 1 for size, dilation in zip(self.kernel, self.dilations, strict=True)]
-        return (
-            (height + top + bottom - spans[0]) // self.strides[0] + 1,
-            (width + left + right - spans[1]) // self.strides[1] + 1,
-        )
-
-    @property
-    def pointwise(self) -> bool:
-        """Whether it is a product of the channels of each pixel alone."""
-        return self.kernel == (1, 1) and self.strides == (1, 1) and not any(self.pads)
 
 
 class Convolution:
@@ -57,24 +32,36 @@ class Convolution:
         bias = np.zeros(self.outputs, np.int64) if context.layer.bias is None else context.layer.bias
         limit = accumulator(context, float((weights.magnitudes * largest(x) + np.abs(bias)).max(initial=0)))
         self.depthwise = group > 1 and weights.depth == 1
-        if self.depthwise:
+        self.repeat = self.outputs // group if self.depthwise else 1
+        matrices = (weights.channel_matrix,) if self.depthwise else weights.matrices
+        reach = float((weights.magnitudes * largest(x)).max(initial=0))
+        engine = window_engine(matrices, x, reach, float(np.abs(bias).max(initial=0)), parted=not self.depthwise)
+        self.windows: WindowSums | None = None
+        if engine is not None:
+            self.windows = (DepthwiseSums if self.depthwise else WindowSums)(engine, matrices, window, x, self.pool)
+            bias = bias - self.windows.zero * weights.sums
+        elif self.depthwise:
             # sum (x - z) w = sum x w - z sum w, and padding is z: the zero point goes into the bias.
             bias = bias - x.zero_point * weights.sums
             self._prepare_depthwise(weights, float(weights.magnitudes.max(initial=0)) * max(x.dtype.high, -x.dtype.low))
         else:
-            reach = float((weights.magnitudes * largest(x)).max(initial=0))
             self.products = [Product(matrix, x, reach, self.pool) for matrix in weights.matrices]
         self.rows = RowRequantizer(requantizer, bias, limit, self.outputs)
 
     def _prepare_depthwise(self, weights: ConvWeights, reach: float) -> None:
         self.dtype = np.dtype(np.int32 if reach < float(1 << 31) else np.float64)
-        self.repeat = self.outputs // self.group
         self.taps = weights.taps(self.dtype)
 
     def __call__(self, x: Array, tally: Tally) -> Array:
         """Return [N, OH, OW, O] output integers of x [N, H, W, C]."""
         height, width = self.window.output(x.shape[1], x.shape[2])
         out = self.pool.empty((x.shape[0], height, width, self.outputs), self.out_dtype)
+        if self.windows is not None:
+            flat = out.reshape(-1, self.outputs)
+            for first, sums in self.windows(x if self.repeat == 1 else np.repeat(x, self.repeat, axis=3)):
+                self.rows(sums, flat[first : first + len(sums)], tally)
+            return out
+        x = np.ascontiguousarray(x)
         if self.depthwise:
             self._depthwise(x, out, tally)
         elif self.group == 1 and self.window.pointwise:

@@ -27,9 +27,14 @@ def to_nhwc(x: Array, channels_last: bool) -> Array:
 
     Of [N, C, D, H, W] it is [N, D, H, W, C].
     """
+    return np.ascontiguousarray(as_nhwc(x, channels_last))
+
+
+def as_nhwc(x: Array, channels_last: bool) -> Array:
+    """Return what `to_nhwc` does as a view, in the memory order that there is."""
     if x.ndim == 3:
-        return np.ascontiguousarray((x if channels_last else x.transpose(0, 2, 1))[:, None])
-    return np.ascontiguousarray(x if channels_last else np.moveaxis(x, 1, -1))
+        return (x if channels_last else x.transpose(0, 2, 1))[:, None]
+    return x if channels_last else x.transpose(0, *range(2, x.ndim), 1)
 
 
 def from_nhwc(y: Array, rank: int, channels_last: bool) -> Array:
@@ -37,7 +42,7 @@ def from_nhwc(y: Array, rank: int, channels_last: bool) -> Array:
     if rank == 3:
         y = y[:, 0]
         return y if channels_last else y.transpose(0, 2, 1)
-    return y if channels_last else np.moveaxis(y, -1, 1)
+    return y if channels_last else y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
 
 
 def pair(values: Any, fill: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimai.quantizer.params import QParams
+from slimai.simulator.buffers import BufferPool
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
 
 Int = NDArray[np.int64]
@@ -19,12 +20,17 @@ def every_integer(params: QParams) -> Int:
     return np.arange(params.dtype.low, params.dtype.high + 1, dtype=np.int64)
 
 
-def look_up(x: Array, low: int, table: Array) -> Array:
-    """Return table[x - low] in the memory order of x."""
-    from slimai.simulator._kernels_elementwise import look_up_flat  # noqa: PLC0415 - spares numba
+def look_up(x: Array, low: int, table: Array, pool: BufferPool | None = None) -> Array:
+    """Return table[x - low] in the memory order of x, in memory of `pool` where there is one."""
+    from slimai.simulator import _kernels_bytes, _kernels_elementwise  # noqa: PLC0415 - spares numba
 
-    out = np.empty_like(x, dtype=table.dtype, order="K")
-    look_up_flat(x.ravel(order="K"), low, table, out.ravel(order="K"))
+    out = np.empty_like(x, dtype=table.dtype, order="K") if pool is None else pool.like(x, table.dtype)
+    source, target = x.ravel(order="K"), out.ravel(order="K")
+    if _kernels_bytes.AVAILABLE and x.itemsize == table.itemsize == 1 and table.size == 256:
+        flip = np.uint8(-low)  # integers from -128 on are bytes that are 128 off
+        _kernels_bytes.look_up_bytes(source.view(np.uint8), flip, table.view(np.uint8), target.view(np.uint8))
+    else:
+        _kernels_elementwise.look_up_flat(source, low, table, target)
     return out
 
 
@@ -38,6 +44,6 @@ def table_layer(context: LayerContext, values: Any, tables: Mapping[str, Array] 
     first = context.input().dtype.low
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
-        return [look_up(inputs[0], first, table)]
+        return [look_up(inputs[0], first, table, context.pool)]
 
     return Compiled(kernel, {"table": table} if tables is None else tables)

@@ -21,7 +21,7 @@ from slimai.simulator.buffers import BufferPool
 
 Array = NDArray[Any]
 Engine = Literal["pairs", "halves", "wide", "blas"]
-INT16_HIGH = (1 << 15) - 1
+INT8_HIGH, INT16_HIGH = (1 << 7) - 1, (1 << 15) - 1
 INT32_EXACT = float((1 << 31) - 1)
 MOST_WIDE = 1 << 16  # depth: the low halves of that many pairs add up to less than 2**32
 
@@ -46,6 +46,42 @@ class Matrix:
         from slimai.simulator._kernels_gemm import pack  # noqa: PLC0415 - spares numba
 
         return pack(self.values)
+
+    @cached_property
+    def narrow(self) -> bool:
+        """Whether all weights are 8-bit integers."""
+        return bool(self.values.max(initial=0) <= INT8_HIGH and self.values.min(initial=0) >= -INT8_HIGH - 1)
+
+    @cached_property
+    def magnitude(self) -> int:
+        """The largest sum of magnitudes of a column."""
+        return int(np.abs(self.values.astype(np.int64)).sum(axis=0).max(initial=0))
+
+    def window_form(self, run: int, engine: str) -> Array:
+        """Return the weights as `_kernels_windows` reads them, in runs of so many neighbours."""
+        from slimai.simulator._kernels_windows import pack_windows  # noqa: PLC0415 - spares numba
+
+        key = f"{engine} {run}"
+        if key not in self._factors:
+            if engine == "halves":
+                both = np.stack([pack_windows(half, run, 2) for half in self._halves], axis=1)
+                self._factors[key] = both.reshape(-1, *both.shape[2:])
+            else:
+                self._factors[key] = pack_windows(self.values, run, 4 if engine == "quads" else 2)
+        return self._factors[key]
+
+    def depthwise_form(self, engine: str) -> Array:
+        """Return the weights [taps, C] as `_kernels_depthwise` reads them."""
+        from slimai.simulator._kernels_depthwise import pack_taps  # noqa: PLC0415 - spares numba
+
+        key = f"depthwise {engine}"
+        if key not in self._factors:
+            if engine == "halves":
+                both = np.stack([pack_taps(half, 2) for half in self._halves], axis=2)
+                self._factors[key] = both.reshape(len(both), -1, *both.shape[3:])
+            else:
+                self._factors[key] = pack_taps(self.values, 4 if engine == "quads" else 2)
+        return self._factors[key]
 
     @cached_property
     def _halves(self) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -6,7 +6,7 @@ below; each is chosen only where a bound proves that it gives the same integers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -146,6 +146,14 @@ class Requantizer:
     def channels(self) -> int:
         """Number of channels with tables of their own."""
         return int(self.multiplier.size)
+
+    def repeated(self, times: int) -> Requantizer:
+        """Return the requantizer of so many times the channels, in turn."""
+        if self.channels == 1:
+            return self
+        fixed, shift, pre = (np.tile(table, times) for table in (self.multiplier, self.shift, self.pre_shift))
+        real = np.tile(self.real, times)
+        return replace(self, multiplier=fixed, shift=shift, pre_shift=pre, real=real)
 
     def exact(self, acc: NDArray[Any]) -> NDArray[Any]:
         """Return output integers of an integer accumulator [..., C] (or any shape when C is 1).

@@ -17,6 +17,8 @@ from slimai.simulator.requantize import Requantizer
 Array = NDArray[Any]
 RowKernel = Callable[[Array, Array], None]
 
+_NARROW, _FOLDED = 16, 64  # columns: fewer are no vector; several rows make so many
+
 
 class RowRequantizer:
     """Turns accumulator rows into output integers, bias added on the way.
@@ -33,14 +35,31 @@ class RowRequantizer:
         self.bias = np.broadcast_to(np.asarray(bias, np.int64), (columns,))
         self.accumulator = accumulator
         self._kernel = None if accumulator.checked else fast_kernel(requantizer, self.bias, accumulator.bound)
+        self._fold = -(-_FOLDED // columns) if 0 < columns < _NARROW else 1
+        self._folded: RowKernel | None = None
+        if self._kernel is not None and self._fold > 1:
+            repeated = requantizer.repeated(self._fold)
+            self._folded = fast_kernel(repeated, np.tile(self.bias, self._fold), accumulator.bound)
 
     def __call__(self, acc: Array, out: Array, tally: Tally) -> None:
         """Write the integers of `acc` (sums without bias, [R, C], any dtype) into `out`, [R, C]."""
         if self._kernel is not None:
-            self._kernel(acc, out)
+            whole = self._by_folded_rows(acc, out)
+            if whole < len(acc):
+                self._kernel(acc[whole:], out[whole:])
             return
         total = self.accumulator.limit(acc.astype(np.int64) + self.bias, tally)
         out[...] = self.requantizer.exact(total)
+
+    def _by_folded_rows(self, acc: Array, out: Array) -> int:
+        """Return how many rows were taken several as one: a loop over few columns has no vectors."""
+        if self._folded is None or not (acc.flags.c_contiguous and out.flags.c_contiguous):
+            return 0
+        whole = len(acc) - len(acc) % self._fold
+        width = self._fold * acc.shape[1]
+        if whole:
+            self._folded(acc[:whole].reshape(-1, width), out[:whole].reshape(-1, width))
+        return whole
 
 
 class FlatRequantizer:
@@ -55,22 +74,24 @@ class FlatRequantizer:
     def __call__(self, acc: Array, tally: Tally) -> Array:
         """Return output integers in the shape and memory order of `acc`."""
         out = np.empty_like(acc, dtype=self.dtype, order="K")
-        if not acc.size:
-            return out
-        source, target = acc.ravel(order="K"), out.ravel(order="K")
+        self.flat(acc.ravel(order="K"), out.ravel(order="K"), tally)
+        return out
+
+    def flat(self, source: Array, target: Array, tally: Tally) -> None:
+        """Write the output integers of flat sums."""
         whole = source.size - source.size % self.WIDTH
-        self._rows(source[:whole].reshape(-1, self.WIDTH), target[:whole].reshape(-1, self.WIDTH), tally)
+        if whole:
+            self._rows(source[:whole].reshape(-1, self.WIDTH), target[:whole].reshape(-1, self.WIDTH), tally)
         if whole < source.size:
-            tail = np.zeros((1, self.WIDTH), acc.dtype)
+            tail = np.zeros((1, self.WIDTH), source.dtype)
             tail[0, : source.size - whole] = source[whole:]
             integers = np.empty((1, self.WIDTH), self.dtype)
             self._rows(tail, integers, tally)
             target[whole:] = integers[0, : source.size - whole]
-        return out
 
 
 # the largest sums that the kernels of long products hold exactly
-_HALVES_LIMIT, _WIDE_LIMIT = 2.0**37, 2.0**47 - 1
+_HALVES_LIMIT, _WIDE_LIMIT, _LONG_LIMIT = 2.0**37, 2.0**47 - 1, 2.0**52
 
 
 def fast_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
@@ -129,11 +150,17 @@ def _reach(requantizer: Requantizer) -> int:
 
 
 def _scaled_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
-    from slimai.simulator._kernels_requantize import scaled_rows  # noqa: PLC0415 - spares numba
+    from slimai.simulator._kernels_requantize import scaled_long_rows, scaled_rows  # noqa: PLC0415 - spares numba
 
     reach, shift = _reach(requantizer), requantizer.shift
     multiplier = np.ldexp(requantizer.multiplier.astype(np.float64), -shift)
     limit = np.ceil(reach / np.where(multiplier > 0, multiplier, 1.0))
+    short = np.minimum(shift, 62)
+    # Below `most` the product with its rounding term stays below 2**63.
+    most = np.minimum((2.0**62 - _half(short)) / np.maximum(requantizer.multiplier, 1), _LONG_LIMIT)
+    if np.all(np.minimum(limit, bound) <= most):
+        wide = _packed((bias, np.minimum(limit, most), requantizer.multiplier, _half(short), short), bias, np.int64)
+        return partial(_call, scaled_long_rows, (wide, *_ends(requantizer)))
     # (reach + 1) * 2**shift bounds acc * m after the clamp: below 2**52 nothing is rounded in float64.
     if np.any(float(reach + 1) * np.exp2(shift.astype(np.float64)) >= 2.0**52):
         return _long_scaled_kernel(requantizer, bias, limit, bound)
@@ -162,9 +189,16 @@ def _long_scaled_kernel(
 
 
 def _two_step_kernel(requantizer: Requantizer, bias: Int, bound: float) -> RowKernel | None:
-    from slimai.simulator._kernels_requantize import two_step_rows, two_step_wide_rows  # noqa: PLC0415 - spares numba
+    from slimai.simulator._kernels_requantize import (  # noqa: PLC0415 - spares numba
+        two_step_rows,
+        two_step_short_rows,
+        two_step_wide_rows,
+    )
 
     left, right = np.maximum(requantizer.shift, 0), np.maximum(-requantizer.shift, 0)
+    if not left.any() and bound + float(_half(right).max()) <= S32_HIGH:
+        short = _packed((bias, requantizer.multiplier, right, _half(right), right > 0), bias, np.int32)
+        return partial(_call, two_step_short_rows, (short, *_ends(requantizer)))
     reach = _reach(requantizer)
     # The first result has 31 fractional bits before rounding and stays below (reach + 1) * 2**right.
     if np.all(float(reach + 1) * np.exp2(right + 31.0) < 2.0**52):

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from slimai.simulator.accumulate import accumulator, largest
 from slimai.simulator.context import Array, LayerContext, Tally
-from slimai.simulator.convolution import Window
 from slimai.simulator.product import Matrix, Product
 from slimai.simulator.requantize import Requantizer
 from slimai.simulator.rows import RowRequantizer
+from slimai.simulator.windows import Window
 
 
 class TransposedConvolution:
@@ -53,6 +53,7 @@ class TransposedConvolution:
     def __call__(self, x: Array, tally: Tally) -> Array:
         """Return [N, OH, OW, O] output integers of x [N, H, W, C]."""
         height, width = self.output(x.shape[1], x.shape[2])
+        x = np.ascontiguousarray(x)
         out = self.pool.empty((x.shape[0], height, width, self.outputs), self.out_dtype)
         for picture, target in zip(x, out, strict=True):
             parts = [self._spread(picture, index, (height, width)) for index in range(self.group)]

@@ -61,6 +61,11 @@ class ConvWeights:
         split = values.reshape(-1, self._group, self.outputs // self._group)
         return tuple(Matrix(_narrow(split[:, index])) for index in range(self._group))
 
+    @cached_property
+    def channel_matrix(self) -> Matrix:
+        """[KH * KW, O] of a depthwise convolution."""
+        return Matrix(_narrow(image_weights(self._weight)[:, 0].reshape(self.outputs, -1).T))
+
     def taps(self, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
         """Return [KH, KW, O] of a depthwise convolution."""
         return shared(self._weight, ("taps", dtype.str), lambda: self._taps(dtype))

@@ -12,6 +12,7 @@ from slimai.simulator.context import Array, Compiled, Kernel, LayerContext, Tall
 from slimai.simulator.fixed_point import Int
 from slimai.simulator.layout import keeps_integers
 from slimai.simulator.lookup import every_integer, look_up, table_layer
+from slimai.simulator.ops.sloped import SlopedRows
 from slimai.simulator.requantize import GEMMLOWP, Requantizer, clamp_limits
 from slimai.simulator.weight_forms import weight_values
 
@@ -94,6 +95,10 @@ def compile_prelu(context: LayerContext) -> Compiled:
     if x.dtype.bits == 8 and (slope.size == 1 or axis is not None):
         by_slope = two_sided(every_integer(x)[None] - x.zero_point, slope.reshape(-1, 1))
         return Compiled(_by_channel(context, by_slope, axis), tables)
+
+    fast = SlopedRows.of(context, slope, axis, positive, negative)
+    if fast is not None:
+        return Compiled(fast, tables)
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         return [two_sided(inputs[0].astype(np.int64) - x.zero_point, slope)]

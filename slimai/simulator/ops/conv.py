@@ -8,12 +8,13 @@ import numpy as np
 
 from slimai.quantizer.plan import QWeight
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
-from slimai.simulator.convolution import Convolution, Window
-from slimai.simulator.layout import four_pads, from_nhwc, is_channels_last, pair, to_nhwc
+from slimai.simulator.convolution import Convolution
+from slimai.simulator.layout import as_nhwc, four_pads, from_nhwc, is_channels_last, pair, to_nhwc
 from slimai.simulator.requantize import TFLITE_DENSE, Requantizer, real_multiplier
 from slimai.simulator.transposed import TransposedConvolution
 from slimai.simulator.volumes import Depth, plane, transposed_weights
 from slimai.simulator.weight_forms import ConvWeights, image_weights, weight_values
+from slimai.simulator.windows import Window
 
 
 def layer_weight(context: LayerContext) -> QWeight:
@@ -60,9 +61,9 @@ def _compiled(context: LayerContext, conv: Convolution | TransposedConvolution, 
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
-        x = to_nhwc(inputs[0], channels_last)
         if depth is None:
-            return [from_nhwc(conv(x, tally), rank, channels_last)]
+            return [from_nhwc(conv(as_nhwc(inputs[0], channels_last), tally), rank, channels_last)]
+        x = to_nhwc(inputs[0], channels_last)
         pictures, count = depth.unrolled(x, context.input().zero_point)
         y = conv(pictures, tally)
         return [from_nhwc(y.reshape(-1, count, *y.shape[1:]), rank, channels_last)]

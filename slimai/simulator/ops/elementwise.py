@@ -24,6 +24,7 @@ from slimai.simulator.requantize import GEMMLOWP, build_requantizer
 from slimai.simulator.rows import FlatRequantizer
 
 Accumulate = Callable[[Array, Array, Array], None]
+_CHUNK = 1 << 15  # sums that are made before they are requantized: what a second-level cache holds
 
 
 def compile_add(context: LayerContext) -> Compiled:
@@ -86,9 +87,15 @@ def _paired(context: LayerContext, accumulate: Accumulate, finish: FlatRequantiz
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
         x, y = same_layout(*context.arranged(inputs))
-        acc = np.empty_like(x, dtype=dtype, order="K")
-        accumulate(x.ravel(order="K"), y.ravel(order="K"), acc.ravel(order="K"))
-        return [finish(acc, tally)]
+        out = context.pool.like(x, finish.dtype)
+        left, right, target = x.ravel(order="K"), y.ravel(order="K"), out.ravel(order="K")
+        acc = context.pool.empty((min(_CHUNK, target.size),), dtype)
+        for first in range(0, target.size, _CHUNK):
+            part = slice(first, first + _CHUNK)
+            sums = acc[: target[part].size]
+            accumulate(left[part], right[part], sums)
+            finish.flat(sums, target[part], tally)
+        return [out]
 
     return kernel
 
@@ -118,8 +125,8 @@ def _tflite_sum(context: LayerContext, sign: int) -> Compiled:
     bound = float(((largest(a) + largest(b)) << (left - 1)) + 4)
     real = np.array([double / ((1 << left) * out.scale)])
     requantizer = build_requantizer(GEMMLOWP, real, out, context.layer.name, context.limits)
-    short = max(largest(a), largest(b)) <= 1 << 15
-    accumulate = (_scaled_sum if context.wide and short else _table_sum)(a, b, double, left, sign)
+    short = max(largest(a), largest(b)) << left <= S32_HIGH
+    accumulate = (_scaled_sum if short else _table_sum)(a, b, double, left, sign)
     flat = FlatRequantizer(requantizer, accumulator(context, bound))
     return Compiled(_paired(context, accumulate, flat, bound), requantizer.table())
 
@@ -172,14 +179,14 @@ def _table_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> A
 
 
 def _scaled_sum(a: QParams, b: QParams, double: float, left: int, sign: int) -> Accumulate:
-    """Return the sum computed in float64, for |v| <= 2**15: v * m * 2**(left - 31) is exact and at most 2**30."""
+    """Return the sum by products of 32-bit factors, for operands that leave 32 bits by no shift."""
     from slimai.simulator._kernels_elementwise import scaled_sum  # noqa: PLC0415 - spares numba
 
     multiplier, exponent = quantize_multiplier(np.array([a.scale, b.scale]) / double)
-    ka, kb = (float(value) for value in np.ldexp(multiplier.astype(np.float64), left - 31))
+    ka, kb = (np.int32(value) for value in multiplier)
     right = np.minimum(-exponent, 31)
     half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
-    shifts = np.array([right[0], half[0], right[1], half[1], sign], np.int32)
+    shifts = np.array([right[0], half[0], right[1], half[1], sign, left], np.int32)
 
     def accumulate(x: Array, y: Array, acc: Array) -> None:
         scaled_sum(x, np.int32(a.zero_point), ka, y, np.int32(b.zero_point), kb, shifts, acc)

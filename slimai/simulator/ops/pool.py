@@ -18,6 +18,9 @@ from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
 from slimai.simulator.ops.onnxruntime_float import float_mean, float_window_mean
 from slimai.simulator.requantize import GEMMLOWP, Requantizer
+from slimai.simulator.rows import RowRequantizer
+
+_PICTURES = 4  # axes of images, rows, columns and channels
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,38 @@ def _taps(x: Array, context: LayerContext, fill: int) -> Any:
         yield padded[:, *cut]
 
 
+def _maxima(x: Array, context: LayerContext, g: _Geometry, least: int) -> Array:
+    """Return the largest integers of the windows of x [N, H, W, C]."""
+    from slimai.simulator._kernels_pool import window_maxima  # noqa: PLC0415 - spares numba
+
+    out = context.pool.empty((x.shape[0], *g.out, x.shape[3]), x.dtype)
+    window_maxima(x, x.dtype.type(least), g.kernel, g.strides, g.dilations, g.near, out)
+    return out
+
+
+def _sums(x: Array, context: LayerContext, g: _Geometry) -> Array:
+    """Return the sums of x - z_x over the windows of x [N, H, W, C], int32."""
+    from slimai.simulator._kernels_pool import window_sums  # noqa: PLC0415 - spares numba
+
+    acc = context.pool.empty((x.shape[0], *g.out, x.shape[3]), np.int32)
+    zero = np.int32(context.input().zero_point)
+    window_sums(x, zero, g.kernel, g.strides, g.dilations, g.near, acc)
+    return acc
+
+
 def compile_maxpool(context: LayerContext) -> Compiled:
     """Return the kernel of a max pooling; the winner is brought to the output's scale where that differs."""
     channels_last, rank = is_channels_last(context), len(context.graph.shape(context.layer.outputs[0]))
     low, high = context.limits
     table = np.clip(scale_change(context), low, high).astype(context.out.dtype.numpy)
+    geometry = _geometry(context)
     first, tied = context.input().dtype.low, keeps_integers(context) and context.layer.activation is None
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         x = to_nhwc(inputs[0], channels_last)
+        if x.ndim == _PICTURES:
+            largest_of = _maxima(x, context, geometry, first)
+            return [from_nhwc(largest_of if tied else look_up(largest_of, first, table), rank, channels_last)]
         best: Array | None = None
         for tap in _taps(x, context, first):
             best = tap.copy() if best is None else np.maximum(best, tap, out=best)
@@ -105,15 +131,18 @@ def compile_averagepool(context: LayerContext) -> Compiled:
     x, counts = context.input(), window_counts(context)
     if context.rule.recipe == "ort":
         return _float_averagepool(context, counts)
-    finish = WindowMean(context, counts)
+    finish, geometry = WindowMean(context, counts), _geometry(context)
     dtype = np.int32 if finish.bound < float(1 << 31) else np.int64
 
     def kernel(inputs: Any, tally: Tally) -> list[Array]:
+        images = to_nhwc(inputs[0], channels_last)
+        if images.ndim == _PICTURES and dtype == np.int32:
+            return [from_nhwc(finish(_sums(images, context, geometry), tally), rank, channels_last)]
         total: Array | None = None
-        for tap in _taps(to_nhwc(inputs[0], channels_last), context, x.zero_point):
+        for tap in _taps(images, context, x.zero_point):
             part = tap.astype(dtype)
             total = part if total is None else np.add(total, part, out=total)
-        kernel_size = math.prod(_geometry(context).kernel)
+        kernel_size = math.prod(geometry.kernel)
         sums = np.asarray(total) - dtype(kernel_size * x.zero_point)
         return [from_nhwc(finish(sums, tally), rank, channels_last)]
 
@@ -155,14 +184,24 @@ class WindowMean:
         self.requantizers = {} if self.rounded else {
             int(n): context.requantizer_of(np.array([x.scale / (context.out.scale * float(n))])) for n in self.sizes
         }  # fmt: skip
+        self.rows = self._rows() if len(self.requantizers) == 1 else None
+
+    def _rows(self) -> RowRequantizer:
+        """Return the requantization of sums over windows of one size, channels last."""
+        shape = self.context.graph.shape(self.context.layer.outputs[0])
+        channels = shape[-1] if is_channels_last(self.context) else shape[1]
+        (requantizer,) = self.requantizers.values()
+        return RowRequantizer(requantizer, np.zeros(1, np.int64), self.accumulator, channels)
 
     def __call__(self, sums: Array, tally: Tally) -> Array:
         """Return the output integers of sums of (x - z_x) over windows."""
+        if self.rows is not None:
+            found = np.empty(sums.shape, self.context.out.dtype.numpy)
+            self.rows(sums.reshape(-1, sums.shape[-1]), found.reshape(-1, sums.shape[-1]), tally)
+            return found
         sums = self.accumulator.limit(sums, tally).astype(np.int64)
         if self.rounded:
             return self._rounded_division(sums)
-        if len(self.sizes) == 1:
-            return self.requantizers[int(self.sizes[0])].exact(sums)
         result = np.empty(sums.shape, self.context.out.dtype.numpy)
         for size, requantizer in self.requantizers.items():
             where = np.broadcast_to(self.counts == size, sums.shape)

@@ -14,7 +14,7 @@ from slimai.simulator.fixed_point import Int
 from slimai.simulator.ops.onnxruntime_float import float_softmax
 from slimai.simulator.ops.tflite_softmax import tflite_softmax
 
-RowFunction = Callable[[Int], Int]
+RowFunction = Callable[[Array], Int]
 LONG_AXIS = 1024  # beyond it, sums of 32 bits leave an exponential less than 20 bits
 
 
@@ -27,7 +27,7 @@ def compile_softmax(context: LayerContext) -> Compiled:
 
     def kernel(inputs: Any, _tally: Tally) -> list[Array]:
         moved = np.moveaxis(inputs[0], axis, -1)
-        flat = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1]).astype(np.int64)
+        flat = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
         result = np.clip(rows(flat), low, high).astype(out.dtype.numpy)
         return [np.moveaxis(result.reshape(moved.shape), -1, axis)]
 
@@ -40,7 +40,7 @@ def _recipe(context: LayerContext, x: QParams, out: QParams, depth: int) -> RowF
         if recipe is not None:
             return recipe
     if context.rule.recipe == "ort":
-        return lambda rows: float_softmax(rows, x, out)
+        return lambda rows: float_softmax(rows.astype(np.int64), x, out)
     table, fraction = exponentials(x, depth), int(np.rint(256.0 / out.scale))
     return lambda rows: divided(rows, table, fraction, out)
 
@@ -56,9 +56,10 @@ def exponentials(x: QParams, depth: int) -> NDArray[np.int64]:
     return np.rint(np.exp(-distance * x.scale) * 2.0**bits).astype(np.int64)
 
 
-def divided(rows: Int, table: Int, fraction: int, out: QParams) -> Int:
+def divided(rows: Array, table: Int, fraction: int, out: QParams) -> Int:
     """Return z + floor((E * R + 128 * S) / (256 * S)), R = round_half_even(256 / s_y), S the sum of a row."""
-    powers = table[rows.max(axis=1, keepdims=True) - rows]
-    total = powers.sum(axis=1, keepdims=True)
-    integers: Int = (powers * fraction + 128 * total) // (256 * total) + out.zero_point
+    from slimai.simulator._kernels_softmax import divided_rows  # noqa: PLC0415 - spares numba
+
+    integers = np.empty(rows.shape, np.int64)
+    divided_rows(rows, table, fraction, out.zero_point, integers)
     return integers

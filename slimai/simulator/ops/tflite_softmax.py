@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import isclose
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slimai.quantizer.params import QParams
 from slimai.simulator.fixed_point import (
@@ -33,7 +36,7 @@ _MOST = {8: 1 << _SUM_BITS, 16: 1 << 16}
 _FACTORS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 
 
-def tflite_softmax(x: QParams, out: QParams, depth: int, *, interpolated: bool) -> Callable[[Int], Int] | None:
+def tflite_softmax(x: QParams, out: QParams, depth: int, *, interpolated: bool) -> Callable[[NDArray[Any]], Int] | None:
     """Return the function of integer rows [R, D], or None where TFLite has no such kernel.
 
     Its kernels take the output scale for granted (1/256 and 2**-15); the sum of the exponentials of 8 bits holds
@@ -42,9 +45,12 @@ def tflite_softmax(x: QParams, out: QParams, depth: int, *, interpolated: bool) 
     """
     parameters = tflite_parameters(x, out, depth, interpolated=interpolated)
     if isinstance(parameters, Tflite8):
-        return lambda rows: _softmax8(rows, parameters, out)
+        powers = exponentials8(parameters)
+        tables = np.zeros((2, 256), np.int64)
+        tables[0, : powers.size], tables[1, : powers.size] = powers, rounding_shift(powers, _SUM_BITS)
+        return partial(_softmax8, parameters=parameters, tables=tables, out=out)
     if isinstance(parameters, Tflite16):
-        return lambda rows: _softmax16(rows, parameters)
+        return lambda rows: _softmax16(rows.astype(np.int64), parameters)
     return None
 
 
@@ -114,32 +120,18 @@ def exp_on_negative_values(a: Int) -> Int:
     return np.where(a == 0, S32_HIGH, result)
 
 
-def _reciprocal(a: Int) -> Int:
-    """Return 1 / (1 + a) in 0.31 fixed point of a in [0, 1): three Newton steps."""
-    half_sum = a + S32_HIGH
-    half = np.sign(half_sum) * ((np.abs(half_sum) + 1) >> 1)
-    x = 1515870810 + high_multiply(half, -1010580540)
-    for _ in range(3):
-        error = (1 << 29) - high_multiply(half, x)
-        x = x + saturate32(high_multiply(x, error) << 2)
-    return saturate32(x << 1)
-
-
 def _leading_zeros(value: Int) -> Int:
     return 32 - np.frexp(value.astype(np.float64))[1].astype(np.int64)
 
 
-def _softmax8(rows: Int, kernel: Tflite8, out: QParams) -> Int:
-    distance = rows - rows.max(axis=1, keepdims=True)
-    counted = distance >= -kernel.radius
-    scaled = high_multiply(np.where(counted, distance, 0) << kernel.left, kernel.multiplier)
-    powers = np.where(counted, exp_on_negative_values(scaled), 0)
-    total = np.where(counted, rounding_shift(powers, _SUM_BITS), 0).sum(axis=1, keepdims=True)
-    headroom = _leading_zeros(total)
-    inverse = _reciprocal(((total << headroom) & 0xFFFFFFFF) - (1 << 31))
-    exponent = (_SUM_BITS - headroom) + 31 - out.dtype.bits
-    integers = rounding_shift(high_multiply(inverse, powers), exponent) + out.dtype.low
-    return np.where(counted, integers, out.dtype.low)
+def _softmax8(rows: NDArray[Any], parameters: Tflite8, tables: Int, out: QParams) -> Int:
+    """Return the integers of rows; tables: see `tflite_rows`."""
+    from slimai.simulator._kernels_softmax import tflite_rows  # noqa: PLC0415 - spares numba
+
+    found = np.empty(rows.shape, np.int64)
+    exponent = _SUM_BITS + 31 - out.dtype.bits
+    tflite_rows(rows, tables, parameters.radius, exponent, out.dtype.low, found)
+    return found
 
 
 def _softmax_knots(function: Function, low: float, high: float) -> Int:

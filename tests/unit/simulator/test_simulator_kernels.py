@@ -61,10 +61,12 @@ def test_row_kernels_equal_their_twins(rng, dtype):
     cases = {
         "xi_rows": (acc, xi.astype(INT), *ends),
         "scaled_rows": (acc, real, *ends),
+        "scaled_long_rows": (acc, np.stack([bias, 2**30 * one, m, 2**33 * one, 34 * one]).astype(np.int64), *ends),
         "scaled_halves_rows": (acc, long, *ends),
         "scaled_wide_rows": (acc, very_long, *ends),
         "two_step_rows": (acc, real * np.array([[1], [1], [64]]), shifts, *ends),
         "two_step_halves_rows": (acc, halves, shifts, *ends),
+        "two_step_short_rows": (acc, np.concatenate([[bias, m], shifts]).astype(INT), *ends),
         "two_step_wide_rows": (acc, wide, *ends),
         "double_rows": (acc, real[[0, 2]], np.float64(300), *ends),
         "float_rows": (acc, bias.astype(INT), real[2].astype(np.float32), np.float32(-103), np.float32(124), INT(3)),
@@ -151,8 +153,8 @@ def test_elementwise_kernels_equal_their_twins(rng):
 def test_scaled_sum_equals_its_twin(rng, shifts):
     a, b = (rng.integers(-32768, 32768, 3000).astype(np.int16) for _ in range(2))
     a[:2], b[:2] = (-32768, 32767), (32767, -32768)
-    ka, kb = (float(rng.integers(1 << 30, 1 << 31)) * 2.0**-16 for _ in range(2))
-    arguments = (a, INT(0), ka, b, INT(0), kb, np.array(shifts, np.int32))
+    ka, kb = (INT(rng.integers(1 << 30, 1 << 31)) for _ in range(2))
+    arguments = (a, INT(0), ka, b, INT(0), kb, np.array((*shifts, 15), np.int32))
     agree(_kernels_elementwise, _reference_elementwise, "scaled_sum", arguments, np.empty(3000, np.int32))
 
 
@@ -312,6 +314,24 @@ def test_sums_of_16_bit_layers_have_a_fast_kernel_that_is_exact(exponent, bits, 
 def test_common_layers_have_a_fast_kernel(name):
     requantizer = build_requantizer(RULES[name], np.geomspace(1e-4, 0.05, 16), params(S8, 0), "node")
     assert fast_kernel(requantizer, np.zeros(16, np.int64), 2.0**24) is not None
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("shared", [True, False])
+@given(columns=st.integers(1, 20), rows=st.integers(0, 150), seed=st.integers(0, 99))
+@settings(max_examples=12, deadline=None)
+def test_rows_of_few_columns_are_requantized_as_any_others(name, shared, columns, rows, seed):
+    """Several short rows are taken as a long one, what is left row by row; memory with gaps as it is."""
+    rng = np.random.default_rng(seed)
+    real = rng.uniform(1e-4, 1e-2, 1 if shared else columns)
+    requantizer = build_requantizer(RULES[name], real, params(S8, -3), "node")
+    bias = rng.integers(-999, 999, columns)
+    kernel = RowRequantizer(requantizer, bias, Accumulator("node", 32, "saturate", 2.0**20), columns)
+    acc = rng.integers(-9999, 9999, (rows, columns)).astype(np.int32)
+    out, gaps = np.empty(acc.shape, np.int8), np.empty((rows, columns + 1), np.int8)[:, 1:]
+    for target in (out, gaps):
+        kernel(acc, target, Tally())
+        assert np.array_equal(target, requantizer.exact(acc + bias))
 
 
 def test_flat_requantizer_keeps_shape_and_memory_order(rng):
