@@ -39,6 +39,7 @@ class Matrix:
         self.depth, self.columns = values.shape
         self.largest = max(int(values.max(initial=0)), -int(values.min(initial=0)))
         self._factors: dict[str, Array] = {}
+        self._parts: dict[tuple[int, int], int] = {}
 
     @cached_property
     def packed(self) -> NDArray[np.int16]:
@@ -69,6 +70,23 @@ class Matrix:
             else:
                 self._factors[key] = pack_windows(self.values, run, 4 if engine == "quads" else 2)
         return self._factors[key]
+
+    def half_parts(self, run: int, reach: int) -> int:
+        """Return into how many parts the steps of `window_form(run, "halves")` are cut.
+
+        Sums of each part times integers of magnitude up to `reach` stay below 2**31.
+        """
+        if self.half_magnitude * reach <= INT32_EXACT:
+            return 1
+        if (run, reach) not in self._parts:
+            packed = self.window_form(run, "halves")
+            sums = np.abs(packed.astype(np.int64)).sum(axis=3).cumsum(axis=1)
+            sums = np.pad(sums, ((0, 0), (1, 0), (0, 0)))
+            steps, parts = packed.shape[1], 2
+            while np.diff(sums[:, np.arange(parts + 1) * steps // parts], axis=1).max() * reach > INT32_EXACT:
+                parts += 1
+            self._parts[run, reach] = parts
+        return self._parts[run, reach]
 
     def depthwise_form(self, engine: str) -> Array:
         """Return the weights [taps, C] as `_kernels_depthwise` reads them."""

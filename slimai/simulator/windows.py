@@ -171,7 +171,7 @@ class WindowSums:
         self.aligned = not self.run % self.share
         self.packed = [matrix.window_form(self.run, self.engine) for matrix in matrices]
         if self.engine == "halves":
-            self.parts = max(sum_parts(packed, self.largest) for packed in self.packed)
+            self.parts = max(matrix.half_parts(self.run, self.largest) for matrix in matrices)
 
     @cached_property
     def _kernel(self) -> tuple[Kernel, int]:
@@ -255,19 +255,6 @@ class WindowSums:
             self._kernel[0](source, starts, count, offsets[part], weights, columns, more if index else sums)
             if index:
                 np.add(sums[:used], more[:used], out=sums[:used])
-
-
-def sum_parts(packed: Array, reach: int) -> int:
-    """Return into how many parts the steps of packed halves [2 * blocks, steps, 16, 2] are cut.
-
-    Sums of each part times integers of magnitude up to `reach` stay below 2**31.
-    """
-    sums = np.cumsum(np.pad(np.abs(packed.astype(np.int64)).sum(axis=3), ((0, 0), (1, 0), (0, 0))), axis=1)
-    for parts in range(1, packed.shape[1] + 1):
-        ends = np.arange(parts + 1) * packed.shape[1] // parts
-        if float(np.diff(sums[:, ends], axis=1).max()) * reach <= S32_HIGH:
-            break
-    return parts
 
 
 class DepthwiseSums(WindowSums):
