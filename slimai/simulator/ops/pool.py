@@ -18,7 +18,7 @@ from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
 from slimai.simulator.ops.onnxruntime_float import float_mean, float_window_mean
 from slimai.simulator.requantize import GEMMLOWP, Requantizer
-from slimai.simulator.rows import RowRequantizer
+from slimai.simulator.rows import FlatRequantizer
 
 _PICTURES = 4  # axes of images, rows, columns and channels
 
@@ -184,21 +184,13 @@ class WindowMean:
         self.requantizers = {} if self.rounded else {
             int(n): context.requantizer_of(np.array([x.scale / (context.out.scale * float(n))])) for n in self.sizes
         }  # fmt: skip
-        self.rows = self._rows() if len(self.requantizers) == 1 else None
-
-    def _rows(self) -> RowRequantizer:
-        """Return the requantization of sums over windows of one size, channels last."""
-        shape = self.context.graph.shape(self.context.layer.outputs[0])
-        channels = shape[-1] if is_channels_last(self.context) else shape[1]
-        (requantizer,) = self.requantizers.values()
-        return RowRequantizer(requantizer, np.zeros(1, np.int64), self.accumulator, channels)
+        (only,) = self.requantizers.values() if len(self.requantizers) == 1 else (None,)
+        self.flat = None if only is None else FlatRequantizer(only, self.accumulator)
 
     def __call__(self, sums: Array, tally: Tally) -> Array:
         """Return the output integers of sums of (x - z_x) over windows."""
-        if self.rows is not None:
-            found = np.empty(sums.shape, self.context.out.dtype.numpy)
-            self.rows(sums.reshape(-1, sums.shape[-1]), found.reshape(-1, sums.shape[-1]), tally)
-            return found
+        if self.flat is not None:
+            return self.flat(sums, tally)
         sums = self.accumulator.limit(sums, tally).astype(np.int64)
         if self.rounded:
             return self._rounded_division(sums)
