@@ -28,8 +28,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 MIB = 1 << 20
 EVERY_S = 0.005
-ROUNDING = "round weights"  # of one level: the titles name it
-STAGES = ("start", "calibrate", "float reference", "score candidates", ROUNDING, "analyse layers", "try remedies")
+STAGES = (
+    *("start", "calibrate", "float reference", "score candidates", "analyse layers", "round tensors alone"),
+    *("try remedies", "score tensors alone", "try them together"),
+)
 
 
 class Peaks:
@@ -59,7 +61,7 @@ class Peaks:
     @contextmanager
     def stage(self, title: str, total: int) -> Iterator[Peaks]:  # noqa: ARG002
         """Yield this object while `title` is being done; what follows is counted apart."""
-        self._title = ROUNDING if title.startswith(ROUNDING) else title
+        self._title = title
         yield self
         self._title = f"after {title}"
 
