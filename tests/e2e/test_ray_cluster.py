@@ -33,7 +33,7 @@ if any("default_worker" in word for word in sys.orig_argv):
 DRIVER = """
 import os, sys, time
 from slimai.app.execution import crew
-from slimai.app.float_pass import local
+from slimai.app.opening import batch_sizes
 from slimai.app.cli import main
 from slimai.app.execution.ray_actors import Actors
 
@@ -55,7 +55,7 @@ def ready(self):
 
 Actors._send = send
 if os.environ.get("EVERYTHING"):
-    local.MOST_IMAGES = 5
+    batch_sizes.MOST_IMAGES = 5
     crew.LEAST_SAVING, crew.START_SECONDS, crew.PART_SECONDS = -1.0, 0.0, 0.0
     Actors.ready = ready
 sys.exit(main(sys.argv[1:]))

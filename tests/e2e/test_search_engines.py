@@ -108,11 +108,12 @@ RACE = (
 SHARING = """
 import sys, time
 from slimai.app.execution import crew
-from slimai.app.float_pass import local, shared
+from slimai.app.float_pass import shared
+from slimai.app.opening import batch_sizes
 from slimai.app.cli import main
 from slimai.app.execution.ray_actors import Actors
 
-local.MOST_IMAGES = 5
+batch_sizes.MOST_IMAGES = 5
 crew.LEAST_SAVING, crew.START_SECONDS, crew.PART_SECONDS = -1.0, 0.0, 0.0
 plain = Actors.run
 

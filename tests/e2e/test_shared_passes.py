@@ -16,7 +16,7 @@ import pytest
 
 import slimai.app.execution.crew
 import slimai.app.execution.processes
-import slimai.app.float_pass.local
+import slimai.app.opening.batch_sizes
 from slimai import load_config
 from slimai.app.run.pipeline import run_job
 from slimai.errors import InputError, SlimaiError
@@ -76,7 +76,7 @@ def handed(monkeypatch):
     plain_ready = slimai.app.execution.processes.Processes.ready
     monkeypatch.setattr(slimai.app.execution.processes.Processes, "run", run)
     monkeypatch.setattr(slimai.app.execution.processes.Processes, "ready", ready)
-    monkeypatch.setattr(slimai.app.float_pass.local, "MOST_IMAGES", 5)
+    monkeypatch.setattr(slimai.app.opening.batch_sizes, "MOST_IMAGES", 5)
     monkeypatch.setattr(slimai.app.execution.crew, "LEAST_SAVING", -1.0)
     monkeypatch.setattr(slimai.app.execution.crew, "START_SECONDS", 0.0)
     monkeypatch.setattr(slimai.app.execution.crew, "PART_SECONDS", 0.0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from slimai.app.opening.batch_sizes import float_batch
 from slimai.calibration.collect import collect
 from slimai.calibration.unrolled import single_steps
 from slimai.data.loader import iter_batches
@@ -20,12 +21,40 @@ if TYPE_CHECKING:
 
     from slimai.app.candidates.float_networks import FloatNetworks
     from slimai.app.opening.job import Job
+    from slimai.calibration.statistics import Statistics
+    from slimai.graph.ir import Graph
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.rewrites.aids import Rewrites
+
+    Batches = Sequence[Mapping[str, NDArray[Any]]]
 
 STEPS = 8  # of a sequence
 MEASURED_IMAGES = 16
 WORTH = 2.0  # dB that the outputs have to gain by more and smaller layers
+
+
+@dataclass(frozen=True)
+class RewrittenStatistics:
+    """The statistics of rewritten networks over the first calibration images, found once for all levels."""
+
+    job: Job
+    networks: FloatNetworks
+    _found: dict[Rewrites, Statistics] = field(default_factory=dict, compare=False, repr=False)
+
+    def images(self) -> Batches:
+        """Return the network inputs of the images, of sequences single steps."""
+        samples, graph = self.job.calibration[:MEASURED_IMAGES], self.job.graph
+        batch = 1 if graph.sequences else float_batch(self.job, graph, samples)
+        found = (feeds for _, feeds in iter_batches(samples, self.job.preprocess, batch))
+        return list(single_steps(graph, found, STEPS) if graph.sequences else found)
+
+    def of(self, rewrites: Rewrites, batches: Batches) -> tuple[Graph, Statistics]:
+        """Return one step of a rewritten network, and its statistics."""
+        graph = replace(self.networks.graph(rewrites), sequences=())
+        if rewrites not in self._found:
+            tensors, means = quantized_tensors(graph), weighted_inputs(graph)
+            self._found[rewrites] = collect(graph, batches, tensors=tensors, per_channel=means, bins=RANGE_BINS)
+        return graph, self._found[rewrites]
 
 
 @dataclass(frozen=True)
@@ -35,8 +64,7 @@ class EqualizationCheck:
     options: range 100, limits of calibration, nearest weights, everything else as the level has it.
     """
 
-    job: Job
-    networks: FloatNetworks
+    statistics: RewrittenStatistics
     options: QuantOptions
 
     def groups(self, rewrites: Rewrites) -> int | None:
@@ -45,16 +73,16 @@ class EqualizationCheck:
         They are taken back by halves while the ratio over the first calibration images, of all together or in the mean
         of single ones, is below that without any.
         """
-        count = self.networks.equalized_groups(rewrites)
-        tried = _halves(count)
-        if not tried:
+        count = self.statistics.networks.equalized_groups(rewrites)
+        if not count:
             return None
-        batches = self._batches()
-        without = self._ratios(replace(rewrites, groups=0), batches)
-        for groups in tried:
-            found = self._ratios(replace(rewrites, groups=groups if groups < count else None), batches)
-            if (found >= without).all():
-                return None if groups == count else groups
+        batches = self.statistics.images()
+        without, found = self._ratios([_unequalized(rewrites), replace(rewrites, groups=None)], batches)
+        if (found >= without).all():
+            return None
+        for groups in _halves(count // 2):
+            if (self._ratios([replace(rewrites, groups=groups)], batches)[0] >= without).all():
+                return groups
         return 0
 
     def seams(self, rewrites: Rewrites) -> bool:
@@ -62,28 +90,29 @@ class EqualizationCheck:
 
         The ratio is that of `groups`, without equalized groups, whose choice comes afterwards.
         """
-        if not self.networks.has_seams():
+        if not self.statistics.networks.has_seams():
             return False
-        batches, plain = self._batches(), replace(rewrites, groups=0)
-        without, found = (self._ratios(replace(plain, seams=seams), batches) for seams in (False, True))
+        plain = _unequalized(rewrites)
+        networks = [replace(plain, seams=seams) for seams in (False, True)]
+        without, found = self._ratios(networks, self.statistics.images())
         return bool((found - without).min() >= WORTH)
 
-    def _batches(self) -> list[Mapping[str, NDArray[Any]]]:
-        samples = self.job.calibration[:MEASURED_IMAGES]
-        found = (feeds for _, feeds in iter_batches(samples, self.job.preprocess, 1))
-        graph = self.job.graph
-        return list(single_steps(graph, found, STEPS) if graph.sequences else found)
-
-    def _ratios(self, rewrites: Rewrites, batches: Sequence[Mapping[str, NDArray[Any]]]) -> NDArray[Any]:
-        """Return [2] the ratios of the outputs of one float network in integers."""
-        graph, truth = (replace(item, sequences=()) for item in (self.networks.graph(rewrites), self.job.graph))
-        tensors, means = quantized_tensors(graph), weighted_inputs(graph)
-        stats = collect(graph, batches, tensors=tensors, per_channel=means, bins=RANGE_BINS)
-        target = self.job.config.target
-        plan = build_plan(graph, stats, self.options, target)
+    def _ratios(self, networks: Sequence[Rewrites], batches: Batches) -> NDArray[Any]:
+        """Return [networks, 2] the ratios of the outputs of float networks in integers, of one pass over the images."""
+        job = self.statistics.job
+        target, truth = job.config.target, replace(job.graph, sequences=())
+        made = [self.statistics.of(rewrites, batches) for rewrites in networks]
+        plans = [build_plan(graph, stats, self.options, target) for graph, stats in made]
         images = Images(len(batches), lambda: batches)
-        ratios: NDArray[Any] = output_ratios(truth, [plan], target, images, target.arithmetic)[0]
+        ratios: NDArray[Any] = output_ratios(truth, plans, target, images, target.arithmetic)
         return ratios
+
+
+def _unequalized(rewrites: Rewrites) -> Rewrites:
+    """Return the network without equalized groups, the same for all levels where groups are judged."""
+    if rewrites.judged is None:
+        return replace(rewrites, groups=0)
+    return replace(rewrites, groups=0, judged="channel", clamps=False)
 
 
 def _halves(count: int) -> list[int]:

@@ -44,6 +44,7 @@ class FloatNetworks:
         # of the network with its constant channels folded, and whether it was split at seams
         self._magnitudes: dict[bool, dict[str, NDArray[Any]]] = {}
         self._split: Clustered | None = None  # that network split at seams
+        self._folded: tuple[Graph, tuple[Decision, ...]] | None = None  # with its constant channels folded
 
     def get(self, rewrites: Rewrites) -> tuple[Graph, Statistics]:
         """Return the network, with its channels equalized across layers and its biases absorbed or not, calibrated.
@@ -67,7 +68,7 @@ class FloatNetworks:
     def rewritten(self, rewrites: Rewrites) -> Clustered:
         """Return the network of `get`, before it is calibrated, with its decisions and where its nodes come from."""
         if rewrites not in self._graphs:
-            graph, decisions = fold_constant_channels(self._job.graph)
+            graph, decisions = self._without_constants()
             split = self._split_at_seams(graph) if rewrites.seams else Clustered(graph)
             graph, decisions = split.graph, (*decisions, *split.decisions)
             if rewrites.equalization:
@@ -89,8 +90,13 @@ class FloatNetworks:
     def has_seams(self) -> bool:
         """Return whether there are depthwise convolutions behind joins that might be split."""
         if self._split is None:
-            self._split_at_seams(fold_constant_channels(self._job.graph)[0])
+            self._split_at_seams(self._without_constants()[0])
         return self._split is not None and bool(self._split.joins)
+
+    def _without_constants(self) -> tuple[Graph, tuple[Decision, ...]]:
+        if self._folded is None:
+            self._folded = fold_constant_channels(self._job.graph)
+        return self._folded
 
     def _split_at_seams(self, graph: Graph) -> Clustered:
         """Return the network with depthwise convolutions split at the seams of what they read."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from slimai.app.candidates.empirical_bias import corrected_options
-from slimai.app.candidates.equalization_check import EqualizationCheck
+from slimai.app.candidates.equalization_check import EqualizationCheck, RewrittenStatistics
 from slimai.app.candidates.float_networks import FloatNetworks
 from slimai.app.opening.job import Job
 from slimai.calibration.unrolled import single_steps
@@ -98,6 +98,10 @@ class Quantizer:
             return found
         return replace(found, groups=self._equalized_groups(candidate.level, found))
 
+    @cached_property
+    def _rewritten(self) -> RewrittenStatistics:
+        return RewrittenStatistics(self.job, self.networks)
+
     def _split_at_seams(self, level: int, aids: Aids) -> bool:
         """Return whether depthwise convolutions behind joins are split at a level."""
         if (level, aids) not in self._seams:
@@ -113,7 +117,7 @@ class Quantizer:
     def _check(self, level: int, aids: Aids) -> EqualizationCheck:
         """Return what judges rewrites by the outputs, at range 100 with nearest weights."""
         options = replace(self._options(Candidate(level), aids), range_mode="scale")
-        return EqualizationCheck(self.job, self.networks, options)
+        return EqualizationCheck(self._rewritten, options)
 
     def arithmetic(self, plan: QuantPlan) -> str:
         """Return the preset that a plan is compiled for, or ``native``."""

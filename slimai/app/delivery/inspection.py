@@ -19,8 +19,9 @@ from slimai.app.delivery.layer_facts import layer_facts, memory_table, proof_tab
 from slimai.app.delivery.score_alone import score_losses, score_of_first
 from slimai.app.delivery.suggestions import commands, suggested, write_suggested
 from slimai.app.delivery.worst_images import worst_images
-from slimai.app.float_pass.local import float_batch, float_runner
+from slimai.app.float_pass.local import float_runner
 from slimai.app.float_pass.notes import states_note, turned_note
+from slimai.app.opening.batch_sizes import float_batch
 from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key

@@ -12,11 +12,10 @@ from slimai.app.float_pass.local import (
     _batches,
     _names,
     collected_tensors,
-    float_batch,
     float_runner,
-    integer_batch,
 )
 from slimai.app.float_pass.work import CalibrationWork, OpenWork, ReferenceWork
+from slimai.app.opening.batch_sizes import float_batch, integer_batch
 from slimai.app.opening.content_keys import graph_hash, preprocessing_key
 from slimai.app.opening.job import Job
 from slimai.artifacts.cache import Cache, hash_files

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import slimai
-from slimai.app.float_pass.local import batch_size
+from slimai.app.opening.batch_sizes import batch_size
 from slimai.app.opening.content_keys import graph_hash, preprocessing_key
 from slimai.app.opening.job import Job
 from slimai.artifacts.cache import Cache, content_key, hash_files

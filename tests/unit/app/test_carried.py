@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from slimai import load_config
 from slimai.app.candidates.choose import candidates, quantizer_for
 from slimai.app.candidates.programs import Planned
-from slimai.app.float_pass.local import batch_size
 from slimai.app.float_pass.shared import calibrate, reference
 from slimai.app.float_pass.work import CalibrationWork, OpenWork, ReferenceWork
+from slimai.app.opening.batch_sizes import batch_size
 from slimai.app.opening.content_keys import graph_hash
 from slimai.app.opening.open_job import prepare
 from slimai.app.run.carried import Blocks, JobCarrier, block_images, unpacked
