@@ -40,7 +40,9 @@ def search(setup: SearchSetup) -> SearchState:
             setup.executor.close()
             setup.watch.keep()
     if state.outcomes and all(item.status == "failed" for item in state.outcomes):
-        raise _all_failed(setup.failures, setup.network)
+        raise _all_failed(
+            {item: setup.failures[item] for item in setup.candidates if item in setup.failures}, setup.network
+        )
     return state
 
 
@@ -57,11 +59,16 @@ def _all_failed(failures: Mapping[Candidate, SlimaiError], network: str) -> Slim
 
 
 def exhaustive(contest: Contest) -> SearchState:
-    """Score every candidate on the whole validation set, in order; equal integers are scored once."""
+    """Score every candidate on the whole validation set; equal integers are scored once.
+
+    The last comes first, then the others in order: with the most bits and the widest range it is most often the best,
+    and a best is written to disk before the next one is scored.
+    """
     images = len(contest.setup.validation.samples)
     waiting = deque(item for item in contest.setup.candidates if not _taken_over(contest, item, images))
     if len(waiting) < len(contest.setup.candidates):
         contest.publish()
+    waiting.rotate(1)
     while True:
         for measured in contest.setup.executor.stream(_units(contest, waiting), contest.on_batch):
             entrant, complete = contest.take_in(measured)
