@@ -7,7 +7,7 @@ come from ONNX; a TFLite network keeps its own axis order and marks spatial node
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -83,6 +83,11 @@ class Graph:
                 if name:
                     found.setdefault(name, []).append(node)
         return {name: tuple(nodes) for name, nodes in found.items()}
+
+    @cached_property
+    def facts(self) -> dict[Hashable, Any]:
+        """What was worked out of this graph so far (`slimai.graph.facts`); a graph made of it starts without any."""
+        return {}
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

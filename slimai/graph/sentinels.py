@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from slimai.graph.facts import once_a_graph
 from slimai.graph.ir import Array, Graph, Node
 
 LEAST = 1e4
@@ -43,7 +44,8 @@ class Sentinel:
         return found
 
 
-def sentinel_tensors(graph: Graph) -> dict[str, Sentinel]:
+@once_a_graph
+def sentinel_tensors(graph: Graph) -> Mapping[str, Sentinel]:
     """Return the activations that hold sentinels, in graph order."""
     sides = _Sides(graph)
     found: dict[str, Sentinel] = {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from slimai.graph.facts import once_a_graph
 from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import clamp_range, traits_of
 
 
+@once_a_graph
 def nonnegative_tensors(graph: Graph, inputs: tuple[str, ...] = ()) -> frozenset[str]:
     """Return the activations that cannot be negative, by what the operators are; constants count by their values.
 

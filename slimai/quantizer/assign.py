@@ -55,6 +55,8 @@ class Assignment:
     notes: tuple[Decision, ...] = ()
     narrow: frozenset[str] = frozenset()
     weights: Mapping[str, IntType] = field(default_factory=dict)
+    _params: dict[tuple[str, int], QParams] = field(default_factory=dict, repr=False)  # until a floor is raised
+    _limits: dict[tuple[str, int], Limits] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _cells(self) -> frozenset[str]:
@@ -74,6 +76,11 @@ class Assignment:
         """Return the parameters of `tensor` at its own width, or at `bits` (the same limits, taken anew)."""
         bits = self.widths[tensor] if bits is None else bits
         head = self.groups.find(tensor)
+        if (head, bits) not in self._params:
+            self._params[head, bits] = self._grid(tensor, head, bits)
+        return self._params[head, bits]
+
+    def _grid(self, tensor: str, head: str, bits: int) -> QParams:
         limits = self.group_limits(tensor, bits)
         if head in self._fixed_ops and not self._edited(head):
             return fixed_params(self.scheme, self._fixed_ops[head], bits)
@@ -86,9 +93,12 @@ class Assignment:
 
     def group_limits(self, tensor: str, bits: int) -> Limits:
         """Return the limits that the group of `tensor` has to cover; edited ones, where there are any, are final."""
-        members = self.groups.members[self.groups.find(tensor)]
-        edited = self._edited(self.groups.find(tensor))
-        return union(edited or [self.limits[bits][name] for name in members]).with_zero()
+        head = self.groups.find(tensor)
+        if (head, bits) not in self._limits:
+            edited = self._edited(head)
+            own = edited or [self.limits[bits][name] for name in self.groups.members[head]]
+            self._limits[head, bits] = union(own).with_zero()
+        return self._limits[head, bits]
 
     def _edited(self, head: str) -> list[Limits]:
         return [Limits(*self.overrides[name]) for name in self.groups.members[head] if name in self.overrides]
@@ -97,6 +107,7 @@ class Assignment:
         """Make the scale of the group of `tensor` at least `smallest`."""
         head = self.groups.find(tensor)
         self.floors[head] = max(self.floors.get(head, 0.0), smallest)
+        self._params.clear()
 
 
 def _with_floor(params: QParams, limits: Limits, floor: float, *, free_zero: bool) -> QParams:

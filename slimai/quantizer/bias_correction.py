@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from slimai.graph.ir import Array, Node
 from slimai.graph.ops import has_bias_slot
 from slimai.quantizer.params import QParams
-from slimai.quantizer.plan import Layer
+from slimai.quantizer.plan import Layer, QWeight
+from slimai.quantizer.weight_layout import weight_layout
 from slimai.quantizer.weights import BIAS_ROOM_BITS
 
 Vector = NDArray[np.float64]
@@ -45,13 +46,14 @@ def mean_error(node: Node, error: Array, means: Vector) -> Vector | None:
     return product
 
 
-def corrected_bias(
-    node: Node, weights: Array, quantized: Array, bias: Array | None, means: Vector | None
-) -> Array | None:
-    """Return the float bias minus the mean error of the quantized weights; `bias` itself where that is not known."""
-    if means is None:
-        return bias
-    shift = mean_error(node, quantized - weights.astype(np.float64), means)
+def weight_shift(node: Node, weights: Array, quantized: QWeight, means: Vector) -> Vector | None:
+    """Return [O] the mean error of the outputs of quantized weights, or None where it is not known."""
+    spread = weight_layout(node, weights.shape).spread(quantized.scale, weights.shape)
+    return mean_error(node, quantized.values * spread - weights.astype(np.float64), means)
+
+
+def corrected_bias(bias: Array | None, shift: Vector | None) -> Array | None:
+    """Return the float bias minus the mean error of the outputs; `bias` itself where that is not known."""
     if shift is None:
         return bias
     return -shift if bias is None else bias.astype(np.float64).reshape(-1) - shift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from slimai.graph.facts import once_a_graph
 from slimai.graph.ir import Graph, Node
 from slimai.graph.ops import TRAITS, channel_axis, has_bias_slot, is_clamp, kind_of
 from slimai.quantizer.support import host_reason
@@ -36,6 +37,7 @@ class Step:
         return self.node.name
 
 
+@once_a_graph
 def layer_steps(graph: Graph) -> tuple[Step, ...]:
     """Return the layers of `graph` in order; a clamp that folds into its producer is no layer of its own."""
     folded = {node.name: clamp for node in graph.nodes if (clamp := folded_clamp(graph, node)) is not None}

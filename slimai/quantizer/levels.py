@@ -61,8 +61,10 @@ class Scheme:
         Raises:
             InputError: the level has no types of that width.
         """
+        if bits == self.bits:
+            return self
         levels = [number for number in (self.other, JOINS) if number is not None]
-        found = next((item for item in (self, *(LEVELS[number] for number in levels)) if item.bits == bits), None)
+        found = next((LEVELS[number] for number in levels if LEVELS[number].bits == bits), None)
         if found is None:
             raise _no_types(bits)
         return found

@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from slimai.calibration.statistics import Statistics
+from slimai.calibration.statistics import ChannelSums, Statistics
 from slimai.floating_point import guarded
+from slimai.graph.facts import once_a_graph
 from slimai.graph.ir import Array, Graph
 from slimai.graph.names import node_names, profile_names
 from slimai.graph.ops import DEPTHWISE, TRAITS, channel_axis, has_bias_slot, is_depthwise
 from slimai.quantizer.assign import Assignment, assign, host_decisions
-from slimai.quantizer.bias_correction import corrected_bias
+from slimai.quantizer.bias_correction import corrected_bias, weight_shift
 from slimai.quantizer.clipping import clipped_peaks
 from slimai.quantizer.insert_requantize import Network, insert_requantize
 from slimai.quantizer.layers import Step
 from slimai.quantizer.levels import activation_params, as_float32, limits_of
 from slimai.quantizer.options import QuantOptions, Target, VisionDsp
 from slimai.quantizer.params import S4, S16, QParams
-from slimai.quantizer.plan import Decision, Layer, QuantPlan
+from slimai.quantizer.plan import Decision, Layer, QuantPlan, QWeight
 from slimai.quantizer.reachable import constant_weights, reachable_grids, weight_type
 from slimai.quantizer.recurrent import CELL, CELLS, HIDDEN, Y, initial_state, is_recurrent, quantized_matrices
 from slimai.quantizer.rounding.result import RoundedLayer
@@ -52,7 +53,7 @@ def build_plan(
     decisions += reachable_grids(given, options, store)
     network = insert_requantize(given)
     plan_graph = network.graph(graph)
-    names = node_names(plan_graph, layer_kinds(plan_graph))
+    names = _layer_names(plan_graph)
     builder = LayerBuilder(graph, network, given, options, target, stats, store)
     layers = []
     for step in network.steps:
@@ -90,11 +91,23 @@ def layer_kinds(graph: Graph) -> dict[str, str]:
 
 def tensor_names(graph: Graph, plan_graph: Graph) -> dict[str, str]:
     """Return profile names: those of `graph`, whatever the level put between, and of the tensors added to it."""
-    added = profile_names(plan_graph, layer_kinds(plan_graph))
-    known = profile_names(graph, layer_kinds(graph))
+    known = _tensor_names(graph)
+    if plan_graph is graph:
+        return dict(known)
+    added = _tensor_names(plan_graph)
     taken = set(known.values())
     fresh = {name: f"{text}_tied" if text in taken else text for name, text in added.items() if name not in known}
-    return known | fresh
+    return {**known, **fresh}
+
+
+@once_a_graph
+def _layer_names(graph: Graph) -> Mapping[str, str]:
+    return node_names(graph, layer_kinds(graph))
+
+
+@once_a_graph
+def _tensor_names(graph: Graph) -> Mapping[str, str]:
+    return profile_names(graph, layer_kinds(graph))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +188,7 @@ class LayerBuilder:
         made = quantized(bias)
         means = self._input_means(step)
         if means is not None:
-            real = made.weight.values * layout.spread(made.weight.scale, weights.shape)
-            made = quantized(corrected_bias(step.node, weights, real, bias, means))
+            made = quantized(corrected_bias(bias, self._weight_shift(step, weights, made.weight, means)))
         rounded = self.options.rounding.get(step.name)
         return made if rounded is None else self._rounded(step, rounded, made, layout)
 
@@ -196,14 +208,20 @@ class LayerBuilder:
         bias = np.clip(np.rint(real / (reads.scale * grid.scale)), -room, room).astype(np.int64)
         return QuantizedLayer(weight, np.where(same, bias, own), made.decisions)
 
-    def _input_means(self, step: Step) -> NDArray[np.float64] | None:
-        """Return the mean of each channel that the layer reads, where analytic bias correction can use it."""
+    def _weight_shift(
+        self, step: Step, weights: Array, quantized: QWeight, means: ChannelSums
+    ) -> NDArray[np.float64] | None:
+        """Return what the rounding of the weights adds to each output channel in the mean; made once a scale."""
+        return self.store.once(quantized, means, lambda: weight_shift(step.node, weights, quantized, means.means))
+
+    def _input_means(self, step: Step) -> ChannelSums | None:
+        """Return the means of the channels that the layer reads, where analytic bias correction can use them."""
         if not self.options.bias_correction or not has_bias_slot(step.node):
             return None
         tensor = self.network.sources.get(step.inputs[0], step.inputs[0])
         channels = self.stats[tensor].channels if tensor in self.stats else None
         axis = channel_axis(step.node, len(self.graph.shape(tensor)))
-        return None if channels is None or channels.axis != axis else channels.means
+        return None if channels is None or channels.axis != axis else channels
 
     def _per_channel(self, step: Step) -> bool:
         """Whether the target has a kernel with one weight scale an output channel for this layer."""

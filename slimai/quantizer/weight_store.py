@@ -7,7 +7,10 @@ one (by level, or by a bias that would not fit). The arrays of the store are sha
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,7 @@ MOST_MIXED = 64  # weights that hold rounded and nearest channels
 MOST_SCALES = 6  # a tensor: per layer and per channel at 8 and at 16 bits, and some raised for a bias
 
 Vector = NDArray[np.float64]
+T = TypeVar("T")
 
 
 class WeightStore:
@@ -29,6 +33,7 @@ class WeightStore:
     def __init__(self) -> None:
         self._tensors: dict[int, _Tensor] = {}
         self._mixed: OrderedDict[tuple[int, int], tuple[QWeight, QWeight, QWeight]] = OrderedDict()
+        self._known: WeakKeyDictionary[QWeight, dict[int, tuple[object, Any]]] = WeakKeyDictionary()
 
     def peaks(self, weights: Array, layout: WeightLayout) -> Vector:
         """Return [O] largest |weight| of each output channel."""
@@ -53,10 +58,22 @@ class WeightStore:
                 self._mixed.popitem(last=False)
         return self._mixed[key][-1]
 
+    def once(self, weight: QWeight, other: object, make: Callable[[], T]) -> T:
+        """Return what `make` gives of a quantized weight and something else, made once while the weight lives.
+
+        Both are told apart by identity; nobody writes into them or into the result.
+        """
+        known = self._known.setdefault(weight, {})
+        if id(other) not in known:
+            known[id(other)] = (other, make())  # it lives on, so that its identity stays its own
+        found: T = known[id(other)][1]
+        return found
+
     def clear(self) -> None:
         """Forget everything; weights that plans hold live on with them."""
         self._tensors.clear()
         self._mixed.clear()
+        self._known.clear()
 
     def _tensor(self, weights: Array, layout: WeightLayout) -> _Tensor:
         found = self._tensors.get(id(weights))

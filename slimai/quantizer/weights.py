@@ -55,7 +55,7 @@ def quantize_layer(
     """
     store = WeightStore() if store is None else store
     peaks = store.peaks(weights, layout) if limits is None else limits.astype(np.float64)
-    offsets = np.zeros(len(peaks)) if bias is None else np.broadcast_to(bias, (len(peaks),)).astype(np.float64)
+    offsets = np.zeros(len(peaks)) + (0.0 if bias is None else bias)
     steps = np.abs(offsets) / input_scale
     chosen = _per_channel_scales if per_channel else _one_scale
     finest = SMALLEST_MULTIPLIER * output_scale / input_scale if wide else 0.0  # 2^30 times 2^-32 is nothing anyway

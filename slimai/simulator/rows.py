@@ -117,7 +117,10 @@ def _ends(requantizer: Requantizer) -> tuple[np.int32, np.int32, np.int32]:
 
 def _packed(tables: tuple[Any, ...], bias: Int, kind: type) -> Array:
     """Return [T, C] of tables that are [C] or [1]."""
-    return np.stack([np.broadcast_to(np.asarray(table), bias.shape).astype(kind) for table in tables])
+    packed = np.empty((len(tables), *bias.shape), kind)
+    for row, table in zip(packed, tables, strict=True):
+        row[...] = table
+    return packed
 
 
 def _half(shift: Int) -> Int:
