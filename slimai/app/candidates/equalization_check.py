@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.batch_sizes import float_batch
@@ -39,7 +39,6 @@ class RewrittenStatistics:
 
     job: Job
     networks: FloatNetworks
-    _found: dict[Rewrites, Statistics] = field(default_factory=dict, compare=False, repr=False)
 
     def images(self) -> Batches:
         """Return the network inputs of the images, of sequences single steps."""
@@ -51,10 +50,11 @@ class RewrittenStatistics:
     def of(self, rewrites: Rewrites, batches: Batches) -> tuple[Graph, Statistics]:
         """Return one step of a rewritten network, and its statistics."""
         graph = replace(self.networks.graph(rewrites), sequences=())
-        if rewrites not in self._found:
+        known = self.networks.first_statistics
+        if rewrites not in known:
             tensors, means = quantized_tensors(graph), weighted_inputs(graph)
-            self._found[rewrites] = collect(graph, batches, tensors=tensors, per_channel=means, bins=RANGE_BINS)
-        return graph, self._found[rewrites]
+            known[rewrites] = collect(graph, batches, tensors=tensors, per_channel=means, bins=RANGE_BINS)
+        return graph, known[rewrites]
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class FloatNetworks:
         self._graphs: dict[Rewrites, Clustered] = {}
         self._made: dict[Rewrites, tuple[Graph, Statistics]] = {}
         self._groups: dict[Rewrites, int] = {}  # equalized ones
+        self.first_statistics: dict[Rewrites, Statistics] = {}  # over the first images, where rewrites were judged
         # of the network with its constant channels folded, and whether it was split at seams
         self._magnitudes: dict[bool, dict[str, NDArray[Any]]] = {}
         self._split: Clustered | None = None  # that network split at seams
@@ -56,6 +57,12 @@ class FloatNetworks:
             graph = self.graph(rewrites)
             self._made[rewrites] = (graph, self._statistics(graph, rewrites))
         return self._made[rewrites]
+
+    def seen(self, rewrites: Rewrites) -> Statistics | None:
+        """Return the statistics of the network over the first calibration images, where they are known."""
+        if self._job.graph.sequences:  # a few of whose steps were looked at
+            return None
+        return self.first_statistics.get(rewrites)
 
     def graph(self, rewrites: Rewrites) -> Graph:
         """Return the network of `get`, before it is calibrated."""

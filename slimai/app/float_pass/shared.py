@@ -44,8 +44,11 @@ def calibrate(
     *,
     rewrites: Rewrites = AS_IT_IS,
     crew: Crew | None = None,
+    seen: Statistics | None = None,
 ) -> Statistics:
     """Return the statistics of all quantized activations over the calibration images, from the cache if it has them.
+
+    seen: those of the first images, where they are known already.
 
     rewrites: which of the job's networks `graph` is, for the workers of `crew`, which may take part of the pass.
     """
@@ -56,7 +59,7 @@ def calibrate(
     stats, found = cache.get(
         key,
         ".stats.npz",
-        lambda: _CalibrationPass(job, graph, bins, reporter).run(crew, network, rewrites),
+        lambda: _CalibrationPass(job, graph, bins, reporter, seen).run(crew, network, rewrites),
         lambda value, path: value.save(path),
         Statistics.load,
     )
@@ -68,21 +71,27 @@ def calibrate(
 
 @dataclass(frozen=True)
 class _CalibrationPass:
-    """The pass over all calibration images; `crew` may take those behind the first batches."""
+    """The pass over all calibration images; `crew` may take those behind the first batches. seen: see `calibrate`."""
 
     job: Job
     graph: Graph
     bins: int
     reporter: Reporter
+    seen: Statistics | None = None
 
     def run(self, crew: Crew | None, network: str, rewrites: Rewrites) -> Statistics:
         count, batch = len(self.job.calibration), float_batch(self.job, self.graph, self.job.calibration)
         pace = None if crew is None else crew.pace(count, batch)
         work = partial(CalibrationWork, rewrites, network, self.bins, batch)
         with self.reporter.stage("calibrate", count) as stage:
+            before = self.seen if crew is None and self.seen is not None and self.seen.bins == self.bins else None
+            done = 0 if before is None else before.images
+            stage.advance(done)
+            if before is not None and done == count:
+                return before
 
             def feeds() -> Iterator[Mapping[str, NDArray[Any]]]:
-                for samples, arrays in _batches(self.job, self.job.calibration, batch):
+                for samples, arrays in _batches(self.job, self.job.calibration[done:], batch):
                     yield arrays
                     stage.advance(len(samples))
                     if pace is not None and pace.handover(OpenWork(work(0, 0))):
@@ -90,7 +99,8 @@ class _CalibrationPass:
 
             names = _names(self.job)
             what = collected_tensors(self.graph)
-            stats = collect(self.graph, feeds(), **what, bins=self.bins, names=names)
+            stats = collect(self.graph, feeds(), **what, bins=self.bins, names=names, first=done)
+            stats = stats if before is None else before.merged(stats)
             if crew is None or pace is None or stats.images == count:
                 return stats
             for part in crew.run(work(start, stop) for start, stop in pace.parts()):

@@ -47,6 +47,7 @@ from slimai.search.records import forget_records
 from slimai.search.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from slimai.app.candidates.float_networks import FloatNetworks
     from slimai.app.candidates.quantizer import Quantizer
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
@@ -99,6 +100,7 @@ class _Run:
         self.candidates = candidates(job.config)
         self.seconds: dict[str, float] = {}
         self.warnings: tuple[str, ...] = ()
+        self.networks: FloatNetworks | None = None
         plan_key = content_keys(job, {}).plan
         self.watch = Stopwatch(wiring.journal, plan_key, limit=job.config.search.time_limit, started=started)
 
@@ -106,6 +108,7 @@ class _Run:
         """Run the stages that the configuration names."""
         asked = self.job.config.stages
         plain = quantizer_for(self.job, self._calibrate, self._rounder())
+        self.networks = plain.networks
         if self.wiring.carrier is not None:
             self.wiring.carrier.networks = plain.networks
         self._counted("calibration", lambda: plain.networks.get(plain.aids(self.candidates[0]).rewrites))
@@ -182,7 +185,8 @@ class _Run:
 
     def _calibrate(self, graph: Graph, rewrites: Rewrites) -> Statistics:
         wiring = self.wiring
-        return calibrate(self.job, graph, wiring.cache, self.reporter, rewrites=rewrites, crew=wiring.crew)
+        seen = None if self.networks is None else self.networks.seen(rewrites)
+        return calibrate(self.job, graph, wiring.cache, self.reporter, rewrites=rewrites, crew=wiring.crew, seen=seen)
 
     def _rounder(self) -> WeightRounding:
         """Return what rounds weights; the time limit ends it where nearest ones are on disk."""

@@ -66,3 +66,18 @@ def test_a_cleared_store_makes_the_same_integers_anew():
     again = store.quantized(WEIGHTS, LAYOUT, S8, scale)
     assert again is not made
     np.testing.assert_array_equal(again.values, made.values)
+
+
+def test_what_follows_from_a_weight_is_made_once_for_each_partner_while_it_lives():
+    store, asked = WeightStore(), []
+    first, second = object(), object()
+
+    def of(weight, other):
+        return store.once(weight, other, lambda: asked.append(other) or len(asked))
+
+    weight = store.quantized(WEIGHTS, LAYOUT, S8, np.array([0.01]))
+    twin = WeightStore().quantized(WEIGHTS, LAYOUT, S8, np.array([0.01]))
+    assert [of(weight, first), of(weight, second), of(weight, first), of(twin, first)] == [1, 2, 1, 3]
+    assert asked == [first, second, first]
+    store.clear()
+    assert of(weight, first) == 4
