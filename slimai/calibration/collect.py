@@ -154,12 +154,19 @@ def channel_extremes(
             data = values[name]
             if name in sentinels:
                 data = np.where(sentinels[name].among(data), np.float32(0), data)
-            others = tuple(axis for axis in range(data.ndim) if axis != places[name])
-            low, high = (side(axis=others).astype(np.float64) for side in (data.min, data.max))
+            low, high = _channel_extremes(data, places[name])
             if name in found:
                 low, high = np.minimum(found[name][0], low), np.maximum(found[name][1], high)
             found[name] = np.stack([low, high])
     return found
+
+
+def _channel_extremes(values: Array, axis: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return [C] the smallest and the largest value of each channel along `axis`."""
+    rows = values.reshape(*values.shape[: axis + 1], -1)  # innermost first: that is one long run of memory
+    others = tuple(range(axis))
+    low, high = rows.min(axis=-1).min(axis=others), rows.max(axis=-1).max(axis=others)
+    return low.astype(np.float64), high.astype(np.float64)
 
 
 def _session(graph: Graph, outputs: Sequence[str], threads: int) -> FloatRunner:

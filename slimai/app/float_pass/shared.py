@@ -18,7 +18,7 @@ from slimai.app.float_pass.work import CalibrationWork, OpenWork, ReferenceWork
 from slimai.app.opening.batch_sizes import float_batch, integer_batch
 from slimai.app.opening.content_keys import graph_hash, preprocessing_key
 from slimai.app.opening.job import Job
-from slimai.artifacts.cache import Cache, hash_files
+from slimai.artifacts.cache import Cache
 from slimai.artifacts.spill import Spill, slices
 from slimai.calibration.collect import collect
 from slimai.calibration.statistics import Statistics, statistics_key
@@ -54,8 +54,7 @@ def calibrate(
     """
     bins = job.config.quantization.bins
     network = graph_hash(graph)
-    images = hash_files(file for sample in job.calibration for file in sample.files)
-    key = statistics_key(network, preprocessing_key(job), images, bins)
+    key = statistics_key(network, preprocessing_key(job), job.calibration_hash, bins)
     stats, found = cache.get(
         key,
         ".stats.npz",

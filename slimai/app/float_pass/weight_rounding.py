@@ -14,7 +14,7 @@ import slimai
 from slimai.app.opening.batch_sizes import batch_size
 from slimai.app.opening.content_keys import graph_hash, preprocessing_key
 from slimai.app.opening.job import Job
-from slimai.artifacts.cache import Cache, content_key, hash_files
+from slimai.artifacts.cache import Cache, content_key
 from slimai.calibration.unrolled import chosen_steps, single_steps
 from slimai.data.loader import iter_batches
 from slimai.errors import SlimaiError
@@ -56,7 +56,7 @@ class WeightRounding:
             RoundingStoppedError: the time is over.
         """
         target = self.job.config.target
-        images = hash_files(file for sample in self.job.calibration for file in sample.files)
+        images = self.job.calibration_hash
         parts = (plan_key(plan), graph_hash(graph), preprocessing_key(self.job), images)
         key = content_key(slimai.__version__, *parts, target.model_dump(mode="json"))
         found, cached = self.cache.get(

@@ -12,6 +12,7 @@ import slimai
 from slimai.app.opening.job import Job
 from slimai.artifacts.cache import content_key, hash_files
 from slimai.artifacts.journal import Journal
+from slimai.graph.facts import once_a_graph
 from slimai.quantizer.key import plan_key
 from slimai.quantizer.prequantized import stored_plan
 from slimai.schema.metric_specs import MetricSpec
@@ -44,11 +45,11 @@ def content_keys(job: Job, edits: Mapping[str, tuple[float, float]]) -> ContentK
         "slimai version": slimai.__version__,
         "model": content_key(graph_hash(job.graph), _stored_key(job)),
         "preprocessing": content_key(preprocessing_key(job)),
-        "validation images": hash_files(file for sample in job.validation for file in sample.files),
+        "validation images": job.validation_hash,
         "labels": content_key([sample.labels for sample in job.validation], hash_files(_label_files(job))),
         "metric": content_key(metric, hash_files(path for path in getattr(job.metric, "files", ()) if path.is_file())),
         "target": content_key(config.target.model_dump(mode="json")),
-        "calibration images": hash_files(file for sample in job.calibration for file in sample.files),
+        "calibration images": job.calibration_hash,
         "quantization": content_key(quantization, hash_files(rules)),
         "edited limits": content_key(dict(edits)),
     }
@@ -88,6 +89,7 @@ def changed_parts(journal: Journal, keys: ContentKeys) -> list[str]:
     return [name for name, value in keys.parts.items() if earlier[-1].get(name) != value]
 
 
+@once_a_graph
 def graph_hash(graph: Graph) -> str:
     """Return the sha256, in hex, of the network as it is saved."""
     from slimai.graph.save import to_onnx  # noqa: PLC0415 - spares onnx

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from slimai.app.opening.mix import Mix
+from slimai.artifacts.cache import hash_files
 from slimai.errors import Diagnostic
 from slimai.schema.root import SlimaiConfig
 
@@ -38,6 +40,16 @@ class Job:
     stored: StoredNetwork | None = None
     turned: int = 0
     steps: tuple[int, int] | None = None
+
+    @cached_property
+    def calibration_hash(self) -> str:
+        """The sha256 of the calibration images' files, in order."""
+        return hash_files(file for sample in self.calibration for file in sample.files)
+
+    @cached_property
+    def validation_hash(self) -> str:
+        """The sha256 of the validation images' files, in order."""
+        return hash_files(file for sample in self.validation for file in sample.files)
 
     def sample_shape(self, output: str) -> tuple[int, ...]:
         """Return the shape of an output of one validation sample: [1, ...], of a sequence [1, steps, ...].

@@ -91,8 +91,9 @@ class _Folder:
         source = self.of(node.inputs[0])
         self._fold_columns(node, matrix, bias, source, has_bias=has_bias)
         found = _reach(matrix, bias, source, padded=_padded(node))
-        self._fold_rows(node, matrix, bias, found, has_bias=has_bias)
-        self.bounds[node.outputs[0]] = _reach(matrix, bias, source, padded=_padded(node))
+        if self._fold_rows(node, matrix, bias, found, has_bias=has_bias):
+            found = _reach(matrix, bias, source, padded=_padded(node))
+        self.bounds[node.outputs[0]] = found
         if not (np.array_equal(before[0], matrix) and np.array_equal(before[1], bias)):
             self.constants[node.inputs[1]] = ungrouped(node, weights, matrix).astype(np.float32)
             if has_bias:
@@ -112,8 +113,8 @@ class _Folder:
                 Decision(node.name, f"{int(used.sum())} constant input channels folded", "they hold one value")
             )
 
-    def _fold_rows(self, node: Node, matrix: Array, bias: Array, found: Bounds, *, has_bias: bool) -> None:
-        """Drop the weights of output channels that are constant after the clamp that follows."""
+    def _fold_rows(self, node: Node, matrix: Array, bias: Array, found: Bounds, *, has_bias: bool) -> bool:
+        """Drop the weights of output channels that are constant after the clamp that follows; return whether any is."""
         peaks = np.abs(matrix).max(axis=(2, 3)).reshape(-1)
         tiny = peaks < peaks.max(initial=0.0) * NEGLIGIBLE
         clamped = _after_clamp(self.graph, node, found)
@@ -124,6 +125,7 @@ class _Folder:
             why = "a channel is what its clamp makes of it, or its weights are below the last bit of the layer's"
             bias[settled & dropped] = clamped.low[settled & dropped]
             self.decisions.append(Decision(node.name, f"{int(dropped.sum())} constant output channels folded", why))
+        return bool(dropped.any())
 
 
 def _after_clamp(graph: Graph, node: Node, found: Bounds) -> Bounds:
