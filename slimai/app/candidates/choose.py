@@ -5,6 +5,7 @@ from __future__ import annotations
 from slimai.app.candidates.float_networks import Calibration, FloatNetworks
 from slimai.app.candidates.quantizer import Quantizer, Rounder, no_rounder
 from slimai.app.candidates.stored_quantizer import StoredNetworks, StoredQuantizer
+from slimai.app.candidates.verdicts import NotKept, Verdicts
 from slimai.app.opening.job import Job
 from slimai.schema.root import SlimaiConfig
 from slimai.search.candidate import STORED, Candidate, compensated_candidate
@@ -28,12 +29,15 @@ def candidates(config: SlimaiConfig) -> tuple[Candidate, ...]:
     )
 
 
-def quantizer_for(job: Job, statistics: Calibration, rounder: Rounder = no_rounder) -> Quantizer:
+def quantizer_for(
+    job: Job, statistics: Calibration, rounder: Rounder = no_rounder, verdicts: Verdicts | None = None
+) -> Quantizer:
     """Return what builds the candidates of a job.
 
-    statistics, rounder: calibrate a float network, and round its weights, when that is needed.
+    statistics, rounder: calibrate a float network, and round its weights, when that is needed. verdicts: keeps what
+    was decided about rewrites; by default nothing does.
     """
     if job.stored is None:
-        return Quantizer(job, FloatNetworks(job, statistics), rounder)
+        return Quantizer(job, FloatNetworks(job, statistics), rounder, verdicts=verdicts or NotKept())
 
     return StoredQuantizer(job, StoredNetworks(job))

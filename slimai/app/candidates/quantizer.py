@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from slimai.app.candidates.empirical_bias import corrected_options
 from slimai.app.candidates.equalization_check import EqualizationCheck, RewrittenStatistics
 from slimai.app.candidates.float_networks import FloatNetworks
+from slimai.app.candidates.verdicts import NotKept, Verdicts
 from slimai.app.opening.job import Job
 from slimai.calibration.unrolled import single_steps
 from slimai.codegen.arena import memory_key, memory_plan
@@ -59,13 +60,14 @@ class Quantizer:
     """Builds the integer network of any candidate; `edits` are final limits by tensor, `rounder` rounds weights.
 
     store, pool: what the candidates share, integer weights and memory of intermediate values. Candidates run one at a
-    time. arenas: bytes of the memory plans made so far.
+    time. arenas: bytes of the memory plans made so far. verdicts: keeps what was decided about rewrites.
     """
 
     job: Job
     networks: FloatNetworks
     rounder: Rounder = no_rounder
     edits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=NotKept, compare=False, repr=False)
     store: WeightStore = field(default_factory=WeightStore, compare=False, repr=False)
     pool: BufferPool = field(default_factory=BufferPool, compare=False, repr=False)
     arenas: dict[Hashable, int | None] = field(default_factory=dict, compare=False, repr=False)
@@ -104,14 +106,20 @@ class Quantizer:
 
     def _split_at_seams(self, level: int, aids: Aids) -> bool:
         """Return whether depthwise convolutions behind joins are split at a level."""
+        if not self.networks.has_seams():
+            return False
         if (level, aids) not in self._seams:
-            self._seams[level, aids] = self._check(level, aids).seams(aids.rewrites)
+            check = self._check(level, aids)
+            found = self.verdicts.get("seams", aids, check.options, lambda: check.seams(aids.rewrites))
+            self._seams[level, aids] = bool(found)
         return self._seams[level, aids]
 
     def _equalized_groups(self, level: int, aids: Aids) -> int | None:
         """Return how many groups of channels are equalized at a level; None: all whose predicted noise falls."""
         if (level, aids) not in self._groups:
-            self._groups[level, aids] = self._check(level, aids).groups(aids.rewrites)
+            check = self._check(level, aids)
+            found = self.verdicts.get("groups", aids, check.options, lambda: check.groups(aids.rewrites))
+            self._groups[level, aids] = found
         return self._groups[level, aids]
 
     def _check(self, level: int, aids: Aids) -> EqualizationCheck:

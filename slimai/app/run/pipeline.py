@@ -13,6 +13,7 @@ from slimai.app.candidates.choose import candidates, quantizer_for
 from slimai.app.candidates.join_notes import joins_note
 from slimai.app.candidates.memory_limit import passed_limit, peak_bytes
 from slimai.app.candidates.programs import Planned
+from slimai.app.candidates.verdicts import KeptVerdicts
 from slimai.app.delivery.bounds import missed_bounds
 from slimai.app.delivery.deliver import Delivery, write_network
 from slimai.app.delivery.inspection import Inspection, first_dumps, reference_dumps
@@ -107,7 +108,8 @@ class _Run:
     def stages(self) -> RunResult:
         """Run the stages that the configuration names."""
         asked = self.job.config.stages
-        plain = quantizer_for(self.job, self._calibrate, self._rounder())
+        verdicts = KeptVerdicts(self.job, self.wiring.cache)
+        plain = quantizer_for(self.job, self._calibrate, self._rounder(), verdicts)
         self.networks = plain.networks
         if self.wiring.carrier is not None:
             self.wiring.carrier.networks = plain.networks

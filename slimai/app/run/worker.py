@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from slimai.app.candidates.choose import quantizer_for
 from slimai.app.candidates.programs import Programs
+from slimai.app.candidates.verdicts import KeptVerdicts
 from slimai.app.float_pass.shared import calibrate
 from slimai.app.float_pass.weight_rounding import WeightRounding
 from slimai.app.opening.open_job import reopen
@@ -75,6 +76,7 @@ class Worker:
             self.job,
             lambda graph, _: calibrate(self.job, graph, cache, Silent()),
             WeightRounding(self.job, cache, scratch, Silent()),
+            KeptVerdicts(self.job, cache),
         )
         self._samples = list(spec.validation)
         self._search: tuple[Programs, Validation] | None = None
