@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from slimai.graph.ir import Node
 from slimai.quantizer.layers import Step
 from slimai.quantizer.planner import LayerBuilder, Made
 
@@ -41,13 +42,22 @@ class KnownLayers:
 
 
 def _same_step(mine: Step, theirs: Step) -> bool:
-    """Return whether two steps are one: nodes are told apart by identity, their attributes may be arrays."""
+    """Return whether two steps are one."""
     return (
-        mine.node is theirs.node
+        _same_node(mine.node, theirs.node)
         and mine.activation is theirs.activation
         and (mine.inputs, mine.outputs, mine.kind, mine.host)
         == (theirs.inputs, theirs.outputs, theirs.kind, theirs.host)
     )
+
+
+def _same_node(mine: Node, theirs: Node) -> bool:
+    """Return whether two nodes are equal; their attributes, which may be arrays, are told apart by identity."""
+    return mine is theirs or (mine.attrs is theirs.attrs and _names(mine) == _names(theirs))
+
+
+def _names(node: Node) -> tuple[Any, ...]:
+    return node.name, node.op, node.domain, node.inputs, node.outputs
 
 
 def _given(builder: LayerBuilder, step: Step) -> tuple[Any, ...]:
