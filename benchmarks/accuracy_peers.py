@@ -1,9 +1,10 @@
 """Outputs of other post-training quantizers, for accuracy.py: same float network, calibration and validation images.
 
 A peer is `tool:method`; see `PEERS` for the tools. All of them quantize activations to 8 bits and weights to 8 bits, by
-channel but where a method says otherwise, and run in float between quantization and dequantization (ONNX Runtime without graph optimizations, AIMET's own
-simulation): on processors without VNNI the fused u8 x s8 kernels of ONNX Runtime saturate inside, which would be held
-against the peer. All but ONNX Runtime are optional: extra `peers`, or environments that peers.py makes.
+channel but where a method says otherwise, and run in float between quantization and dequantization (ONNX Runtime
+without graph optimizations, AIMET's own simulation): on processors without VNNI the fused u8 x s8 kernels of ONNX
+Runtime saturate inside, which would be held against the peer. All but ONNX Runtime are optional: extra `peers`, or
+environments that peers.py makes.
 """
 
 from __future__ import annotations
