@@ -1,13 +1,15 @@
 """Outputs of other post-training quantizers, for accuracy.py: same float network, calibration and validation images.
 
-A peer is `tool:method`; see `PEERS` for the tools. All of them quantize activations to 8 bits and weights to 8 bits by
-channel, and run in float between quantization and dequantization (ONNX Runtime without graph optimizations, AIMET's own
-simulation): on processors without VNNI the fused u8 x s8 kernels of ONNX Runtime saturate inside, which would be held
-against the peer. All but ONNX Runtime are optional: extra `peers`, or environments that peers.py makes.
+A peer is `tool:method`; see `PEERS` for the tools. All of them quantize activations to 8 bits and weights to 8 bits, by
+channel but where a method says otherwise, and run in float between quantization and dequantization (ONNX Runtime
+without graph optimizations, AIMET's own simulation): on processors without VNNI the fused u8 x s8 kernels of ONNX
+Runtime saturate inside, which would be held against the peer. All but ONNX Runtime are optional: extra `peers`, or
+environments that peers.py makes.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,13 +152,14 @@ def quark(method: str, task: Task) -> list[Feeds]:
     """Return the outputs of AMD Quark's ModelQuantizer for ONNX.
 
     `method` is one of its configurations, for example A8W8 (s8 symmetric), INT8_CNN_DEFAULT (u8) or XINT8 (scales that
-    are powers of two).
+    are powers of two). All of these have one scale a weight tensor; `+channel` behind one gives it one a channel.
     """
     import onnx
-    from quark.onnx import ModelQuantizer
-    from quark.onnx.quantization.config.config import Config
+    from quark.onnx import ModelQuantizer, QConfig
 
-    config = Config.get_default_config(method)
+    name, *aids = method.split("+")
+    config = copy.deepcopy(QConfig.get_default_config(name))  # the tool's own object, into which it writes
+    config.global_quant_config.per_channel = "channel" in aids
     model = ModelQuantizer(config).quantize_model(
         onnx.load(task.model), calibration_data_reader=_Reader(task.calibration)
     )

@@ -6,8 +6,8 @@ Usage: SLIMAI_SHARED=../shared python benchmarks/peers.py [--peers ort,nncf,aime
 For each peer a virtual environment is made below --work; slimai, from this checkout, and the newest version of the peer
 that goes with it are installed there; accuracy.py measures the peer, and peer_times.py what it takes. slimai itself is
 measured in the environment that this runs in. An installation or a network that fails is a row with its reason. What
-has been installed, or measured with the same settings, is not done again: a run that was stopped goes on. --again
-forgets all of it.
+has been installed, or measured with the same settings, is not done again: a run that was stopped goes on, and a tool
+that failed is tried anew. --again forgets all of it.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ class Peer:
 
 
 NNCF = ("mixed", "performance", "mixed+bc", "mixed+tensor", "performance+tensor", "mixed+tensor+bc")
+QUARK = ("A8W8", "INT8_CNN_DEFAULT", "INT8_CNN_DEFAULT+channel", "XINT8")
 # Quark imports torch and reads onnxruntime's inner parts; the bound is that of its own extra `cli`
 PEERS = (
     Peer("ort", ("onnxruntime",), ("MinMax", "Percentile", "Entropy")),
     Peer("nncf", ("nncf",), NNCF),
     Peer("aimet", ("aimet-onnx",), ("min_max", "tf_enhanced", "tf_enhanced+cle")),
     Peer("onnxsim", ("onnxsim",), ("minmax", "percentile", "mse")),
-    Peer("quark", ("amd-quark", "torch", "onnxruntime<=1.28.0"), ("A8W8", "INT8_CNN_DEFAULT", "XINT8")),
+    Peer("quark", ("amd-quark", "torch", "onnxruntime<=1.28.0"), QUARK),
 )
 OURS = Peer("slimai", (), ("100", "p99.99", "ImprovedMSE"))
 
@@ -147,7 +148,8 @@ def measured(place: Environment, given: argparse.Namespace) -> Result:
     if not scores.is_file():
         part = scores.with_suffix(".part")
         result.failed = place.measure("accuracy.py", *words, "--json", str(part))
-        if not result.failed:
+        rows = json.loads(part.read_text(encoding="utf-8")) if part.is_file() else []
+        if not result.failed and not any("failed" in row for row in rows):  # what failed is tried again
             part.rename(scores)
         scores = part if part.is_file() else scores
     if scores.is_file():

@@ -78,7 +78,7 @@ def run_samples(graph: Graph, run: Run, feeds: Arrays, carry: Carry = _as_it_is)
     Of sequences the outputs are [n, steps, ...]. run: takes and gives arrays in the model's own shapes. carry: what a
     state (an input's name) takes of its output; without it the output as it is.
     """
-    parts = [_run_part(graph, run, part, carry) for part in _parts(graph, feeds)]
+    parts = [_run_part(graph, run, part, carry) for part in single_samples(graph, feeds)]
     return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -126,7 +126,7 @@ def _own_arrays(tensors: Arrays) -> dict[str, Array]:
     return {name: np.array(value) for name, value in tensors.items()}
 
 
-def _parts(graph: Graph, feeds: Arrays) -> Iterator[Arrays]:
+def single_samples(graph: Graph, feeds: Arrays) -> Iterator[Arrays]:
     """Yield what runs at once: all samples, or each alone where the network takes one at a time."""
     if graph.batchable:
         yield feeds

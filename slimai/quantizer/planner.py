@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +30,9 @@ from slimai.quantizer.weight_layout import WeightLayout, weight_layout
 from slimai.quantizer.weight_store import WeightStore
 from slimai.quantizer.weights import BIAS_ROOM_BITS, QuantizedLayer, quantize_constant, quantize_layer
 
+Made = tuple[Layer, tuple[Decision, ...]]  # a layer with what had to be adjusted
+KnownLayer = Callable[["LayerBuilder", Step, str], Made]
+
 
 def build_plan(
     graph: Graph,
@@ -37,11 +40,13 @@ def build_plan(
     options: QuantOptions,
     target: Target | None = None,
     store: WeightStore | None = None,
+    known: KnownLayer | None = None,
 ) -> QuantPlan:
     """Return the integer network of one candidate.
 
     stats: of the float network `graph`, on every tensor of `quantized_tensors(graph)`. target: default vision_dsp.
-    store: what candidates of the same network share.
+    store: what candidates of the same network share. known: gives layers that plans of one candidate share
+    (`KnownLayers.layer`).
 
     Raises:
         InputError: an unknown level, or tensors that calibration has not seen.
@@ -58,7 +63,8 @@ def build_plan(
     layers = []
     for step in network.steps:
         with guarded(step.name, "its weights and bias were quantized"):
-            layer, notes = builder.layer(step, names[step.name])
+            name = names[step.name]
+            layer, notes = builder.layer(step, name) if known is None else known(builder, step, name)
         layers.append(layer)
         decisions += notes
     shown = tensor_names(graph, plan_graph)
@@ -122,7 +128,7 @@ class LayerBuilder:
     stats: Statistics
     store: WeightStore
 
-    def layer(self, step: Step, name: str) -> tuple[Layer, tuple[Decision, ...]]:
+    def layer(self, step: Step, name: str) -> Made:
         """Return the layer of `step`, with what had to be adjusted."""
         if not step.integer:
             return Layer(name, step.kind, step.node, step.inputs, step.outputs, "host", step.host), ()
@@ -138,7 +144,7 @@ class LayerBuilder:
             return replace(base, weight=made.weight, bias=made.bias), made.decisions
         return replace(base, operands=self._operands(step)), ()
 
-    def _recurrent(self, step: Step, base: Layer) -> tuple[Layer, tuple[Decision, ...]]:
+    def _recurrent(self, step: Step, base: Layer) -> Made:
         """Return an LSTM or GRU with its matrices, and its constant states on the grids of what it writes."""
         params = self.network.params
         x, y = params[step.inputs[0]], params[step.node.outputs[Y]]

@@ -35,13 +35,13 @@ def probes(graph: Graph, plan: QuantPlan, feeds: Arrays, truth: Arrays, *, threa
 
     feeds: network inputs [N, ...]; truth: float outputs. Both networks run in float with rounded values in them.
     """
-    weights = FloatSession(with_rounded_weights(graph, plan), threads=threads)
+    # one session at a time: each holds a batch of all activations
+    session = FloatSession(with_rounded_weights(graph, plan), threads=threads)
+    weights = _probe("weights only", run_samples(graph, session.run, feeds), truth)
+    del session
     bare = replace(plan, layers=tuple(replace(layer, weight=None, bias=None) for layer in plan.layers))
-    activations = FloatSession(to_qdq(bare).SerializeToString(), threads=threads, optimize=False)
-    return (
-        _probe("weights only", run_samples(graph, weights.run, feeds), truth),
-        _probe("activations only", run_samples(graph, activations.run, feeds), truth),
-    )
+    session = FloatSession(to_qdq(bare).SerializeToString(), threads=threads, optimize=False)
+    return weights, _probe("activations only", run_samples(graph, session.run, feeds), truth)
 
 
 def with_rounded_weights(graph: Graph, plan: QuantPlan) -> Graph:

@@ -25,7 +25,7 @@ def together(
 
     def chosen(offered: Sequence[Remedy]) -> list[Remedy]:
         kept: list[Remedy] = []
-        best = judged(kept) if offered else (0.0, 0.0)
+        best = bare
         for change in offered:
             if change not in kept:  # several layers can have one remedy in common
                 now = judged([*kept, change])
@@ -34,6 +34,7 @@ def together(
             advance()
         return kept
 
+    bare = judged([]) if changes else (0.0, 0.0)
     limits, types = [one for one in changes if not one.datatypes], [one for one in changes if one.datatypes]
     kept = [*chosen(limits), *chosen(types)]
     return [one for one in changes if one in kept]

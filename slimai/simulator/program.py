@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -281,7 +281,13 @@ def _last_uses(graph: Graph, steps: tuple[Step, ...]) -> tuple[tuple[str, ...], 
 
 
 def compile_plan(
-    plan: QuantPlan, target: Target, *, arithmetic: str = NATIVE, threads: int = 1, pool: BufferPool | None = None
+    plan: QuantPlan,
+    target: Target,
+    *,
+    arithmetic: str = NATIVE,
+    threads: int = 1,
+    pool: BufferPool | None = None,
+    known: Callable[[QuantPlan, Layer], IntegerStep | None] = lambda *_: None,
 ) -> Program:
     """Return the program of a plan.
 
@@ -291,6 +297,7 @@ def compile_plan(
         arithmetic: ``native`` (the target's table) or one preset for all layers.
         threads: threads over the samples of a batch.
         pool: memory for activations and sums, which programs that do not run at the same time may share.
+        known: returns a compiled layer of a program with the same target, arithmetic and pool (`KnownSteps.find`).
 
     Raises:
         InputError: layers that the arithmetic cannot express; all of them in one error, by name.
@@ -305,7 +312,7 @@ def compile_plan(
             continue
         _flush(plan.graph, waiting, steps, threads)
         try:
-            steps.append(compile_layer(plan, layer, target, arithmetic, pool))
+            steps.append(known(plan, layer) or compile_layer(plan, layer, target, arithmetic, pool))
         except InputError as error:
             errors.append(error)
     _flush(plan.graph, waiting, steps, threads)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from slimai.calibration.statistics import Statistics
     from slimai.graph.ir import Graph
+    from slimai.quantizer.known_layers import KnownLayers
     from slimai.quantizer.options import Method
     from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Aids
@@ -76,11 +77,12 @@ class Quantizer:
     _seams: dict[tuple[int, Aids], bool] = field(default_factory=dict, compare=False, repr=False)
     _roundings: dict[Hashable, Rounding] = field(default_factory=dict, compare=False, repr=False)
 
-    def __call__(self, candidate: Candidate) -> QuantizedCandidate:
-        """Return the candidate, planned; it is compiled when it is first run."""
+    def __call__(self, candidate: Candidate, known: KnownLayers | None = None) -> QuantizedCandidate:
+        """Return the candidate, planned; it is compiled when it is first run. known: what plans of it share."""
         aids = self.aids(candidate)
         graph, stats = self.networks.get(aids.rewrites)
-        plan = build_plan(graph, stats, self.options(candidate, aids), self.job.config.target, self.store)
+        options, shared = self.options(candidate, aids), None if known is None else known.layer
+        plan = build_plan(graph, stats, options, self.job.config.target, self.store, shared)
         before = self.networks.decisions(aids.rewrites)
         plan = replace(plan, decisions=(*before, *plan.decisions))
         return QuantizedCandidate(self, candidate, plan, stats)

@@ -20,6 +20,7 @@ from slimai.search.candidate import Candidate
 
 if TYPE_CHECKING:
     from slimai.graph.ir import Graph
+    from slimai.quantizer.known_layers import KnownLayers
     from slimai.quantizer.plan import QuantPlan
     from slimai.quantizer.rewrites.aids import Rewrites
     from slimai.schema.target import TargetSection
@@ -47,8 +48,9 @@ def no_statistics(graph: Graph, rewrites: Rewrites | None = None) -> Statistics:
 class StoredQuantizer(Quantizer):
     """Builds the integer network of an accuracy level from the stored one."""
 
-    def __call__(self, candidate: Candidate) -> QuantizedCandidate:
+    def __call__(self, candidate: Candidate, known: KnownLayers | None = None) -> QuantizedCandidate:
         """Return the candidate, planned from stored parameters."""
+        del known
         keep = self.job.config.quantization.keep_asymmetric_weights
         plan = stored_plan(stored_network(self.job), candidate.level, keep_asymmetric_weights=keep)
         return QuantizedCandidate(self, candidate, plan, no_statistics(plan.graph))

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import slimai
+from slimai.app.candidates.room import Room
 from slimai.app.candidates.stored_reference import ADVICE
 from slimai.app.delivery.dumps import LAYER_FOLDER, Dumps, dumped_layers, remove_layer_blobs
 from slimai.app.delivery.layer_facts import layer_facts, memory_table, proof_table
+from slimai.app.delivery.remedy_programs import RemedyPrograms
 from slimai.app.delivery.score_alone import score_losses, score_of_first
 from slimai.app.delivery.suggestions import commands, suggested, write_suggested
 from slimai.app.delivery.worst_images import worst_images
@@ -26,7 +28,7 @@ from slimai.app.opening.content_keys import content_keys
 from slimai.app.opening.dump_check import FIXED, LAYERS, OUTPUTS
 from slimai.artifacts.cache import content_key
 from slimai.data.loader import iter_batches
-from slimai.quantizer.planner import build_plan
+from slimai.quantizer.known_layers import KnownLayers
 from slimai.report import document
 from slimai.report.alone import AloneRounding, images_for, scored_images
 from slimai.report.analysis import Analyser, batch_for
@@ -41,7 +43,6 @@ from slimai.schema.root import MACHINE_KEYS
 from slimai.search.evaluate import batches
 from slimai.search.events import Reporter
 from slimai.simulator.cost import estimate
-from slimai.simulator.program import compile_plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,9 +113,20 @@ def reference_dumps(job: Job, validation: Validation) -> None:
 class Inspection:
     """Writes the debug files and the report of one run, beside its results."""
 
-    def __init__(self, job: Job, delivery: Delivery, quantizer: Quantizer, reporter: Reporter) -> None:
+    def __init__(
+        self, job: Job, delivery: Delivery, quantizer: Quantizer, reporter: Reporter, memory_limit: int
+    ) -> None:
         self.job, self.delivery, self.quantizer, self.reporter = job, delivery, quantizer, reporter
+        self.room = Room(memory_limit, self._spare)
+        self._rounding: AloneRounding | None = None
         self.dumps = Dumps(job)
+
+    def _spare(self) -> None:
+        """Forget weights that no program holds, memory that no array lies in, and sessions that can be made again."""
+        if self._rounding is not None:
+            self._rounding.release()
+        self.quantizer.store.clear()
+        self.quantizer.pool.clear()
 
     def finish(self, validation: Validation, state: SearchState) -> None:
         """Write the outputs that the level asks for, analyse what is delivered and write the report."""
@@ -126,15 +138,18 @@ class Inspection:
             return
         for candidate in {delivered.candidate, *(item.candidate for item in state.outcomes)}:
             remove_layer_blobs(self.candidate_folder(candidate))  # of another best, before an interruption
-        item = self.quantizer(delivered.candidate)
+        known = KnownLayers()
+        item = self.quantizer(delivered.candidate, known)
         late = bool(state.cut_short)
         key = self._key(item, late=late)
         if self.dumps.level >= LAYERS or document.saved_key(self.delivery.output) != key:
-            findings = self._analyse(item, validation, late=late)
+            findings = self._analyse(item, known, validation, late=late)
             if self.dumps.level >= LAYERS:
                 self.dumps.similarity(findings.analyser.rows())
+            self.room.make()
             self._save(item, findings, self._worst(item, validation), key)
             item.release()
+            self.room.make()
         saved = document.load(self.delivery.output)
         write_suggested(self.job.config, saved["suggested"])
         self.delivery.tell_hurts(saved["suspects"], tuple(saved["suggested"]))
@@ -166,7 +181,7 @@ class Inspection:
         """Return the folder of a candidate's fixed-point outputs: its profile's name without suffix."""
         return self.delivery.folder(candidate) / candidate.profile(self.dumps.name)
 
-    def _analyse(self, item: QuantizedCandidate, validation: Validation, *, late: bool) -> Findings:
+    def _analyse(self, item: QuantizedCandidate, known: KnownLayers, validation: Validation, *, late: bool) -> Findings:
         """Return what two integer forwards an image tell of each layer; `late`: the time limit has passed."""
         graph, _ = self.quantizer.networks.get(self.quantizer.aids(item.candidate).rewrites)
         analyser = Analyser(graph, item.program)
@@ -181,12 +196,14 @@ class Inspection:
         with self.reporter.stage("analyse layers", count if every else shown) as stage:
             for indices in batches(range(count if every else shown), batch_for(graph)):
                 feeds = validation.inputs.pick(indices)
+                self.room.make()
                 sink = self._layer_sink(item, [validation.samples[index] for index in indices]) if every else None
                 truth, _ = analyser.add(feeds, single=indices[0] < shown, sink=sink)
                 if every:
                     self._float_layers(item, analyser, [validation.samples[index] for index in indices], truth)
                 if trials is None and not late and self.job.stored is None:
-                    batch = self._trials(item, feeds, {name: truth[name] for name in graph.outputs})
+                    rebuild = RemedyPrograms(self.quantizer, item, known, self.room)
+                    batch = Trials(feeds, {name: truth[name] for name in graph.outputs}, rebuild)
                     trials = batch.first(TRIED)
                 stage.advance(len(indices))
                 del truth
@@ -194,15 +211,17 @@ class Inspection:
         return_freed()
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
-        rounding = None if trials is None else AloneRounding(graph, item.plan)
+        rounding = self._rounding = None if trials is None else AloneRounding(graph, item.plan)
         alone = {} if trials is None or rounding is None else self._alone(item, graph, trials, rounding)
         suspects = self._ranking(item, analyser, trials, alone)
         if rounding is None:
             return Findings(analyser, suspects, (), probes, alone, 0)
         scored = min(count, scored_images(item.plan, len(suspects)))
         tensors = [suspect.row.tensor for suspect in suspects if rounding.has(suspect.row.tensor)]
-        with self.reporter.stage("score tensors alone", len(tensors)) as stage:
+        with self.reporter.stage("score tensors alone", scored if tensors else 0) as stage:
             losses = score_losses(rounding, tensors, validation, self.job.metric, scored, stage.advance)
+        rounding.release()
+        self.room.make()
         suspects = by_loss(suspects, losses)
         return Findings(
             analyser, suspects, self._useful(suspects, batch, validation), probes, alone, scored if losses else 0
@@ -246,22 +265,6 @@ class Inspection:
             self.dumps.fixed_outputs([folder], samples, kept, item.plan)
 
         return sink
-
-    def _trials(self, item: QuantizedCandidate, feeds: Arrays, truth: Arrays) -> Trials:
-        aids = self.quantizer.aids(item.candidate)
-        graph, stats = self.quantizer.networks.get(aids.rewrites)
-        options, target = self.quantizer.options(item.candidate, aids), self.job.config.target
-
-        def rebuild(remedy: Remedy) -> Program:
-            changed = replace(
-                options,
-                limits={**options.limits, **remedy.limits},
-                datatypes={**options.datatypes, **remedy.datatypes},
-            )
-            plan = build_plan(graph, stats, changed, target)
-            return compile_plan(plan, target, arithmetic=target.arithmetic)
-
-        return Trials(feeds, truth, rebuild)
 
     def _ranking(
         self, item: QuantizedCandidate, analyser: Analyser, trials: Trials | None, alone: Mapping[str, float]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from slimai.report.analysis import batch_for
 from slimai.search.evaluate import batches, measure_batch
 
 if TYPE_CHECKING:
@@ -22,30 +23,34 @@ def score_losses(
     validation: Validation,
     metric: Metric,
     images: int,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float]:
     """Return tensor -> float score minus the score with it rounded, over the first `images` validation images.
 
-    Empty where the metric has no score over so few images. `advance` is called after each tensor.
+    Empty where the metric has no score over so few images. `advance` is told the images of each batch. A batch is as
+    many images as the layer analysis takes at once, so that their activations stay small.
     """
-    whole = _score(rounding, None, validation, metric, images)
+    if not tensors or _of_float(validation, metric, images) is None:
+        return {}
+    records: dict[str | None, list[Record]] = {name: [] for name in (None, *tensors)}
+    size = min(validation.batch, batch_for(rounding.graph))
+    for indices in batches(range(min(images, len(validation.samples))), size):
+        found = rounding.each(validation.inputs.pick(indices), tensors)
+        for name, outputs in zip(records, found, strict=True):
+            records[name].extend(measure_batch(metric, validation, indices, outputs))
+        advance(len(indices))
+    scores = {name: _combined(metric, given) for name, given in records.items()}
+    whole = scores.pop(None)
     if whole is None:
         return {}
-    found = {}
-    for tensor in tensors:
-        score = _score(rounding, tensor, validation, metric, images)
-        if score is not None:
-            found[tensor] = whole - score
-        advance()
-    return found
+    return {name: whole - score for name, score in scores.items() if name is not None and score is not None}
 
 
-def _score(
-    rounding: AloneRounding, tensor: str | None, validation: Validation, metric: Metric, images: int
-) -> float | None:
+def _of_float(validation: Validation, metric: Metric, images: int) -> float | None:
+    """Return the score of the float outputs of the first images, None where the metric has none of so few."""
     records: list[Record] = []
     for indices in batches(range(min(images, len(validation.samples))), validation.batch):
-        outputs = rounding.outputs(validation.inputs.pick(indices), tensor)
+        outputs = validation.reference.pick(indices, validation.outputs)
         records.extend(measure_batch(metric, validation, indices, outputs))
     return _combined(metric, records)
 

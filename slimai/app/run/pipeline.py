@@ -140,7 +140,7 @@ class _Run:
         self._forget_records(state, delivery.choice(state).delivered)
         adjust_delivered(plain, quantizer, validation, delivery.choice(state).delivered, self.reporter)
         self.watch.mark("gen_code")
-        inspection = Inspection(self.job, delivery, quantizer, self.reporter)
+        inspection = Inspection(self.job, delivery, quantizer, self.reporter, self.wiring.memory_limit)
         self._timed("report", lambda: inspection.finish(validation, state))
         self.watch.mark("report")
         passed = passed_limit(self.job.config.search.memory_limit, peak_bytes())
