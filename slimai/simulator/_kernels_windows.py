@@ -56,8 +56,11 @@ class WindowCode:
 
     def __init__(self, builder: Any, rows: int, parts: int) -> None:
         self.builder, self.rows, self.parts = builder, rows, parts
+        self.places: list[Any] = []
 
     element: Any = _SHORT
+    last: Any = None  # the last row that there is, which rows beyond it repeat; None: there are enough
+    finish: Any = None  # what `_kernels_fused` does with the sums
 
     def multiply_add(self, total: Any, window: Any, weights: Any) -> Any:
         """Return the sums and what a pair of every lane gives."""
@@ -79,8 +82,20 @@ class WindowCode:
         builder = self.builder
         return builder.sext(builder.load(self.at(base, at, _WORD), align=4), _INDEX)
 
+    def window_rows(self, row: Any) -> list[Any]:
+        """Return the rows of the tile from `row` on."""
+        builder = self.builder
+        self.places = [builder.add(row, _INDEX(index)) for index in range(self.rows)]
+        if self.last is not None:
+            self.places = [
+                builder.select(builder.icmp_signed("<", place, self.last), place, self.last) for place in self.places
+            ]
+        return self.places
+
     def repeated(self, count: Any, grow: Callable[[Any, Totals], Totals]) -> Totals:
         """Emit a loop over `count` steps, each of which makes new totals of the old; return those behind it."""
+        nothing = ir.Constant(_SUMS, None)
+        begun = [nothing if self.finish is None else self.finish.first(part) for part in range(self.parts)]
         builder, before = self.builder, self.builder.block
         body, after = builder.append_basic_block("steps"), builder.append_basic_block("store")
         builder.branch(body)
@@ -90,8 +105,8 @@ class WindowCode:
         totals = [[builder.phi(_SUMS) for _ in range(self.parts)] for _ in range(self.rows)]
         grown = grow(step, totals)
         for old_row, new_row in zip(totals, grown, strict=True):
-            for old, new in zip(old_row, new_row, strict=True):
-                old.add_incoming(ir.Constant(_SUMS, None), before)
+            for old, new, first in zip(old_row, new_row, begun, strict=True):
+                old.add_incoming(first, before)
                 old.add_incoming(new, body)
         following = builder.add(step, _INDEX(1))
         step.add_incoming(following, body)
@@ -102,7 +117,7 @@ class WindowCode:
     def products(self, x: Any, starts: Any, row: Any, offsets: Any, weights: Any, w_at: Any, steps: Any) -> Totals:
         """Emit the products of windows with blocks of weights; return the totals behind them."""
         builder = self.builder
-        at = [self.word(starts, builder.add(row, _INDEX(index))) for index in range(self.rows)]
+        at = [self.word(starts, place) for place in self.window_rows(row)]
         left = [builder.gep(builder.bitcast(x, self.element.as_pointer()), [place]) for place in at]
         right, nowhere = self.at(weights, w_at, _BYTE), ir.Constant(_SUMS, ir.Undefined)
 

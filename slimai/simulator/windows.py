@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.buffers import BufferPool
+from slimai.simulator.finish import Rule, finish_of
 from slimai.simulator.fixed_point import S32_HIGH
 from slimai.simulator.product import Matrix, centred_range, pair_engine
+from slimai.simulator.rows import RowKernel
 from slimai.simulator.tiles import BLOCK
 
 Array = NDArray[Any]
@@ -183,6 +185,32 @@ class WindowSums:
 
     def __call__(self, x: Array) -> Iterator[tuple[int, Array]]:
         """Yield (first row, sums [rows, O]) in order; a row is a pixel of the output [N, OH, OW]."""
+        for source, bands, count, done in self._bands(x):
+            yield from self._tiles(source, bands, count, done)
+
+    def finish(self, kernel: RowKernel | None, bound: float) -> Rule | None:
+        """Return what `kernel` does with sums up to `bound`, bias included, as `write` takes it, or None."""
+        return finish_of(kernel, bound, self._blocks()) if self.parts == 1 else None
+
+    def _blocks(self) -> Array:
+        """Return the first column of each block of weights."""
+        groups, columns = len(self.packed), self.outputs // len(self.packed)
+        first: Array = np.add.outer(np.arange(groups) * columns, np.arange(0, columns, BLOCK)).ravel()
+        return first
+
+    def write(self, x: Array, rule: Rule, out: Array) -> None:
+        """Write the output integers of all windows into `out`, [rows, O]."""
+        target, columns = out.reshape(-1), self.outputs // len(self.packed)
+        for source, bands, count, done in self._bands(x):
+            for index, packed in enumerate(self.packed):
+                part, block = source[index * self.depth :] if index else source, index * -(-columns // BLOCK)
+                first = done * self.outputs + index * columns
+                self._fused(
+                    part, bands.starts, count, bands.offsets, packed, columns, rule, block, target, first, self.outputs
+                )
+
+    def _bands(self, x: Array) -> Iterator[tuple[Array, Bands, int, int]]:
+        """Yield (elements, how windows lie in them, rows, first row) of one band after the other."""
         if x.shape[3] > _FEW_PLANES:
             x = np.ascontiguousarray(x)
         if self.window.pointwise:
@@ -202,13 +230,24 @@ class WindowSums:
                     source = pictures.reshape(-1)[top * bands.shape[2] :]
                 else:
                     source = self._filled(room, pictures, top, bands.shape)
-                yield from self._tiles(source, bands, count, done)
+                yield source, bands, count, done
                 done += count
+
+    @cached_property
+    def _fused(self) -> Kernel:
+        """The kernel that requantizes what it adds up."""
+        from slimai.simulator import _kernels_fused as kernels  # noqa: PLC0415 - spares numba
+
+        return kernels.window_halves_out if self.engine == "halves" else kernels.windows_out
 
     def _filled(self, room: Array, pictures: Array, top: int, shape: tuple[int, int, int]) -> Array:
         """Return `room` with rows from `top` on of the padded pictures [N, H, W, C]."""
         from slimai.simulator import _kernels_windows  # noqa: PLC0415 - spares numba
 
+        if not self.padded and pictures.flags.c_contiguous:  # one row, so that the copy is one loop
+            first, size = top * shape[2], math.prod(shape)
+            pictures = pictures.reshape(1, 1, 1, -1)[..., first : first + size]
+            top, shape = 0, (1, 1, pictures.size)
         pads = self.window.pads
         at = max(pads[0], 0) - top, max(pads[1], 0) * pictures.shape[3]
         whole = room[: math.prod(shape)].reshape(shape)[: len(pictures)]
@@ -271,3 +310,14 @@ class DepthwiseSums(WindowSums):
 
         known = {"quads": kernels.depth_quads, "pairs": kernels.depth_pairs, "halves": kernels.depth_halves}
         return known[self.engine], kernels.PIXELS
+
+    def _blocks(self) -> Array:
+        from slimai.simulator._kernels_depthwise import channel_blocks  # noqa: PLC0415 - spares numba
+
+        return channel_blocks(self.outputs)
+
+    @cached_property
+    def _fused(self) -> Kernel:
+        from slimai.simulator import _kernels_fused as kernels  # noqa: PLC0415 - spares numba
+
+        return kernels.depth_halves_out if self.engine == "halves" else kernels.depth_out
