@@ -5,7 +5,6 @@ Windows and offsets are those of `_kernels_windows`, an offset a tap. NumPy twin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,15 +49,18 @@ def _interleaved(builder: Any, taps: list[Any]) -> Any:
     return builder.shuffle_vector(halves[0], halves[1], ir.Constant(ir.VectorType(_WORD, len(order)), order))
 
 
-def _grown(tile: WindowCode, share: int, args: Any, pointers: Any) -> Callable[[Any, Totals], Totals]:
-    """Return what makes new totals of a group of taps; see `_emitted`."""
+def products(tile: WindowCode, share: int, places: Any, pointers: Any) -> Totals:
+    """Emit the products of 4 windows with the taps of 16 channels; return the totals behind them.
+
+    places: row, channel, groups, w_at, w_step. pointers: to x, starts, offsets and weights. See `_emitted`.
+    """
+    row, channel, groups, w_at, w_step = places
     builder, lanes = tile.builder, ir.VectorType(tile.element, BLOCK)
     x, starts, offsets, weights = pointers
-    rows = [builder.add(args[2], _INDEX(pixel)) for pixel in range(PIXELS)]
-    bases = [builder.gep(x, [builder.add(args[3], tile.word(starts, row))]) for row in rows]
+    bases = [builder.gep(x, [builder.add(channel, tile.word(starts, at))]) for at in tile.window_rows(row)]
 
     def grow(step: Any, totals: Totals) -> Totals:
-        first, behind = builder.mul(step, _INDEX(share)), builder.add(args[7], builder.mul(step, args[8]))
+        first, behind = builder.mul(step, _INDEX(share)), builder.add(w_at, builder.mul(step, w_step))
         places = [tile.word(offsets, builder.add(first, _INDEX(tap))) for tap in range(share)]
         parts = [builder.add(behind, _INDEX(4 * BLOCK * part)) for part in range(tile.parts)]
         columns = [builder.load(tile.at(weights, part, _SUMS), align=1) for part in parts]
@@ -68,7 +70,7 @@ def _grown(tile: WindowCode, share: int, args: Any, pointers: Any) -> Callable[[
             grown.append([tile.multiply_add(total, window, part) for total, part in zip(sums, columns, strict=True)])
         return grown
 
-    return grow
+    return tile.repeated(groups, grow)
 
 
 def _emitted(code: type[WindowCode], share: int, parts: int, arguments: tuple[Any, ...]) -> Any:
@@ -84,7 +86,7 @@ def _emitted(code: type[WindowCode], share: int, parts: int, arguments: tuple[An
         tile = code(builder, PIXELS, parts)
         kinds = {0: tile.element, 1: _WORD, 4: _WORD, 6: _BYTE}
         pointers = [builder.bitcast(data(at), kind.as_pointer()) for at, kind in kinds.items()]
-        totals = tile.repeated(args[5], _grown(tile, share, args, pointers))
+        totals = products(tile, share, (args[2], args[3], args[5], args[7], args[8]), pointers)
         tile.store(totals, data(9), args[10], args[11])
         return context.get_dummy_value()
 

@@ -56,8 +56,11 @@ class WindowCode:
 
     def __init__(self, builder: Any, rows: int, parts: int) -> None:
         self.builder, self.rows, self.parts = builder, rows, parts
+        self.places: list[Any] = []
 
     element: Any = _SHORT
+    last: Any = None  # the last row that there is, which rows beyond it repeat; None: there are enough
+    finish: Any = None  # what `_kernels_fused` does with the sums
 
     def multiply_add(self, total: Any, window: Any, weights: Any) -> Any:
         """Return the sums and what a pair of every lane gives."""
@@ -79,8 +82,20 @@ class WindowCode:
         builder = self.builder
         return builder.sext(builder.load(self.at(base, at, _WORD), align=4), _INDEX)
 
+    def window_rows(self, row: Any) -> list[Any]:
+        """Return the rows of the tile from `row` on."""
+        builder = self.builder
+        self.places = [builder.add(row, _INDEX(index)) for index in range(self.rows)]
+        if self.last is not None:
+            self.places = [
+                builder.select(builder.icmp_signed("<", place, self.last), place, self.last) for place in self.places
+            ]
+        return self.places
+
     def repeated(self, count: Any, grow: Callable[[Any, Totals], Totals]) -> Totals:
         """Emit a loop over `count` steps, each of which makes new totals of the old; return those behind it."""
+        nothing = ir.Constant(_SUMS, None)
+        begun = [nothing if self.finish is None else self.finish.first(part) for part in range(self.parts)]
         builder, before = self.builder, self.builder.block
         body, after = builder.append_basic_block("steps"), builder.append_basic_block("store")
         builder.branch(body)
@@ -90,8 +105,8 @@ class WindowCode:
         totals = [[builder.phi(_SUMS) for _ in range(self.parts)] for _ in range(self.rows)]
         grown = grow(step, totals)
         for old_row, new_row in zip(totals, grown, strict=True):
-            for old, new in zip(old_row, new_row, strict=True):
-                old.add_incoming(ir.Constant(_SUMS, None), before)
+            for old, new, first in zip(old_row, new_row, begun, strict=True):
+                old.add_incoming(first, before)
                 old.add_incoming(new, body)
         following = builder.add(step, _INDEX(1))
         step.add_incoming(following, body)
@@ -102,7 +117,7 @@ class WindowCode:
     def products(self, x: Any, starts: Any, row: Any, offsets: Any, weights: Any, w_at: Any, steps: Any) -> Totals:
         """Emit the products of windows with blocks of weights; return the totals behind them."""
         builder = self.builder
-        at = [self.word(starts, builder.add(row, _INDEX(index))) for index in range(self.rows)]
+        at = [self.word(starts, place) for place in self.window_rows(row)]
         left = [builder.gep(builder.bitcast(x, self.element.as_pointer()), [place]) for place in at]
         right, nowhere = self.at(weights, w_at, _BYTE), ir.Constant(_SUMS, ir.Undefined)
 
@@ -234,56 +249,35 @@ def window_halves(x: Any, starts: Any, rows: Any, offsets: Any, packed: Any, col
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def place_bytes(x: Any, flip: Any, fill: Any, top: Any, left: Any, whole: Any) -> None:
-    """Write pictures x [N, H, W * C] uint8, bits `flip` turned, into whole [N, H', W' * C]; `fill` around them.
+def place(x: Any, sizes: Any, steps: Any, zero: Any, fill: Any, top: Any, left: Any, whole: Any, row: Any) -> None:
+    """Write x - zero of pictures into flat `whole`, [N, H', row] modulo its type, `fill` around them.
 
-    top: rows, left: elements before the picture.
+    x, sizes, steps: see `pictures.Pictures`. top: rows, left: elements before the picture; a negative top begins in it.
     """
-    for image in range(whole.shape[0]):
-        for row in range(whole.shape[1]):
-            target = whole[image, row]
-            if row < top or row >= top + x.shape[1]:
-                target[:] = fill
-                continue
-            source = x[image, row - top]
-            target[:left] = fill
-            target[left + x.shape[2] :] = fill
-            part = target[left : left + x.shape[2]]
-            for i in range(x.shape[2]):
-                part[i] = source[i] ^ flip
-
-
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def place_centred(x: Any, zero: Any, top: Any, left: Any, whole: Any) -> None:
-    """Write integers x - zero of pictures as `place_bytes` does, into int16, 0 around them."""
-    for image in range(whole.shape[0]):
-        for row in range(whole.shape[1]):
-            target = whole[image, row]
-            if row < top or row >= top + x.shape[1]:
-                target[:] = 0
-                continue
-            source = x[image, row - top]
-            target[:left] = 0
-            target[left + x.shape[2] :] = 0
-            part = target[left : left + x.shape[2]]
-            for i in range(x.shape[2]):
-                part[i] = np.int32(np.int32(source[i]) - zero)
-
-
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def place_planes(x: Any, zero: Any, fill: Any, top: Any, left: Any, whole: Any) -> None:
-    """Write x - zero, x [N, H, W, C] in any memory order, into whole [N, H', W' * C] modulo its type, `fill` around."""
-    channels = x.shape[3]
-    width = x.shape[2] * channels
-    for image in range(whole.shape[0]):
-        for row in range(whole.shape[1]):
-            target = whole[image, row]
-            if row < top or row >= top + x.shape[1]:
-                target[:] = fill
-                continue
-            target[:left] = fill
-            target[left + width :] = fill
-            for c in range(channels):
-                part = target[left + c : left + width]
-                for i in range(x.shape[2]):
-                    part[i * channels] = np.int32(np.int32(x[image, row - top, i, c]) - zero)
+    count, height, width, channels = sizes
+    size, tall = width * channels, whole.size // (row * count)
+    begin = min(max(top, 0), tall)
+    end = max(min(top + height, tall), begin)
+    dense = steps[3] == 1 and steps[2] == channels
+    joined = dense and steps[1] == size and row == size  # many rows are one
+    lines, length = (1 if joined else end - begin), (size * (end - begin) if joined else size)
+    if left or row > size or begin or end < tall:
+        whole[:] = fill
+    for image in range(count):
+        base, target = image * steps[0] + (begin - top) * steps[1], (image * tall + begin) * row + left
+        for line in range(lines):
+            at, part = base + line * steps[1], whole[target + line * row : target + line * row + length]
+            if dense:
+                source = x[at : at + length]
+                for i in range(length):
+                    part[i] = np.int32(np.int32(source[i]) - zero)
+            elif channels == 3 and steps[2] == 1:
+                red, green, blue = x[at:], x[at + steps[3] :], x[at + 2 * steps[3] :]
+                for i in range(width):
+                    part[3 * i] = np.int32(np.int32(red[i]) - zero)
+                    part[3 * i + 1] = np.int32(np.int32(green[i]) - zero)
+                    part[3 * i + 2] = np.int32(np.int32(blue[i]) - zero)
+            else:
+                for i in range(width):
+                    for c in range(channels):
+                        part[i * channels + c] = np.int32(np.int32(x[at + i * steps[2] + c * steps[3]]) - zero)

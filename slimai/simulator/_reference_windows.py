@@ -29,20 +29,12 @@ def window_halves(x: Any, starts: Any, rows: Any, offsets: Any, packed: Any, col
     acc[: rows * columns] = 256 * high + low
 
 
-def place_bytes(x: Any, flip: Any, fill: Any, top: Any, left: Any, whole: Any) -> None:
-    """Write pictures, bits `flip` turned, into larger ones."""
-    whole[...] = fill
-    whole[:, top : top + x.shape[1], left : left + x.shape[2]] = x ^ flip
-
-
-def place_centred(x: Any, zero: Any, top: Any, left: Any, whole: Any) -> None:
-    """Write integers x - zero of pictures into larger ones, 0 around them."""
-    whole[...] = 0
-    whole[:, top : top + x.shape[1], left : left + x.shape[2]] = x.astype(np.int64) - zero
-
-
-def place_planes(x: Any, zero: Any, fill: Any, top: Any, left: Any, whole: Any) -> None:
-    """Write x - zero of pictures [N, H, W, C] in any memory order, modulo the type of `whole`."""
-    rows = (x.astype(np.int64) - int(zero)).reshape(*x.shape[:2], -1)
-    whole[...] = fill
-    whole[:, top : top + rows.shape[1], left : left + rows.shape[2]] = rows.astype(whole.dtype)
+def place(x: Any, sizes: Any, steps: Any, zero: Any, fill: Any, top: Any, left: Any, whole: Any, row: Any) -> None:
+    """Write x - zero of pictures into larger ones, `fill` around them."""
+    count, height, width, channels = sizes
+    grid = np.ix_(*(np.arange(size) * step for size, step in zip(sizes, steps, strict=True)))
+    rows = (x[sum(grid)].astype(np.int64) - int(zero)).astype(whole.dtype).reshape(count, height, -1)
+    target = whole.reshape(count, -1, row)
+    target[...] = fill
+    begin, end = max(top, 0), max(min(top + height, target.shape[1]), 0)
+    target[:, begin:end, left : left + width * channels] = rows[:, begin - top : max(end - top, begin - top)]

@@ -47,6 +47,7 @@ class Convolution:
         else:
             self.products = [Product(matrix, x, reach, self.pool) for matrix in weights.matrices]
         self.rows = RowRequantizer(requantizer, bias, limit, self.outputs)
+        self.rule = None if self.windows is None else self.windows.finish(self.rows.kernel, limit.bound)
 
     def _prepare_depthwise(self, weights: ConvWeights, reach: float) -> None:
         self.dtype = np.dtype(np.int32 if reach < float(1 << 31) else np.float64)
@@ -58,7 +59,11 @@ class Convolution:
         out = self.pool.empty((x.shape[0], height, width, self.outputs), self.out_dtype)
         if self.windows is not None:
             flat = out.reshape(-1, self.outputs)
-            for first, sums in self.windows(x if self.repeat == 1 else np.repeat(x, self.repeat, axis=3)):
+            x = x if self.repeat == 1 else np.repeat(x, self.repeat, axis=3)
+            if self.rule is not None:
+                self.windows.write(x, self.rule, flat)
+                return out
+            for first, sums in self.windows(x):
                 self.rows(sums, flat[first : first + len(sums)], tally)
             return out
         x = np.ascontiguousarray(x)

@@ -28,25 +28,27 @@ class RowRequantizer:
         bias: [C] int64 or zeros.
         accumulator: width and largest magnitude of the sums, bias included.
         columns: C.
+
+    kernel: what does it in compiled code, or None.
     """
 
     def __init__(self, requantizer: Requantizer, bias: Int, accumulator: Accumulator, columns: int) -> None:
         self.requantizer = requantizer
         self.bias = np.broadcast_to(np.asarray(bias, np.int64), (columns,))
         self.accumulator = accumulator
-        self._kernel = None if accumulator.checked else fast_kernel(requantizer, self.bias, accumulator.bound)
+        self.kernel = None if accumulator.checked else fast_kernel(requantizer, self.bias, accumulator.bound)
         self._fold = -(-_FOLDED // columns) if 0 < columns < _NARROW else 1
         self._folded: RowKernel | None = None
-        if self._kernel is not None and self._fold > 1:
+        if self.kernel is not None and self._fold > 1:
             repeated = requantizer.repeated(self._fold)
             self._folded = fast_kernel(repeated, np.tile(self.bias, self._fold), accumulator.bound)
 
     def __call__(self, acc: Array, out: Array, tally: Tally) -> None:
         """Write the integers of `acc` (sums without bias, [R, C], any dtype) into `out`, [R, C]."""
-        if self._kernel is not None:
+        if self.kernel is not None:
             whole = self._by_folded_rows(acc, out)
             if whole < len(acc):
-                self._kernel(acc[whole:], out[whole:])
+                self.kernel(acc[whole:], out[whole:])
             return
         total = self.accumulator.limit(acc.astype(np.int64) + self.bias, tally)
         out[...] = self.requantizer.exact(total)

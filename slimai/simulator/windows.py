@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from slimai.quantizer.params import QParams
 from slimai.simulator.accumulate import largest
 from slimai.simulator.buffers import BufferPool
+from slimai.simulator.finish import Rule, finish_of
 from slimai.simulator.fixed_point import S32_HIGH
+from slimai.simulator.pictures import Pictures, pictures_of
 from slimai.simulator.product import Matrix, centred_range, pair_engine
+from slimai.simulator.rows import RowKernel
 from slimai.simulator.tiles import BLOCK
 
 Array = NDArray[Any]
@@ -32,7 +35,6 @@ _BAND_BYTES = 1 << 19  # of a padded picture: with its sums, what a second-level
 _TILE_SUMS = 1 << 16
 _BAND_WINDOWS = 1 << 15
 _SPARE = 64  # elements that the last window may read beyond its end
-_FEW_PLANES = 4  # channels of which planes are read one by one instead of being brought into channels-last order
 _KEPT = 256  # bands that are remembered, a few thousand windows each
 
 
@@ -109,6 +111,19 @@ class Bands:
     offsets: NDArray[np.int32]
 
 
+class Part(NamedTuple):
+    """What of the pictures is one band: first element, sizes, rows of padding before it (negative: behind the first).
+
+    rows, done: windows in it and before it.
+    """
+
+    at: int
+    sizes: tuple[int, ...]
+    top: int
+    rows: int
+    done: int
+
+
 @lru_cache(maxsize=_KEPT)
 def cut_bands(
     window: Window, shape: tuple[int, int, int, int], itemsize: int, across: int, run: int, share: int
@@ -154,13 +169,15 @@ class WindowSums:
         self.engine, self.window, self.pool = engine, window, pool
         self.outputs = sum(matrix.columns for matrix in matrices)
         self.depth = matrices[0].depth // math.prod(window.kernel)
-        self.centre = np.int32(x.zero_point)
-        self.flip = np.uint8(128 if engine == "quads" and x.dtype.signed else 0)
-        self.zero = x.zero_point + int(self.flip) if engine == "quads" else 0
+        flip = 128 if engine == "quads" and x.dtype.signed else 0
+        self.zero = x.zero_point + flip if engine == "quads" else 0
+        self.shift = np.int32(-flip if engine == "quads" else x.zero_point)  # taken away from what is read
         self.kind = np.dtype(np.uint8 if engine == "quads" else np.int16)
         self.sums_kind = np.dtype(np.float64 if engine == "halves" else np.int32)
         self.share = _SHARES[engine]
+        self.fill = self.kind.type(self.zero)
         self.padded, self.parts, self.largest = any(window.pads), 1, largest(x)
+        self._known: dict[Any, tuple[Bands, bool, tuple[Part, ...]]] = {}
         self._prepare(matrices)
 
     def _prepare(self, matrices: tuple[Matrix, ...]) -> None:
@@ -183,46 +200,82 @@ class WindowSums:
 
     def __call__(self, x: Array) -> Iterator[tuple[int, Array]]:
         """Yield (first row, sums [rows, O]) in order; a row is a pixel of the output [N, OH, OW]."""
-        if x.shape[3] > _FEW_PLANES:
-            x = np.ascontiguousarray(x)
-        if self.window.pointwise:
-            x = x.reshape(1, -1, 1, x.shape[3])
-        elif self.window.crops:
-            x = self.window.cropped(x)
-        bands = cut_bands(self.window, x.shape, self.kind.itemsize, self.across, self.run, self.share)
-        direct = not self.padded and self.aligned and x.dtype == self.kind and x.flags.c_contiguous
-        room = None if direct else self.pool.empty((math.prod(bands.shape) + _SPARE,), self.kind)
-        done = 0
-        for image in range(0, len(x), bands.many):
-            pictures = x[image : image + bands.many] if bands.many < len(x) else x
+        for source, bands, count, done in self._bands(x):
+            yield from self._tiles(source, bands, count, done)
+
+    def finish(self, kernel: RowKernel | None, bound: float) -> Rule | None:
+        """Return what `kernel` does with sums up to `bound`, bias included, as `write` takes it, or None."""
+        return finish_of(kernel, bound, self._blocks()) if self.parts == 1 else None
+
+    def _blocks(self) -> Array:
+        """Return the first column of each block of weights."""
+        groups, columns = len(self.packed), self.outputs // len(self.packed)
+        first: Array = np.add.outer(np.arange(groups) * columns, np.arange(0, columns, BLOCK)).ravel()
+        return first
+
+    def write(self, x: Array, rule: Rule, out: Array) -> None:
+        """Write the output integers of all windows into `out`, [rows, O]."""
+        target, columns, blocks = (
+            out.reshape(-1),
+            self.outputs // len(self.packed),
+            len(rule.tables) // len(self.packed),
+        )
+        for source, bands, rows, done in self._bands(x):
+            for index, packed in enumerate(self.packed):
+                self._fused(
+                    source[index * self.depth :] if index else source, bands.starts, rows, bands.offsets, packed,
+                    columns, rule, index * blocks, target, done * self.outputs + index * columns, self.outputs,
+                )  # fmt: skip
+
+    @cached_property
+    def _fused(self) -> Kernel:
+        """The kernel that requantizes what it adds up."""
+        from slimai.simulator import _kernels_fused as kernels  # noqa: PLC0415 - spares numba
+
+        return kernels.window_halves_out if self.engine == "halves" else kernels.windows_out
+
+    @cached_property
+    def _place(self) -> Kernel:
+        from slimai.simulator._kernels_windows import place  # noqa: PLC0415 - spares numba
+
+        return place
+
+    def _cut(self, pictures: Pictures) -> tuple[Bands, bool, tuple[Part, ...]]:
+        """Return the bands of pictures, whether windows are read where they lie, and the parts that are bands."""
+        sizes, steps = pictures.sizes, pictures.steps
+        key = sizes, steps[3], pictures.flat.dtype
+        if key not in self._known:
+            bands = cut_bands(self.window, sizes, self.kind.itemsize, self.across, self.run, self.share)
+            direct = not self.padded and self.aligned and steps[3] == 1 and pictures.flat.dtype == self.kind
+            self._known[key] = bands, direct, tuple(self._parts(pictures, bands, direct=direct))
+        return self._known[key]
+
+    def _parts(self, pictures: Pictures, bands: Bands, *, direct: bool) -> Iterator[Part]:
+        (images, *size), done = pictures.sizes, 0
+        for image in range(0, images, bands.many):
+            many = min(bands.many, images - image)
             for first in range(0, bands.height, bands.lines):
-                count = len(pictures) * min(bands.lines, bands.height - first) * bands.width
-                top = first * self.window.strides[0]
-                if room is None:
-                    source = pictures.reshape(-1)[top * bands.shape[2] :]
-                else:
-                    source = self._filled(room, pictures, top, bands.shape)
-                yield from self._tiles(source, bands, count, done)
-                done += count
+                rows = many * min(bands.lines, bands.height - first) * bands.width
+                top, at = first * self.window.strides[0], image * pictures.steps[0]
+                above = max(self.window.pads[0], 0) - top
+                yield Part(at + top * bands.shape[2] if direct else at, (many, *size), above, rows, done)
+                done += rows
 
-    def _filled(self, room: Array, pictures: Array, top: int, shape: tuple[int, int, int]) -> Array:
-        """Return `room` with rows from `top` on of the padded pictures [N, H, W, C]."""
-        from slimai.simulator import _kernels_windows  # noqa: PLC0415 - spares numba
-
-        pads = self.window.pads
-        at = max(pads[0], 0) - top, max(pads[1], 0) * pictures.shape[3]
-        whole = room[: math.prod(shape)].reshape(shape)[: len(pictures)]
-        if not pictures.flags.c_contiguous:
-            zero = self.centre if self.engine != "quads" else np.int32(-int(self.flip))
-            bits = pictures.view(np.uint8) if self.engine == "quads" else pictures
-            _kernels_windows.place_planes(bits, zero, self.kind.type(self.zero), *at, whole)
-            return room
-        flat = pictures.reshape(pictures.shape[0], pictures.shape[1], -1)
-        if self.engine == "quads":
-            _kernels_windows.place_bytes(flat.view(np.uint8), self.flip, np.uint8(self.zero), *at, whole)
-        else:
-            _kernels_windows.place_centred(flat, self.centre, *at, whole)
-        return room
+    def _bands(self, x: Array) -> Iterator[tuple[Array, Bands, int, int]]:
+        """Yield (elements, how windows lie in them, rows, first row) of one band after the other."""
+        pictures = pictures_of(x, self.window.pads, pointwise=self.window.pointwise)
+        flat, steps = pictures.flat, pictures.steps
+        bands, direct, parts = self._cut(pictures)
+        _, tall, row = bands.shape
+        flat = flat.view(np.uint8) if self.engine == "quads" else flat
+        left = max(self.window.pads[1], 0) * x.shape[3]
+        room = flat if direct else self.pool.empty((math.prod(bands.shape) + _SPARE,), self.kind)
+        for at, sizes, top, rows, done in parts:
+            source = flat[at:] if at else flat
+            if not direct:
+                self._place(source, sizes, steps, self.shift, self.fill, top, left, room[: sizes[0] * tall * row], row)
+                source = room
+            yield source, bands, rows, done
 
     def _tiles(self, source: Array, bands: Bands, rows: int, done: int) -> Iterator[tuple[int, Array]]:
         kernel, spare = self._kernel
@@ -271,3 +324,14 @@ class DepthwiseSums(WindowSums):
 
         known = {"quads": kernels.depth_quads, "pairs": kernels.depth_pairs, "halves": kernels.depth_halves}
         return known[self.engine], kernels.PIXELS
+
+    def _blocks(self) -> Array:
+        from slimai.simulator._kernels_depthwise import channel_blocks  # noqa: PLC0415 - spares numba
+
+        return channel_blocks(self.outputs)
+
+    @cached_property
+    def _fused(self) -> Kernel:
+        from slimai.simulator import _kernels_fused as kernels  # noqa: PLC0415 - spares numba
+
+        return kernels.depth_halves_out if self.engine == "halves" else kernels.depth_out

@@ -26,6 +26,7 @@ from slimai.simulator import (
 from slimai.simulator.buffers import BufferPool
 from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.tflite_softmax import exponentials8, tflite_parameters
+from slimai.simulator.pictures import pictures_of
 from slimai.simulator.product import Matrix
 from slimai.simulator.windows import DepthwiseSums, Window, WindowSums, cut_bands, window_engine
 
@@ -211,28 +212,42 @@ def test_softmax_kernels_equal_their_twins(rows, depth, scale, seed):
         assert np.array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("top", [0, 2, -3])
-def test_placing_kernels_equal_their_twins_and_each_other(top):
-    """A band may begin within the picture (top < 0) and end beyond it."""
-    rng = np.random.default_rng(1)
-    x = rng.integers(-128, 128, (2, 6, 5, 3)).astype(np.int8)
-    planes = np.ascontiguousarray(x.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
-    flat, found = x.reshape(2, 6, -1), []
-    cases = {
-        "place_bytes": (flat.view(np.uint8), np.uint8(128), np.uint8(131), np.uint8),
-        "place_centred": (flat, np.int32(3), None, np.int16),
-        "place_planes": (planes.view(np.uint8), np.int32(-128), np.uint8(131), np.uint8),
-    }
-    for name, (source, first, second, kind) in cases.items():
-        mine, theirs = (np.empty((2, 9, 24), kind) for _ in range(2))
-        arguments = [value for value in (first, second) if value is not None]
-        getattr(_kernels_windows, name)(source, *arguments, top, 6, mine)
-        rows = slice(max(-top, 0), None)
-        getattr(_reference_windows, name)(source[:, rows], *arguments, max(top, 0), 6, theirs)
-        assert np.array_equal(mine, theirs)
-        found.append(mine)
-    assert np.array_equal(found[0], found[2])
-    assert np.unique(found[1]).size > 2
+@pytest.mark.parametrize("planes", [False, True], ids=["channels last", "planes"])
+@pytest.mark.parametrize(("source", "target"), [(np.uint8, np.uint8), (np.int8, np.int16), (np.int16, np.int16)])
+@given(
+    channels=st.integers(1, 4),
+    pads=st.tuples(*[st.integers(-1, 2)] * 4),
+    top=st.integers(-8, 4),
+    tall=st.integers(1, 9),
+    zero=st.integers(-128, 131),
+)
+@settings(max_examples=25, deadline=None)
+def test_placing_is_what_its_twin_does_and_plain_padding(planes, source, target, channels, pads, top, tall, zero):
+    """A band may begin within the picture (top < 0), end beyond it, or hold nothing of it; negative pads crop."""
+    info = np.iinfo(source)
+    x = np.random.default_rng(1).integers(info.min, info.max + 1, (2, 6, 5, channels)).astype(source)
+    if planes:
+        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    window = Window((1, 1), (1, 1), (1, 1), pads)
+    pictures, inner = pictures_of(x, pads, pointwise=False), window.cropped(x)
+    left, right = max(pads[1], 0), max(pads[3], 0)
+    row, fill = (inner.shape[2] + left + right) * channels, target(7)
+    arguments = (*pictures, np.int32(zero), fill, top, left * channels)
+    mine, theirs = (np.empty(2 * tall * row, target) for _ in range(2))
+    _kernels_windows.place(*arguments, mine, row)
+    _reference_windows.place(*arguments, theirs, row)
+    assert np.array_equal(mine, theirs)
+    shifted = (inner.astype(np.int64) - zero).astype(target)
+    far = np.pad(shifted, ((0, 0), (20, 20), (left, right), (0, 0)), constant_values=7)
+    expected = far[:, 20 - top : 20 - top + tall]
+    assert np.array_equal(mine.reshape(expected.shape), expected)
+
+
+def test_pixels_of_a_pointwise_layer_are_rows_of_their_own():
+    x = np.arange(2 * 3 * 4 * 5, dtype=np.int16).reshape(2, 5, 3, 4).transpose(0, 2, 3, 1)
+    pictures = pictures_of(x, (0, 0, 0, 0), pointwise=True)
+    assert pictures[1:] == ((1, 24, 1, 5), (120, 5, 5, 1))
+    assert np.array_equal(pictures.flat, x.reshape(-1))
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.uint8], ids=lambda d: d.__name__)
