@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,30 +16,41 @@ from slimai.simulator.buffers import BufferPool
 from slimai.simulator.program import Target, compile_plan
 from slimai.simulator.rounding_pass import Images
 
+Arrays = Mapping[str, NDArray[Any]]
 _TINY = 1e-30
 
 
 def output_ratios(
-    graph: Graph, plans: Sequence[QuantPlan], target: Target, images: Images, arithmetic: str
+    graph: Graph,
+    plans: Sequence[QuantPlan],
+    target: Target,
+    images: Images,
+    arithmetic: str,
+    truth: Callable[[Arrays], Arrays] | None = None,
 ) -> NDArray[np.float64]:
     """Return [plans, 2] the outputs' signal-to-noise ratio in dB: over all images, and the mean of the images'.
 
     graph: the float network that all plans stand for. Means are over outputs, too. One pass over the images, which
-    holds a batch of them.
+    holds a batch of them. truth: gives the float outputs of a batch; by default the network is run.
     """
-    return ratios_of(output_powers(graph, plans, target, images, arithmetic))
+    return ratios_of(output_powers(graph, plans, target, images, arithmetic, truth))
 
 
 def output_powers(
-    graph: Graph, plans: Sequence[QuantPlan], target: Target, images: Images, arithmetic: str
+    graph: Graph,
+    plans: Sequence[QuantPlan],
+    target: Target,
+    images: Images,
+    arithmetic: str,
+    truth: Callable[[Arrays], Arrays] | None = None,
 ) -> list[NDArray[np.float64]]:
     """Return of each output [1 + plans, images]: the power of the float values, and of each plan's error."""
-    pool, session = BufferPool(), FloatSession(graph, reuse=True)
+    pool, run = BufferPool(), truth or FloatSession(graph, reuse=True).run
     programs = [compile_plan(plan, target, arithmetic=arithmetic, pool=pool) for plan in plans]
     sums: dict[str, list[NDArray[np.float64]]] = {}
     for given in images.batches():
         feeds = own_shapes(graph, given)
-        real = session.run(feeds)
+        real = run(feeds)
         made = [program.dequantize(program.run(feeds)) for program in programs]
         for name, wanted in real.items():
             rows = wanted.astype(np.float64).reshape(len(wanted) if graph.batchable else 1, -1)

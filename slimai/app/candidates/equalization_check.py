@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slimai.app.opening.batch_sizes import float_batch
 from slimai.calibration.collect import collect
 from slimai.calibration.unrolled import single_steps
 from slimai.data.loader import iter_batches
+from slimai.graph.samples import own_shapes
 from slimai.quantizer.layers import quantized_tensors, weighted_inputs
 from slimai.quantizer.planner import build_plan
+from slimai.runtime.session import FloatSession
 from slimai.schema.quantization import RANGE_BINS
 from slimai.simulator.output_ratios import output_ratios
 from slimai.simulator.rounding_pass import Images
@@ -26,19 +29,25 @@ if TYPE_CHECKING:
     from slimai.quantizer.options import QuantOptions
     from slimai.quantizer.rewrites.aids import Rewrites
 
-    Batches = Sequence[Mapping[str, NDArray[Any]]]
+    Arrays = Mapping[str, NDArray[Any]]
+    Batches = Sequence[Arrays]
 
 STEPS = 8  # of a sequence
 MEASURED_IMAGES = 16
+KEPT_BYTES = 1 << 24  # of float outputs
 WORTH = 2.0  # dB that the outputs have to gain by more and smaller layers
 
 
 @dataclass(frozen=True)
 class RewrittenStatistics:
-    """The statistics of rewritten networks over the first calibration images, found once for all levels."""
+    """The statistics of rewritten networks over the first calibration images, found once for all levels.
+
+    _outputs: of the float network, a batch each, where all of them are small.
+    """
 
     job: Job
     networks: FloatNetworks
+    _outputs: list[Arrays] = field(default_factory=list, compare=False, repr=False)
 
     def images(self) -> Batches:
         """Return the network inputs of the images, of sequences single steps."""
@@ -46,6 +55,18 @@ class RewrittenStatistics:
         batch = 1 if graph.sequences else float_batch(self.job, graph, samples)
         found = (feeds for _, feeds in iter_batches(samples, self.job.preprocess, batch))
         return list(single_steps(graph, found, STEPS) if graph.sequences else found)
+
+    def truth(self, batches: Batches) -> Callable[[Arrays], Arrays]:
+        """Return what gives the float network's outputs of the batches, in order, once."""
+        graph = replace(self.job.graph, sequences=())
+        images = sum(len(next(iter(feeds.values()))) for feeds in batches)
+        if 4 * images * sum(math.prod(graph.shape(name)) for name in graph.outputs) > KEPT_BYTES:
+            return FloatSession(graph, reuse=True).run
+        if not self._outputs:
+            session = FloatSession(graph)
+            self._outputs.extend([session.run(own_shapes(graph, feeds)) for feeds in batches])
+        known = iter(self._outputs)
+        return lambda _: next(known)
 
     def of(self, rewrites: Rewrites, batches: Batches) -> tuple[Graph, Statistics]:
         """Return one step of a rewritten network, and its statistics."""
@@ -104,7 +125,8 @@ class EqualizationCheck:
         made = [self.statistics.of(rewrites, batches) for rewrites in networks]
         plans = [build_plan(graph, stats, self.options, target) for graph, stats in made]
         images = Images(len(batches), lambda: batches)
-        ratios: NDArray[Any] = output_ratios(truth, plans, target, images, target.arithmetic)
+        outputs = self.statistics.truth(batches)
+        ratios: NDArray[Any] = output_ratios(truth, plans, target, images, target.arithmetic, outputs)
         return ratios
 
 
