@@ -49,8 +49,8 @@ def quantize(
     for i in range(truth.size):  # without branches, which would keep it from running in lanes
         f = np.float64(truth[i])
         whole = np.rint(f / scale) + zero_point
-        kept = whole if whole > low else low
-        kept = kept if kept < high else high
+        kept = max(low, whole)
+        kept = min(high, kept)
         found[i] = np.int32(kept)
         gap = f - (kept - zero_point) * scale
         signal += f * f
