@@ -44,7 +44,7 @@ class Peer:
 
 
 NNCF = ("mixed", "performance", "mixed+bc", "mixed+tensor", "performance+tensor", "mixed+tensor+bc")
-QUARK = ("A8W8", "INT8_CNN_DEFAULT", "INT8_CNN_DEFAULT+channel", "XINT8")
+QUARK = ("A8W8", "INT8_CNN_DEFAULT", "XINT8", "A8W8+channel", "INT8_CNN_DEFAULT+channel")
 # Quark imports torch and reads onnxruntime's inner parts; the bound is that of its own extra `cli`
 PEERS = (
     Peer("ort", ("onnxruntime",), ("MinMax", "Percentile", "Entropy")),

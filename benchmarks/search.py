@@ -118,6 +118,7 @@ def slimai_search(folder: Path, strategy: str) -> dict[str, Any]:
     return {
         "seconds": sweep,
         "parts": parts,
+        "report seconds": report.seconds,
         "images run": measured,
         "best": None if best is None else [best.candidate.level, best.candidate.label, best.score],
         "version": __version__,
@@ -310,6 +311,8 @@ def main() -> None:
 def line(row: dict[str, Any]) -> str:
     """Return one row of the table."""
     note = f"{row['measured']} of {CANDIDATES} run, the rest extrapolated" if "measured" in row else str(row["parts"])
+    if "report seconds" in row:
+        note += f"; report {1000 * row['report seconds'] / row['forward_ms']:.0f} F, {row['report seconds']:.1f} s"
     images = row.get("images run", "-")
     return (
         f"| {row['what']} | {row['F']:.0f} | {row['seconds']:.1f} | {row['forward_ms']:.2f} | {row['peak_mb']:.0f} |"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[Any]]
 NONE = -1  # no tensor is rounded
-PARTS = 10  # most of them, of about the same number of values each
+PARTS = 6  # about, with as many values each
 HELD_SHARE = 0.25  # of all values of the network: more is not held at a cut
 
 

@@ -74,6 +74,7 @@ def finish_of(kernel: RowKernel | None, bound: float, blocks: Array) -> Rule | N
 
 def _by_block(tables: Array, blocks: Array) -> Array:
     """Return [blocks, T, 16] of tables [T, C]."""
-    places = blocks[:, None] + np.arange(BLOCK)
-    padded = np.pad(tables, ((0, 0), (0, max(int(places.max(initial=0)) + 1 - tables.shape[1], 0))))
-    return np.ascontiguousarray(padded[:, places].transpose(1, 0, 2))
+    count, columns = tables.shape
+    padded = np.zeros((count, max(columns, int(blocks[-1]) + BLOCK)), tables.dtype)
+    padded[:, :columns] = tables
+    return padded[np.arange(count)[:, None], blocks[:, None, None] + np.arange(BLOCK)]

@@ -12,6 +12,29 @@ from slimai.simulator.context import LayerContext
 Array = NDArray[Any]
 
 
+_RUNS = {2, 4, 8}  # bytes that are one integer
+
+
+def widened(x: Array) -> Array:
+    """Return x with its last axis as one unsigned integer [.., 1] where it is so short a run of neighbours, else x."""
+    run = x.shape[-1] * x.itemsize if x.ndim and x.shape[-1] > 1 else 0
+    return x.view(f"u{run}") if run in _RUNS and x.strides[-1] == x.itemsize else x
+
+
+def dense(x: Array) -> Array:
+    """Return x C-contiguous. NumPy copies run by run, which for boxes of two or four bytes is most of the time."""
+    return x if x.flags.c_contiguous else np.ascontiguousarray(widened(x)).view(x.dtype)
+
+
+def joined(parts: list[Array], axis: int) -> Array:
+    """Return `np.concatenate`, equal short runs along the last axis as one integer each."""
+    wide = [widened(part) for part in parts]
+    alike = len({part.dtype for part in parts}) == len({part.dtype for part in wide}) == 1
+    if axis in {-1, parts[0].ndim - 1} and alike and all(part.shape[-1] == 1 for part in wide):
+        return np.concatenate(wide, axis=axis).view(parts[0].dtype)
+    return np.concatenate(parts, axis=axis)
+
+
 def is_channels_last(context: LayerContext) -> bool:
     """Return whether the node's arrays are logically [N, H, W, C] (networks that come from TFLite)."""
     return bool(context.attrs.get("channels_last", 0))

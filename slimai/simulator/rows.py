@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,6 @@ class RowRequantizer:
         self.accumulator = accumulator
         self.kernel = None if accumulator.checked else fast_kernel(requantizer, self.bias, accumulator.bound)
         self._fold = -(-_FOLDED // columns) if 0 < columns < _NARROW else 1
-        self._folded: RowKernel | None = None
-        if self.kernel is not None and self._fold > 1:
-            repeated = requantizer.repeated(self._fold)
-            self._folded = fast_kernel(repeated, np.tile(self.bias, self._fold), accumulator.bound)
 
     def __call__(self, acc: Array, out: Array, tally: Tally) -> None:
         """Write the integers of `acc` (sums without bias, [R, C], any dtype) into `out`, [R, C]."""
@@ -52,6 +48,14 @@ class RowRequantizer:
             return
         total = self.accumulator.limit(acc.astype(np.int64) + self.bias, tally)
         out[...] = self.requantizer.exact(total)
+
+    @cached_property
+    def _folded(self) -> RowKernel | None:
+        """The kernel of several rows as one: fused layers of few columns never need it."""
+        if self.kernel is None or self._fold == 1:
+            return None
+        repeated = self.requantizer.repeated(self._fold)
+        return fast_kernel(repeated, np.tile(self.bias, self._fold), self.accumulator.bound)
 
     def _by_folded_rows(self, acc: Array, out: Array) -> int:
         """Return how many rows were taken several as one: a loop over few columns has no vectors."""

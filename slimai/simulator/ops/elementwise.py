@@ -18,6 +18,7 @@ from slimai.simulator.fixed_point import (
     quantize_multiplier,
     round_half_away,
 )
+from slimai.simulator.layout import dense
 from slimai.simulator.lookup import every_integer
 from slimai.simulator.ops.onnxruntime_float import compile_float_product, compile_float_sum
 from slimai.simulator.requantize import GEMMLOWP, build_requantizer
@@ -108,13 +109,11 @@ def same_layout(x: Array, y: Array) -> tuple[Array, Array]:
     model = x if x.shape == shape else y
     order = sorted(range(len(shape)), key=lambda axis: (-model.strides[axis], axis)) if model.shape == shape else None
 
-    def dense(array: Array) -> Array:
+    def laid(array: Array) -> Array:
         whole = np.broadcast_to(array, shape)
-        if order is None:
-            return np.ascontiguousarray(whole)
-        return np.ascontiguousarray(whole.transpose(order)).transpose(np.argsort(order))
+        return dense(whole) if order is None else dense(whole.transpose(order)).transpose(np.argsort(order))
 
-    return dense(x), dense(y)
+    return laid(x), laid(y)
 
 
 def _tflite_sum(context: LayerContext, sign: int) -> Compiled:

@@ -10,7 +10,7 @@ import numpy as np
 
 from slimai.quantizer.params import U8, QParams
 from slimai.simulator.context import Array, Compiled, LayerContext, Tally
-from slimai.simulator.layout import is_channels_last
+from slimai.simulator.layout import is_channels_last, joined
 from slimai.simulator.lookup import look_up
 from slimai.simulator.ops.clamp import scale_change
 from slimai.simulator.ops.tflite_tables import concat_table
@@ -56,7 +56,7 @@ def compile_concat(context: LayerContext) -> Compiled:
             carry(np.broadcast_to(part, (batch, *part.shape[1:])) if axis else part)
             for carry, part in zip(carries, parts, strict=True)
         ]
-        return [np.concatenate(moved, axis=axis)]
+        return [joined(moved, axis)]
 
     return Compiled(kernel)
 
