@@ -17,7 +17,8 @@ TRIES: Mapping[str, tuple[str, tuple[str, str, str]]] = {
     "nncf, one scale a tensor": ("nncf", ("mixed+tensor", "performance+tensor", "mixed+tensor+bc")),
     "aimet": ("aimet", ("min_max", "tf_enhanced", "tf_enhanced+cle")),
     "onnxsim": ("onnxsim", ("minmax", "percentile", "mse")),
-    "quark": ("quark", ("A8W8+channel", "INT8_CNN_DEFAULT+channel", "XINT8")),
+    "quark": ("quark", ("A8W8", "INT8_CNN_DEFAULT", "XINT8")),
+    "quark, one scale a channel": ("quark", ("A8W8+channel", "INT8_CNN_DEFAULT+channel", "XINT8")),
 }
 OURS = next(iter(TRIES))
 

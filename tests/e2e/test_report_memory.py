@@ -74,6 +74,7 @@ def job(tmp_path, cache_dir, monkeypatch):
     return start
 
 
+@pytest.mark.slow
 def test_a_limit_changes_what_is_held_and_nothing_else(job):
     free, wanted = job("free", "smart_search.memory_limit=1TiB")
     tight, found = job("tight", "smart_search.memory_limit=1")

@@ -209,10 +209,13 @@ class Inspection:
                 del truth
         analyser.finish()
         return_freed()
+        self.room.make()
         if trials is not None:
             probes = probe(graph, item.plan, trials.feeds, trials.truth)
         rounding = self._rounding = None if trials is None else AloneRounding(graph, item.plan)
+        self.room.make()
         alone = {} if trials is None or rounding is None else self._alone(item, graph, trials, rounding)
+        self.room.make()
         suspects = self._ranking(item, analyser, trials, alone)
         if rounding is None:
             return Findings(analyser, suspects, (), probes, alone, 0)
