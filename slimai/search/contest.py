@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from slimai.artifacts.journal import Journal
 from slimai.errors import SlimaiError
@@ -17,10 +17,12 @@ from slimai.search.evaluate import Validation
 from slimai.search.events import Reporter, Stage
 from slimai.search.guarantee import Guarantee
 from slimai.search.headline import Headline
-from slimai.search.race import interval
-from slimai.search.records import load_records, records_path, save_records
+from slimai.search.race import image_order, interval
+from slimai.search.records import load_images, load_records, records_path, save_records
 from slimai.search.stopwatch import Stopwatch
 from slimai.search.units import Executor, Measured, Unit
+
+Answer = TypeVar("Answer")
 
 
 class Prepared(Protocol):
@@ -95,12 +97,13 @@ class SearchState:
 
 @dataclass
 class Entrant:
-    """Candidates that quantize to the same integers: run once, reported each."""
+    """Candidates that quantize to the same integers: run once, reported each. images: of which the records are."""
 
     key: str
     candidates: list[Candidate]
     costs: list[Cost]
     records: list[Record] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
     outcome: Outcome | None = None
 
     def outcomes(self) -> list[Outcome]:
@@ -119,7 +122,7 @@ class Contest:
         self.stage = stage
         self.state = SearchState()
         self.entrants: dict[str, Entrant] = {}
-        self._running: deque[Entrant] = deque()
+        self._running: deque[tuple[Entrant, tuple[int, ...]]] = deque()
         self._ran = [0.0, 0]  # seconds and images of this invocation
         self._headline = Headline(stage, setup.metric, setup.network, setup.watch.clock)
         self._by_key, self._by_candidate = _journaled(setup)
@@ -152,7 +155,7 @@ class Contest:
         known = None if self.setup.strategy == "racing" else self._by_key.get(key)
         entrant = self._join(key, candidate, cost, known)
         if not entrant.records and entrant.outcome is None:
-            entrant.records = load_records(self._records_path(entrant))
+            self._load(entrant)
             self.stage.advance(len(entrant.records))
         elif entrant.outcome is not None and entrant.outcome.status == "full":
             self._journal(replace(entrant.outcome, candidate=candidate, **cost._asdict()))
@@ -185,10 +188,12 @@ class Contest:
 
         following: see `Unit`.
         """
-        self._running.append(entrant)
+        run = set(entrant.images)
+        indices = tuple(index for index in order if index not in run)
+        self._running.append((entrant, indices))
         if len(self._running) == 1:
             self._headline.begin(entrant.candidates[0])
-        return Unit(entrant.candidates[0], tuple(order[len(entrant.records) :]), seconds, following)
+        return Unit(entrant.candidates[0], indices, seconds, following)
 
     def on_batch(self, images: int, records: Sequence[Record]) -> None:
         """Count images of the unit that was given out first; `records`: all of the unit so far."""
@@ -196,7 +201,7 @@ class Contest:
         self.stage.advance(images)
         self.setup.watch.tick()
         if self._running:
-            entrant = self._running[0]
+            entrant, _ = self._running[0]
             self._headline.scored(entrant.candidates[0], entrant.records, records)
 
     def take_in(self, measured: Measured) -> tuple[Entrant, bool]:
@@ -204,11 +209,12 @@ class Contest:
 
         An entrant whose unit failed is settled as `failed`.
         """
-        entrant = self._running.popleft()
+        entrant, indices = self._running.popleft()
         if measured.error is not None:
             self._fail(entrant, measured.error)
         else:
             entrant.records.extend(measured.records)
+            entrant.images.extend(indices[: len(measured.records)])
             self._ran[0] += measured.seconds
             self._ran[1] += len(measured.records)
         return entrant, measured.complete
@@ -247,7 +253,8 @@ class Contest:
         for entrant in waiting:
             if entrant.outcome is not None and entrant.outcome.status == "failed":
                 continue
-            entrant.records = entrant.records or load_records(self._records_path(entrant))
+            if not entrant.records:
+                self._load(entrant)
             complete = len(entrant.records) == len(order)
             if not complete:
                 units = [self.unit(entrant, order, None)]
@@ -270,7 +277,14 @@ class Contest:
 
     def keep_records(self, entrant: Entrant) -> None:
         """Store the records of an entrant."""
-        save_records(self._records_path(entrant), entrant.records)
+        save_records(self._records_path(entrant), entrant.records, entrant.images)
+
+    def _load(self, entrant: Entrant) -> None:
+        """Take the records of an entrant from the disk, as far as there are any."""
+        path = self._records_path(entrant)
+        images = load_images(path)
+        records = [] if images is None else load_records(path)
+        entrant.records, entrant.images = records, (images or [])[: len(records)]
 
     def _fail(self, entrant: Entrant, error: SlimaiError) -> None:
         """Settle an entrant that cannot be planned, compiled or run: it is listed, and the search goes on."""
@@ -295,6 +309,10 @@ class Contest:
         result: what the metric says of them, where that is known. An entrant whose records it refuses is `failed`.
         """
         setup = self.setup
+        if status == "full" and setup.strategy == "racing":  # in one order, whatever the turns that the race took
+            places = dict(zip(entrant.images, entrant.records, strict=True))
+            entrant.images = image_order(len(places), setup.seed)
+            entrant.records = [places[index] for index in entrant.images]
         records = entrant.records[:images]
         result = self.combined(entrant, records) if result is None else result
         if result is None:
@@ -317,12 +335,19 @@ class Contest:
                 self._journal(outcome)
             if setup.strategy == "exhaustive":  # those of what is delivered stay, the run removes the others
                 self.keep_records(entrant)
-        entrant.records = []  # memory: those of a race are on disk, and needed again only if all finalists fail
+        entrant.records, entrant.images = (
+            [],
+            [],
+        )  # memory: those of a race are on disk, and needed again only if all finalists fail
 
     def combined(self, entrant: Entrant, records: Sequence[Record]) -> Result | None:
         """Return what the metric says of records of the entrant; None when it refuses, and the entrant has failed."""
+        return self.asked(entrant, lambda: self.setup.metric.combine(records))
+
+    def asked(self, entrant: Entrant, question: Callable[[], Answer]) -> Answer | None:
+        """Return what the metric answers about the entrant; None when it refuses, and the entrant has failed."""
         try:
-            return self.setup.metric.combine(records)
+            return question()
         except SlimaiError as error:
             self._fail(entrant, error)
             return None

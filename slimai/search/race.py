@@ -23,7 +23,6 @@ GROWTH = 1.5
 CONFIDENCE = 2.5  # standard errors of a one-sided decision; many pairs are decided, so more than the usual two
 RESAMPLES = 48
 GROUPS = 48  # of images that a jackknife leaves out at a time
-SET_PART = 0.25  # of the images, before which nobody is dropped by a score over a set, which one image moves by points
 SCORE_RANGE = 1.0
 PRIOR_IMAGES = 1.0  # one imaginary image on which the pair differs by half of the score range
 
@@ -39,11 +38,6 @@ def rungs(images: int, first: int | None = None, growth: float | None = None) ->
         sizes.append(size)
         size = int(size * (GROWTH if growth is None else growth))
     return [*sizes, images]
-
-
-def first_of_a_set(images: int) -> int:
-    """Return the number of images before which a race over a set's score drops nobody."""
-    return max(FIRST_RUNG, math.ceil(SET_PART * images))
 
 
 def image_order(images: int, seed: int) -> list[int]:

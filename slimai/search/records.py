@@ -28,11 +28,13 @@ def forget_records(folder: Path, keys: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def save_records(path: Path, records: Sequence[Record]) -> None:
-    """Write the records as one .npz: key ``<image>/<name>`` for every array."""
+def save_records(path: Path, records: Sequence[Record], images: Sequence[int] | None = None) -> None:
+    """Write the records as one .npz: key ``<place>/<name>`` for every array, and of which images they are, if told."""
     arrays: dict[str, Any] = {
         f"{index}/{name}": np.asarray(value) for index, record in enumerate(records) for name, value in record.items()
     }
+    if images is not None:
+        arrays["images"] = np.asarray(images, np.int64)
     file = io.BytesIO()
     np.savez(file, **{"count": np.int64(len(records)), **arrays})
     write_bytes(path, file.getvalue())
@@ -51,3 +53,12 @@ def load_records(path: Path) -> list[Record]:
         return []
     frozen: list[Mapping[str, NDArray[Any]]] = list(rows)
     return frozen
+
+
+def load_images(path: Path) -> list[int] | None:
+    """Return of which images the records of a file are, in its order, or None where it does not tell."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return [int(index) for index in data["images"]]
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None

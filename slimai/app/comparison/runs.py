@@ -19,7 +19,7 @@ from slimai.number_text import decimals
 from slimai.schema.root import MACHINE_KEYS
 from slimai.search.paired import paired_difference
 from slimai.search.race import image_order
-from slimai.search.records import load_records, records_path
+from slimai.search.records import load_images, load_records, records_path
 from slimai.simulator.integer_file import stored_on_device
 
 Row = tuple[str, Any, Any]
@@ -238,6 +238,7 @@ def _records(run: FinishedResult, images: int) -> list[Record]:
     if settings.strategy == "exhaustive":
         return rows
     ordered: list[Record] = [{}] * images
-    for place_in_list, row in zip(image_order(images, settings.seed), rows, strict=True):
+    order = load_images(place) or image_order(images, settings.seed)
+    for place_in_list, row in zip(order, rows, strict=True):
         ordered[place_in_list] = row
     return ordered

@@ -223,7 +223,7 @@ class Trials:
             return
         places = sorted(range(images), key=self._order.__getitem__)
         whole = records_path(setup.records_dir, key, setup.score_key, "exhaustive", setup.seed)
-        save_records(whole, [records[place] for place in places])
+        save_records(whole, [records[place] for place in places], range(images))
 
     def _tell(self, outcome: Outcome) -> None:
         verdict = "reached" if self.goal.kept_by(outcome) else "not reached"

@@ -84,10 +84,11 @@ def key_of(index):
     return sha256(str(index).encode()).hexdigest()
 
 
-def validation(tmp_path: Path, images: int, batch: int = 4) -> Validation:
+def validation(tmp_path: Path, images: int, batch: int = 4, floats=None) -> Validation:
     inputs, reference = Spill(tmp_path / "in", images), Spill(tmp_path / "ref", images)
     inputs.put(0, {"x": np.arange(images, dtype=np.float32)[:, None]})
-    reference.put(0, {"y": np.zeros((images, 1), np.float32)})
+    scores = np.zeros(images) if floats is None else np.asarray(floats)
+    reference.put(0, {"y": scores[:, None].astype(np.float32)})
     samples = tuple(Sample(index, (Path(f"{index}.png"),)) for index in range(images))
     return Validation(samples, inputs, reference, ("y",), batch)
 
@@ -103,9 +104,10 @@ def setup(
     on_run=lambda: None,
     watch=None,
     reporter=None,
+    floats=None,
     **settings,
 ):
-    """Return (setup, log) of one candidate a table of per-image scores."""
+    """Return (setup, log) of one candidate a table of per-image scores; floats: those of the float network, or 0."""
     images = images or len(tables[0])
     log = [] if log is None else log
     candidates = tuple(Candidate(1, Decimal(90 + index)) for index in range(len(tables)))
@@ -114,7 +116,7 @@ def setup(
         candidate: FakePrepared(key, np.asarray(table), log, on_run=on_run)
         for candidate, key, table in zip(candidates, keys, tables, strict=True)
     }
-    images_set, scored_by = validation(tmp_path, images), metric or MeanMetric()
+    images_set, scored_by = validation(tmp_path, images, floats=floats), metric or MeanMetric()
     journal = Journal(tmp_path / "journal.jsonl")
     watch = watch or Stopwatch(journal, "t")
     return (

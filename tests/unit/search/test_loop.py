@@ -127,18 +127,18 @@ def test_rungs_grow_to_all_images():
     assert rungs(5) == [5]
 
 
-@pytest.mark.parametrize(("set_only", "seen"), [(False, 8), (True, 90)])
-def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, set_only, seen):
-    """Early is later for a score over a set: the first rung of a quarter of the images or more."""
+@pytest.mark.parametrize(("set_only", "seen", "whole"), [(False, 8, 1), (True, 32, 2)])
+def test_racing_drops_the_hopeless_early_and_scores_finalists_fully(tmp_path, set_only, seen, whole):
+    """Early is later for a score over a set: after an eighth of the images, when two scouts have seen all."""
     rng = np.random.default_rng(1)
     tables = [np.clip(rng.normal(mean, 0.05, 256), 0, 1) for mean in (0.2, 0.3, 0.4, 0.5, 0.6, 0.9)]
     plan, log = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=set_only))
     state = search(plan)
     assert state.best.candidate == plan.candidates[5]
     assert state.best.images == 256
-    assert [item.status for item in state.outcomes] == ["partial"] * 5 + ["full"]
-    assert all(f"behind after {seen} images" in item.note for item in state.outcomes[:5])
-    assert len(log) == 5 * seen + 256
+    assert [item.status for item in state.outcomes] == ["partial"] * (6 - whole) + ["full"] * whole
+    assert all(f"behind after {seen} images" in item.note for item in state.outcomes[: 6 - whole])
+    assert len(log) == (6 - whole) * seen + whole * 256
 
 
 def test_a_score_over_a_set_drops_who_trails_beyond_what_an_image_moves(tmp_path):
@@ -148,7 +148,7 @@ def test_a_score_over_a_set_drops_who_trails_beyond_what_an_image_moves(tmp_path
     plan, log = setup(tmp_path, tables, strategy="racing", metric=MeanMetric(set_only=True))
     assert [item.status for item in search(plan).outcomes] == ["partial", "full", "full"]
     seen = {key: sum(key == other for other, _ in log) for key, _ in log}
-    assert seen[plan.prepare(plan.candidates[0]).key] == 18  # the first rung of a quarter of the images
+    assert seen[plan.prepare(plan.candidates[0]).key] == 8  # the first look
 
 
 def test_a_set_without_a_score_drops_nobody(tmp_path):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from slimai.metrics.base import Result
 from slimai.search.decision import keeps, trial_rungs
 from slimai.search.loop import search
-from slimai.search.race import GROUPS, first_of_a_set, jackknife_differences, rungs
+from slimai.search.race import GROUPS, jackknife_differences
+from slimai.search.set_racing import first_look
 from tests.unit.search.fakes import MeanMetric, setup
 
 
@@ -86,8 +87,7 @@ def test_a_race_over_a_set_spends_little_and_finds_the_winner(tmp_path, images):
         spent += len(log)
     assert max(gaps) <= 0.005
     assert spent <= 0.6 * 8 * 12 * images
-    least = min(size for size in rungs(images) if size >= first_of_a_set(images))
-    assert all(item.images >= least for item in state.outcomes)
+    assert all(item.images >= first_look(images) for item in state.outcomes)
 
 
 @given(st.integers(1, 400))
