@@ -4,8 +4,8 @@ Usage: python benchmarks/workers.py [--images 64] [--size 224] [--repeats 3]
 
 The search of benchmarks/search.py (MobileNetV2 with seeded weights, levels 0-3 x 8 ranges, nearest weights): the time
 from the start of the Python process to the end of the search, calibration and the workers' own start included, the
-report left out. Each run has a cold cache; one and two workers take turns, and the smallest time of each counts. It needs two
-free cores.
+report left out. Each run has a cold cache; one and two workers take turns, and the smallest time of each counts. It
+needs two free cores.
 """
 
 from __future__ import annotations
