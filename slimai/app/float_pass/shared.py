@@ -85,7 +85,8 @@ class _CalibrationPass:
         with self.reporter.stage("calibrate", count) as stage:
             before = self.seen if crew is None and self.seen is not None and self.seen.bins == self.bins else None
             done = 0 if before is None else before.images
-            stage.advance(done)
+            if done:
+                stage.advance(done)
             if before is not None and done == count:
                 return before
 
