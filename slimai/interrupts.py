@@ -8,6 +8,7 @@ unlikely error asks `pending` before believing it. Who has acted on it says `ans
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -21,6 +22,7 @@ def install() -> None:
     ):
         _state.update(pending=False, raises=False)
         signal.signal(signal.SIGINT, _note)
+        sys.unraisablehook = _unraisable
 
 
 def started() -> None:
@@ -49,6 +51,12 @@ def check() -> None:
 def answered() -> None:
     """Say that the interruption has been acted on."""
     _state["pending"] = False
+
+
+def _unraisable(item: sys.UnraisableHookArgs) -> None:
+    """Say nothing of an interruption where Python may not raise: it is noted, and the next safe point answers it."""
+    if not (issubclass(item.exc_type, KeyboardInterrupt) and _state["pending"]):
+        sys.__unraisablehook__(item)
 
 
 def _note(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a handler

@@ -14,12 +14,13 @@ from slimai import interrupts
 
 @pytest.fixture
 def handler():
-    before = signal.getsignal(signal.SIGINT)
+    before, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
     signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupts.install()
     yield
     interrupts.answered()
     signal.signal(signal.SIGINT, before)
+    sys.unraisablehook = hook
 
 
 def interrupt():
@@ -33,23 +34,30 @@ def test_one_during_the_start_waits_for_its_end(handler):
         interrupts.started()
 
 
-def test_one_that_is_lost_is_raised_at_the_next_safe_point(handler):
+def test_one_that_is_lost_is_raised_at_the_next_safe_point_and_python_says_nothing(handler, capsys):
     interrupts.started()
 
     class Finalized:
         def __del__(self):
             interrupt()
 
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        Finalized()  # Python drops what a finalizer raises
-    finally:
-        sys.unraisablehook = hook
+    Finalized()  # Python drops what a finalizer raises
+    assert capsys.readouterr().err == ""
     with pytest.raises(KeyboardInterrupt):
         interrupts.check()
     interrupts.answered()
     interrupts.check()
     assert not interrupts.pending()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_is_no_interruption_that_came_is_told(handler, capsys, error):
+    class Finalized:
+        def __del__(self):
+            raise error("lost")
+
+    Finalized()
+    assert f"{error.__name__}: lost" in capsys.readouterr().err
 
 
 def test_one_that_is_ignored_stays_so():
