@@ -6,6 +6,7 @@ the kernel of `_kernels_requantize` which each rule names. NumPy twins of the sa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
@@ -24,7 +25,7 @@ _SUMS, _LONGS = ir.VectorType(_WORD, BLOCK), ir.VectorType(_LONG, BLOCK // 2)
 _EVERY_OTHER = [place for lane in range(BLOCK // 2) for place in (lane, lane + BLOCK // 2)]
 
 
-class Finish:
+class Finish(ABC):
     """Emits what becomes of a row of sums; `table` gives the vectors of a block of 16 columns."""
 
     def __init__(self, builder: Any, tables: Any, count: int, block: Any, ends: tuple[Any, Any, Any]) -> None:
@@ -57,9 +58,9 @@ class Finish:
         """Return what the sums of a block begin with."""
         return ir.Constant(_SUMS, None)
 
+    @abstractmethod
     def value(self, terms: list[tuple[Any, int]], part: int) -> Any:
         """Return the integers, before zero point and clamp, of sums over (total, shift left)."""
-        raise NotImplementedError
 
     def finished(self, terms: list[tuple[Any, int]], part: int) -> Any:
         """Return the output integers, 32 bits each."""

@@ -33,18 +33,6 @@ def output_ratios(
     graph: the float network that all plans stand for. Means are over outputs, too. One pass over the images, which
     holds a batch of them. truth: gives the float outputs of a batch; by default the network is run.
     """
-    return ratios_of(output_powers(graph, plans, target, images, arithmetic, truth))
-
-
-def output_powers(
-    graph: Graph,
-    plans: Sequence[QuantPlan],
-    target: Target,
-    images: Images,
-    arithmetic: str,
-    truth: Callable[[Arrays], Arrays] | None = None,
-) -> list[NDArray[np.float64]]:
-    """Return of each output [1 + plans, images]: the power of the float values, and of each plan's error."""
     pool, run = BufferPool(), truth or FloatSession(graph, reuse=True).run
     programs = [compile_plan(plan, target, arithmetic=arithmetic, pool=pool) for plan in plans]
     sums: dict[str, list[NDArray[np.float64]]] = {}
@@ -58,11 +46,11 @@ def output_powers(
             sums.setdefault(name, []).append(
                 np.stack([np.square(part).sum(axis=1) for part in (rows, *errors)]) + _TINY
             )
-    return [np.concatenate(parts, axis=1) for parts in sums.values()]
+    return _ratios([np.concatenate(parts, axis=1) for parts in sums.values()])
 
 
-def ratios_of(powers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return [plans, 2] the ratios of `output_ratios` from what `output_powers` gives."""
+def _ratios(powers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return [plans, 2] the ratios; powers: of each output [1 + plans, images], the float values' and each error's."""
     together = np.mean([10 * np.log10(item[0].sum() / item[1:].sum(axis=1)) for item in powers], axis=0)
     apart = np.mean([10 * np.log10(item[0] / item[1:]).mean(axis=1) for item in powers], axis=0)
     return np.stack([together, apart], axis=1)
