@@ -335,10 +335,8 @@ class Contest:
                 self._journal(outcome)
             if setup.strategy == "exhaustive":  # those of what is delivered stay, the run removes the others
                 self.keep_records(entrant)
-        entrant.records, entrant.images = (
-            [],
-            [],
-        )  # memory: those of a race are on disk, and needed again only if all finalists fail
+        # memory: those of a race are on disk, and needed again only if all finalists fail
+        entrant.records, entrant.images = [], []
 
     def combined(self, entrant: Entrant, records: Sequence[Record]) -> Result | None:
         """Return what the metric says of records of the entrant; None when it refuses, and the entrant has failed."""

@@ -59,7 +59,8 @@ class RewrittenStatistics:
     def truth(self, batches: Batches) -> Callable[[Arrays], Arrays]:
         """Return what gives the float network's outputs of the batches, in order, once."""
         graph = replace(self.job.graph, sequences=())
-        images = sum(len(next(iter(feeds.values()))) for feeds in batches)
+        # one that is no batch may begin with a scalar
+        images = sum(len(next(iter(feeds.values()))) if graph.batchable else 1 for feeds in batches)
         if 4 * images * sum(math.prod(graph.shape(name)) for name in graph.outputs) > KEPT_BYTES:
             return FloatSession(graph, reuse=True).run
         if not self._outputs:
